@@ -1,0 +1,85 @@
+"""What a channel is: it prepares what is said once, and sends it to one recipient at a time.
+
+A channel knows neither storage nor queue nor server. It is made on the event loop of its process, kept for
+the process's life, and may be asked for many sends at once.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from models.vocabulary import Channel as ChannelName
+
+
+class Attachment(msgspec.Struct, frozen=True, rename="camel"):
+    """A file of a mail; ``content`` is its bytes, ``content_id`` makes it an inline image (RFC 2392)."""
+
+    filename: str
+    content_type: str
+    content: bytes
+    content_id: str | None = None
+
+
+class Content(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What is said, before it is filled for one recipient. Shared by every message that says the same.
+
+    ``subject`` and ``body`` may hold ``{{name}}``. ``format`` is ``html``, ``text`` or ``markdownv2``.
+    """
+
+    subject: str | None = None
+    body: str | None = None
+    format: str = "text"
+    headers: dict[str, str] = {}
+    attachments: tuple[Attachment, ...] = ()
+    options: dict[str, Any] = {}
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """One message to one recipient: everything about it but what it says.
+
+    ``proceed`` is called right before the first irreversible byte; it raises NotStarted where the worker may
+    no longer send. ``secrets`` are the address's own (WEBHOOK: the ``whsec_…`` keys, newest first).
+    """
+
+    message_id: str
+    contact_id: str
+    uuid: UUID
+    run: int
+    address: str
+    secrets: tuple[str, ...]
+    variables: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    proceed: Callable[[], None]
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The peer accepted. ``delivered``: its answer also proves that the message arrived."""
+
+    code: str | None = None
+    detail: str | None = None
+    provider_id: str | None = None
+    delivered: bool = False
+
+
+class Channel(Protocol):
+    """One way out of the house."""
+
+    name: ChannelName
+
+    def prepare(self, content: Content) -> Any:
+        """Whatever can be made once for all recipients; raises Permanent where the content cannot be sent."""
+
+    async def send(self, envelope: Envelope, prepared: Any) -> Receipt:
+        """Send to one recipient; a SendError where it did not end well."""
+
+    async def close(self) -> None:
+        """Close every connection, waiting for none that is in use."""
+
+
+class Admission(Protocol):
+    """What a channel can say of an address before anything is stored."""
+
+    def check_address(self, address: str) -> str:
+        """The address in the form it is used in; raises ValueError with a reason fit to be shown."""

@@ -1,0 +1,61 @@
+"""How a send can end other than well.
+
+    SendError
+    ├── Transient       refused for now: try again, not before ``retry_after_s`` where the peer said so
+    ├── Permanent       refused for good, for ``reason``; ``hard`` where the address itself is dead
+    ├── Unknown         the line broke after the irreversible byte: the peer may have accepted
+    ├── Misconfigured   our own fault (credentials, sender address): pauses the channel, burns no try
+    └── NotStarted      nothing irreversible was done and no peer is to blame: given back, burns no try
+"""
+
+from models.vocabulary import FailureReason
+
+
+class SendError(Exception):
+    """Base. ``code`` is the peer's own (``"550 5.1.1"``, ``"503"``); ``detail`` is fit to be shown to the sender."""
+
+    def __init__(self, detail: str, *, code: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code
+
+
+class Transient(SendError):
+    """Refused for now."""
+
+    def __init__(self, detail: str, *, code: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class Permanent(SendError):
+    """Refused for good. ``hard``: the recipient's address is dead (shown BOUNCED, suppressed), else FAILED.
+
+    ``bounced``: the recipient's side refused this message for good (shown BOUNCED), though the address lives.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        reason: FailureReason,
+        code: str | None = None,
+        hard: bool = False,
+        bounced: bool = False,
+    ) -> None:
+        super().__init__(detail, code=code)
+        self.reason = reason
+        self.hard = hard
+        self.bounced = bounced or hard
+
+
+class Unknown(SendError):
+    """The peer may have accepted."""
+
+
+class Misconfigured(SendError):
+    """Our own fault."""
+
+
+class NotStarted(SendError):
+    """Nothing irreversible was done: the worker's lease ran low, or it shuts down."""

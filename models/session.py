@@ -1,0 +1,122 @@
+"""The database: engines, transactions, and the database's own clock.
+
+Transactions are short and never span the network to a peer. On SQLite every writing transaction is
+``BEGIN IMMEDIATE``, so that it waits for its turn at the start and never fails half-way as a reader that
+wants to write; reading ones are deferred.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+from sqlalchemy import BigInteger, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
+
+from models.errors import InvalidSetting, StorageUnavailable
+
+_READ_ONLY: Final = "wireroom_read_only"
+_BUSY_TIMEOUT_S: Final = 10
+
+
+class now_ms(FunctionElement[int]):  # noqa: N801 - a SQL function, named as it is written
+    """The database's clock in milliseconds; the only clock that leases and schedules know."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(now_ms, "postgresql")
+def _now_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+
+
+@compiles(now_ms, "sqlite")
+def _now_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+class Database:
+    """One pool of connections to one database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+
+    @classmethod
+    def connect(cls, url: str, *, pool_size: int = 5) -> Self:
+        """A database at ``url`` (``sqlite:///path`` or ``postgresql://…``); opens no connection yet."""
+        target = async_url(url)
+        if target.get_backend_name() == "sqlite":
+            engine = create_async_engine(target, pool_size=pool_size, connect_args={"timeout": _BUSY_TIMEOUT_S})
+            event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        else:
+            engine = create_async_engine(target, pool_size=pool_size, max_overflow=0, pool_pre_ping=False)
+        return cls(engine)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A writing transaction; committed at the end. StorageUnavailable where the database cannot be reached."""
+        try:
+            async with self.engine.begin() as connection:
+                yield connection
+        except (OSError, InterfaceError, OperationalError) as error:
+            raise StorageUnavailable(type(error).__name__) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise StorageUnavailable(type(error).__name__) from error
+            raise
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A reading transaction: one snapshot on SQLite, read committed on PostgreSQL."""
+        try:
+            async with self.engine.connect() as connection:
+                await connection.execution_options(**{_READ_ONLY: True})
+                async with connection.begin():
+                    yield connection
+        except (OSError, InterfaceError, OperationalError) as error:
+            raise StorageUnavailable(type(error).__name__) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise StorageUnavailable(type(error).__name__) from error
+            raise
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+def async_url(url: str) -> URL:
+    """The URL with the asynchronous driver that we use for its database; raises InvalidSetting for any other."""
+    try:
+        target = make_url(url)
+    except Exception as error:
+        raise InvalidSetting("WIREROOM_DATABASE_URL: not a database URL") from error
+    match target.get_backend_name():
+        case "sqlite":
+            return target.set(drivername="sqlite+aiosqlite")
+        case "postgresql" | "postgres":
+            sslmode = target.query.get("sslmode")
+            target = target.set(drivername="postgresql+asyncpg").difference_update_query(["sslmode"])
+            return target.update_query_dict({"ssl": sslmode}) if isinstance(sslmode, str) else target
+        case other:
+            raise InvalidSetting(f"WIREROOM_DATABASE_URL: {other} is neither sqlite nor postgresql")
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must begin no transaction by itself: _begin_sqlite does.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    deferred = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")

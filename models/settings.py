@@ -1,0 +1,60 @@
+"""Where the data lives: the part of the environment that every process shares."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from models.errors import InvalidSetting
+
+_LOG_LEVELS = frozenset({"debug", "info", "warning", "error"})
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Data directory, database, broker, secret keys and log form; see ``docs/settings.md``."""
+
+    data_dir: Path
+    database_url: str
+    redis_url: str
+    broker_is_embedded: bool
+    secret_keys: tuple[str, ...]
+    log_level: str
+    log_format: str
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read ``WIREROOM_*``; raises InvalidSetting, naming the variable."""
+        data_dir = Path(environ.get("WIREROOM_DATA_DIR") or "var").absolute()
+        redis_url = environ.get("WIREROOM_REDIS_URL", "")
+        level = environ.get("WIREROOM_LOG_LEVEL", "info").lower()
+        if level not in _LOG_LEVELS:
+            raise InvalidSetting(f"WIREROOM_LOG_LEVEL: {level!r} is none of {', '.join(sorted(_LOG_LEVELS))}")
+        log_format = environ.get("WIREROOM_LOG_FORMAT", "")
+        if log_format not in ("", "json", "console"):
+            raise InvalidSetting(f"WIREROOM_LOG_FORMAT: {log_format!r} is neither json nor console")
+        keys = environ.get("WIREROOM_SECRET_KEY", "")
+        return cls(
+            data_dir=data_dir,
+            database_url=environ.get("WIREROOM_DATABASE_URL") or f"sqlite:///{data_dir / 'wireroom.db'}",
+            redis_url=redis_url or f"unix://{broker_socket(data_dir)}",
+            broker_is_embedded=not redis_url,
+            secret_keys=tuple(key.strip() for key in keys.split(",") if key.strip()),
+            log_level=level,
+            log_format=log_format,
+        )
+
+
+def broker_socket(data_dir: Path) -> Path:
+    """Where the embedded broker listens: in the data directory, or at a short path where that is too long.
+
+    A Unix socket's address holds 107 bytes (unix(7), ``sun_path``).
+    """
+    path = data_dir / "broker.sock"
+    if len(os.fsencode(path)) <= 107:
+        return path
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"wireroom-{os.getuid()}-{digest}.sock"

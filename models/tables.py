@@ -1,0 +1,430 @@
+"""Every table. Times are BIGINT milliseconds since 1970 (UTC); ids are UUIDv7, so keys sort and partition by time.
+
+A message is three rows: ``messages`` (narrow, updated by claims, outcomes and events), ``message_details``
+(written once, per recipient) and ``contents`` (what was said, shared by all messages that say the same).
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[Any]:
+    return Column("id", Uuid, primary_key=True)
+
+
+def _workspace() -> Column[Any]:
+    return Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False)
+
+
+def _owner() -> Column[Any]:
+    """The workspace of a row that is written by the million: no foreign key to check on each."""
+    return Column("workspace_id", Uuid, nullable=False)
+
+
+def _time(name: str, *, required: bool = False) -> Column[Any]:
+    return Column(name, BigInteger, nullable=not required)
+
+
+def _word(name: str, *, required: bool = True) -> Column[Any]:
+    return Column(name, String(32), nullable=not required)
+
+
+def _flag(name: str) -> Column[Any]:
+    return Column(name, Boolean, nullable=False, server_default=text("false"))
+
+
+def _count(name: str) -> Column[Any]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("settings", JSON, nullable=False),
+    _time("created_at", required=True),
+)
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    Column("email", Text, nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),
+    _time("created_at", required=True),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True),
+    _word("role"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    _workspace(),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("hint", String(8), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    _time("created_at", required=True),
+    _time("expires_at"),
+    _time("revoked_at"),
+    Index(None, "workspace_id", "id"),
+)
+
+secrets = Table(  # keys that we made ourselves, wrapped under WIREROOM_SECRET_KEY
+    "secrets",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("wrapped", LargeBinary, nullable=False),
+    _time("created_at", required=True),
+)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    _id(),
+    _workspace(),
+    Column("external_id", Text),
+    Column("email", Text),
+    Column("phone", Text),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("timezone", Text),
+    Column("locale", Text),
+    Column("attributes", JSON, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("telegram_chat_id", Text),
+    Column("webhook_url", Text),
+    Column("webhook_secret", LargeBinary),
+    Column("webhook_secret_previous", LargeBinary),
+    _time("webhook_secret_previous_until"),
+    _time("created_at", required=True),
+    _time("updated_at", required=True),
+    _time("erased_at"),
+    UniqueConstraint("workspace_id", "external_id"),
+    Index(None, "workspace_id", "id"),
+    Index("ix_contacts_workspace_id_email", "workspace_id", "email", postgresql_where=text("email IS NOT NULL")),
+)
+
+push_subscriptions = Table(
+    "push_subscriptions",
+    metadata,
+    _id(),
+    _workspace(),
+    Column("contact_id", Uuid, ForeignKey("contacts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("endpoint", Text, nullable=False),
+    Column("endpoint_digest", LargeBinary(32), nullable=False),
+    Column("p256dh", Text, nullable=False),
+    Column("auth", Text, nullable=False),
+    Column("topic", Text),
+    _time("created_at", required=True),
+    UniqueConstraint("workspace_id", "endpoint_digest"),
+)
+
+templates = Table(
+    "templates",
+    metadata,
+    _id(),
+    _workspace(),
+    Column("name", Text, nullable=False),
+    Column("current_version", Integer, nullable=False),
+    _time("created_at", required=True),
+    _time("deleted_at"),
+    Index(None, "workspace_id", "id"),
+)
+
+template_versions = Table(
+    "template_versions",
+    metadata,
+    _id(),
+    Column("template_id", Uuid, ForeignKey("templates.id", ondelete="CASCADE"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("parts", JSON, nullable=False),  # {channel or "*": {locale or "*": {subject, body, format}}}
+    _time("created_at", required=True),
+    UniqueConstraint("template_id", "version"),
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    _id(),
+    _workspace(),
+    Column("name", Text, nullable=False),
+    _word("state"),
+    _time("created_at", required=True),
+    Index(None, "workspace_id", "id"),
+)
+
+journeys = Table(
+    "journeys",
+    metadata,
+    _id(),
+    _workspace(),
+    Column("name", Text, nullable=False),
+    _time("created_at", required=True),
+    Index(None, "workspace_id", "id"),
+)
+
+contents = Table(
+    "contents",
+    metadata,
+    _id(),
+    _owner(),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("source", LargeBinary, nullable=False),  # JSON of channels.contract.Content
+    _time("used_at", required=True),
+    UniqueConstraint("workspace_id", "digest"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    _id(),
+    _owner(),
+    Column("contact_id", Uuid, nullable=False),
+    Column("campaign_id", Uuid),
+    Column("journey_id", Uuid),
+    _word("channel"),
+    _word("lane"),
+    # Ours: written under the token, by a person's command, or by proof of acceptance.
+    _word("state"),
+    Column("turn", BigInteger),  # set exactly while the row is ready to be claimed
+    _time("due_at", required=True),
+    _time("expires_at"),
+    _flag("paused"),
+    Column("token", BigInteger, nullable=False, server_default=text("0")),
+    Column("worker_id", Uuid),
+    Column("run", Integer, nullable=False, server_default=text("1")),
+    _count("tries"),
+    _count("crashes"),
+    _time("queued_at", required=True),
+    _time("sending_at"),
+    _time("ended_at"),
+    _word("failure_reason", required=False),
+    # Facts of the present run: written by min() only.
+    _time("sent_at"),
+    _time("delivered_at"),
+    _time("opened_at"),
+    _time("clicked_at"),
+    _time("soft_bounced_at"),
+    _time("hard_bounced_at"),
+    _time("failed_at"),
+    _time("unsubscribed_at"),
+    _time("complained_at"),
+    _time("machine_opened_at"),
+    _time("machine_clicked_at"),
+    Index("ix_messages_workspace_id_id", "workspace_id", "id"),
+    Index("ix_messages_workspace_id_contact_id_id", "workspace_id", "contact_id", "id"),
+    Index(
+        "ix_messages_workspace_id_campaign_id_id",
+        "workspace_id",
+        "campaign_id",
+        "id",
+        postgresql_where=text("campaign_id IS NOT NULL"),
+        sqlite_where=text("campaign_id IS NOT NULL"),
+    ),
+    # The ready rows alone: what a claim reads. Parked, paused and finished rows cost it nothing.
+    Index(
+        "ix_messages_ready",
+        "channel",
+        "lane",
+        "turn",
+        "id",
+        postgresql_where=text("turn IS NOT NULL"),
+        sqlite_where=text("turn IS NOT NULL"),
+    ),
+    # The parked rows alone: what the keeper reads.
+    Index(
+        "ix_messages_parked",
+        "due_at",
+        postgresql_where=text("state = 'queued' AND turn IS NULL AND NOT paused"),
+        sqlite_where=text("state = 'queued' AND turn IS NULL AND NOT paused"),
+    ),
+    Index(
+        "ix_messages_expiring",
+        "expires_at",
+        postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL"),
+        sqlite_where=text("state = 'queued' AND expires_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_messages_claimed",
+        "worker_id",
+        postgresql_where=text("state = 'sending'"),
+        sqlite_where=text("state = 'sending'"),
+    ),
+)
+
+message_details = Table(
+    "message_details",
+    metadata,
+    Column("message_id", Uuid, primary_key=True),
+    _owner(),
+    Column("content_id", Uuid, nullable=False, index=True),
+    Column("template_version_id", Uuid),
+    Column("step", Integer, nullable=False, server_default=text("1")),
+    Column("subject", Text),
+    Column("address", Text),
+    Column("address_digest", LargeBinary(16), nullable=False),
+    Column("topic", Text),
+    _flag("essential"),
+    Column("on_unknown", String(8), nullable=False),
+    Column("track_opens", Boolean, nullable=False),
+    Column("track_clicks", Boolean, nullable=False),
+    Column("variables", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("message_id", Uuid, primary_key=True),
+    Column("token", BigInteger, primary_key=True),
+    Column("run", Integer, nullable=False),
+    _time("started_at", required=True),
+    _time("ended_at", required=True),
+    _word("outcome"),
+    Column("code", Text),
+    Column("detail", Text),
+    Column("provider_id", Text),
+    Index(None, "provider_id", postgresql_where=text("provider_id IS NOT NULL")),
+)
+
+hooks = Table(
+    "hooks",
+    metadata,
+    _id(),
+    _workspace(),
+    _word("provider"),
+    Column("hook_key_digest", LargeBinary(32), nullable=False, unique=True),
+    Column("hook_key", LargeBinary, nullable=False),
+    Column("signing_key", LargeBinary),
+    Column("basic_auth", LargeBinary),
+    Column("topic_arns", JSON, nullable=False),
+    _time("created_at", required=True),
+    Index(None, "workspace_id", "id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    _id(),
+    _owner(),
+    Column("source_id", Uuid, nullable=False),  # the hook, or the workspace for our own links
+    Column("dedupe_key", LargeBinary(32), nullable=False),
+    _word("provider"),
+    _word("type"),
+    Column("provider_event", Text, nullable=False),
+    Column("message_ref", Uuid),  # our own id, as the event carries it
+    Column("provider_ref", Text),
+    Column("message_id", Uuid),  # once matched
+    Column("run", Integer),
+    Column("recipient", Text),
+    _time("at", required=True),
+    _time("received_at", required=True),
+    _word("bounce_type", required=False),
+    Column("reason", Text),
+    _flag("machine"),
+    Column("raw", LargeBinary, nullable=False),
+    _time("applied_at"),
+    _time("parked_at"),
+    UniqueConstraint("source_id", "dedupe_key"),
+    Index(None, "workspace_id", "id"),
+    Index(None, "message_id", "id", postgresql_where=text("message_id IS NOT NULL")),
+    Index(
+        "ix_events_unapplied",
+        "parked_at",
+        "id",
+        postgresql_where=text("applied_at IS NULL"),
+        sqlite_where=text("applied_at IS NULL"),
+    ),
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    _id(),
+    _workspace(),
+    _word("channel"),
+    Column("address_digest", LargeBinary(16), nullable=False),
+    _word("kind"),
+    Column("topic", Text, nullable=False, server_default=text("''")),  # '' covers the whole channel
+    Column("address", Text),
+    Column("reason", Text, nullable=False),
+    Column("message_id", Uuid),
+    _time("created_at", required=True),
+    _time("expires_at"),
+    UniqueConstraint("workspace_id", "channel", "address_digest", "kind", "topic"),
+    Index(None, "workspace_id", "id"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    _id(),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    _time("started_at", required=True),
+    _time("renewed_at", required=True),
+    _time("dead_at"),
+)
+
+lanes = Table(  # turns given so far: per workspace, and (under the zero workspace) the lane's last claimed
+    "lanes",
+    metadata,
+    Column("channel", String(32), primary_key=True),
+    Column("lane", String(32), primary_key=True),
+    Column("workspace_id", Uuid, primary_key=True),
+    Column("last_turn", BigInteger, nullable=False),
+)
+
+channel_pauses = Table(  # a sender that is misconfigured rests, for all workers
+    "channel_pauses",
+    metadata,
+    Column("channel", String(32), primary_key=True),
+    _time("until", required=True),
+    Column("detail", Text, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("workspace_id", Uuid, primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    Column("message_id", Uuid, nullable=False),
+    _time("created_at", required=True),
+    Index(None, "created_at"),
+)

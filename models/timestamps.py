@@ -1,0 +1,27 @@
+"""Times: milliseconds since 1970 (UTC) inside, RFC 3339 with milliseconds and ``Z`` outside."""
+
+from datetime import UTC, datetime
+
+
+def show(millis: int) -> str:
+    """RFC 3339, UTC, milliseconds, ``Z``."""
+    moment = datetime.fromtimestamp(millis // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
+
+
+def show_optional(millis: int | None) -> str | None:
+    """The same, None for None."""
+    return None if millis is None else show(millis)
+
+
+def parse(text: str) -> int:
+    """Milliseconds of an RFC 3339 time; raises ValueError where the zone is missing or it is none."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time needs its zone, as in 2026-01-15T10:00:00.000Z")
+    return from_datetime(moment)
+
+
+def from_datetime(moment: datetime) -> int:
+    """Milliseconds of an aware datetime."""
+    return round(moment.timestamp() * 1000)
