@@ -10,30 +10,9 @@ from uuid import UUID
 
 import msgspec
 
+from models.content import Attachment as Attachment
+from models.content import Content as Content
 from models.vocabulary import Channel as ChannelName
-
-
-class Attachment(msgspec.Struct, frozen=True, rename="camel"):
-    """A file of a mail; ``content`` is its bytes, ``content_id`` makes it an inline image (RFC 2392)."""
-
-    filename: str
-    content_type: str
-    content: bytes
-    content_id: str | None = None
-
-
-class Content(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What is said, before it is filled for one recipient. Shared by every message that says the same.
-
-    ``subject`` and ``body`` may hold ``{{name}}``. ``format`` is ``html``, ``text`` or ``markdownv2``.
-    """
-
-    subject: str | None = None
-    body: str | None = None
-    format: str = "text"
-    headers: dict[str, str] = {}
-    attachments: tuple[Attachment, ...] = ()
-    options: dict[str, Any] = {}
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -76,10 +55,3 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Close every connection, waiting for none that is in use."""
-
-
-class Admission(Protocol):
-    """What a channel can say of an address before anything is stored."""
-
-    def check_address(self, address: str) -> str:
-        """The address in the form it is used in; raises ValueError with a reason fit to be shown."""

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 _PLACEHOLDER: Final = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.]*)\s*\}\}")
@@ -14,25 +14,28 @@ class RenderError(ValueError):
 
 
 class Text:
-    """A compiled text. ``names``: what it asks for. ``escape``: fill values for an HTML context."""
+    """A compiled text. ``names``: what it asks for. ``escape``: fill values for an HTML context.
 
-    __slots__ = ("_escape", "_pieces", "names")
+    ``pieces``: literals and names in turn, a literal first and last.
+    """
+
+    __slots__ = ("_escape", "names", "pieces")
 
     def __init__(self, source: str, *, escape: bool) -> None:
         pieces = _PLACEHOLDER.split(source)
         for literal in pieces[::2]:
             if found := _LEFT_OVER.search(literal):
                 raise RenderError(f"cannot read what follows {literal[found.start() : found.start() + 20]!r}")
-        self._pieces = pieces
+        self.pieces: Final[Sequence[str]] = pieces
         self._escape = escape
         self.names = frozenset(pieces[1::2])
 
     def fill(self, variables: Mapping[str, str]) -> str:
         """The text for one recipient; a name without a value becomes the empty string."""
-        pieces = self._pieces
+        pieces = self.pieces
         if len(pieces) == 1:
             return pieces[0]
-        filled = pieces.copy()
+        filled = list(pieces)
         for position in range(1, len(pieces), 2):
             value = variables.get(pieces[position], "")
             filled[position] = html.escape(value) if self._escape else value

@@ -1,0 +1,198 @@
+"""The guard of outgoing requests: what a URL that a stranger gave may make us connect to.
+
+It decides about addresses, not about names: a name is judged by every address that it resolves to, inside the
+resolver that the connector dials from, so that the address which was checked is the address which is dialled.
+Names that resolve to a public address now and to 127.0.0.1 a moment later (rebinding) therefore gain nothing.
+"""
+
+import re
+import socket
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+MAX_URL_LENGTH: Final = 2048
+PUBLIC_PORTS: Final = frozenset({443, 80, 8443})
+
+_DENIED_V4: Final = tuple(
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # this network (RFC 791)
+        "10.0.0.0/8",  # private (RFC 1918)
+        "100.64.0.0/10",  # carrier-grade NAT (RFC 6598)
+        "127.0.0.0/8",  # loopback (RFC 1122)
+        "169.254.0.0/16",  # link-local (RFC 3927), the metadata services of clouds among it
+        "172.16.0.0/12",  # private (RFC 1918)
+        "192.0.0.0/24",  # IETF protocol assignments (RFC 6890)
+        "192.0.2.0/24",  # documentation (RFC 5737)
+        "192.88.99.0/24",  # 6to4 relays (RFC 7526)
+        "192.168.0.0/16",  # private (RFC 1918)
+        "198.18.0.0/15",  # benchmarks (RFC 2544)
+        "198.51.100.0/24",  # documentation (RFC 5737)
+        "203.0.113.0/24",  # documentation (RFC 5737)
+        "224.0.0.0/4",  # multicast (RFC 5771)
+        "240.0.0.0/4",  # reserved (RFC 1112) and broadcast
+    )
+)
+_GLOBAL_V6: Final = IPv6Network("2000::/3")
+"""The only part of IPv6 that is assigned for public use (RFC 4291, section 2.4). Outside it lie, among others,
+loopback, IPv4-compatible addresses, NAT64, ULA (fd00:ec2::254 too), link-local, site-local and multicast."""
+_DENIED_V6: Final = tuple(
+    IPv6Network(network)
+    for network in (
+        "2001::/32",  # Teredo (RFC 4380): carries an IPv4 address
+        "2001:2::/48",  # benchmarks (RFC 5180)
+        "2001:10::/28",  # ORCHID (RFC 4843)
+        "2001:20::/28",  # ORCHIDv2 (RFC 7343)
+        "2001:db8::/32",  # documentation (RFC 3849)
+        "2002::/16",  # 6to4 (RFC 3056): carries an IPv4 address
+        "3fff::/20",  # documentation (RFC 9637)
+    )
+)
+
+_CONTROL_OR_SPACE: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+_ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
+
+
+class ForbiddenDestination(Exception):
+    """The guard refuses to connect. The text says which rule, and never the address."""
+
+
+def parse_url(text: str) -> URL:
+    """The URL in the form that is dialled: absolute, http or https, without userinfo and fragment.
+
+    Raises ValueError, with a reason fit to be shown, for any other string and for one over 2,048 characters.
+    """
+    if len(text) > MAX_URL_LENGTH:
+        raise ValueError(f"a URL has at most {MAX_URL_LENGTH} characters")
+    if _CONTROL_OR_SPACE.search(text) or "\\" in text:
+        raise ValueError("a URL holds no space, backslash or control character")
+    try:
+        url = URL(text).with_fragment(None)
+    except ValueError:
+        # The cause quotes the URL, and a URL may hold a token.
+        raise ValueError("it is not a URL") from None
+    if url.scheme not in ("http", "https"):
+        raise ValueError("a URL begins with http:// or https://")
+    if url.raw_user is not None or url.raw_password is not None:
+        raise ValueError("a URL holds no user name and no password")
+    host = url.raw_host or ""
+    if ":" not in host and not _HOST_NAME.fullmatch(host.removesuffix(".")):
+        raise ValueError("a URL names a host")
+    if len(str(url)) > MAX_URL_LENGTH:
+        raise ValueError(f"a URL has at most {MAX_URL_LENGTH} characters once it is percent-encoded")
+    return url
+
+
+def normal_url(text: str) -> str:
+    """The URL in its normal form, without its fragment; raises ValueError with a reason fit to be shown."""
+    return str(parse_url(text))
+
+
+def is_public(address: Address) -> bool:
+    """Whether the address is one that anybody on the Internet can reach, and carries no other address inside."""
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _DENIED_V4)
+    return address in _GLOBAL_V6 and not any(address in network for network in _DENIED_V6)
+
+
+class Guard:
+    """Decides, without any I/O, where requests may go: https on the ports 443, 80 and 8443 of public addresses.
+
+    Inside ``allow_nets`` any port goes, and http too. Only the operator sets them, never who gives the URLs.
+    """
+
+    def __init__(self, allow_nets: tuple[Network, ...] = ()) -> None:
+        self._allow_nets = allow_nets
+        self.check_url: Callable[[str], URL] = lru_cache(maxsize=4096)(self._check_url)
+        """The URL to dial, if it may be dialled as far as can be told before its name is resolved.
+
+        Raises ValueError where it is no URL, ForbiddenDestination where the guard refuses. Remembers its last answers.
+        """
+
+    def check_address(self, address: Address, *, scheme: str, port: int) -> None:
+        """Raise ForbiddenDestination if no connection may be made to this address."""
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            # ::ffff:a.b.c.d is only another spelling: the kernel dials a.b.c.d.
+            address = address.ipv4_mapped
+        if any(address in network for network in self._allow_nets):
+            return
+        if not is_public(address):
+            raise ForbiddenDestination("the destination is not a public address")
+        _check_public(scheme, port)
+
+    def _check_url(self, text: str) -> URL:
+        url = parse_url(text)
+        host, port = url.raw_host or "", url.port or 0
+        literal = _literal(host)
+        if literal is not None:
+            self.check_address(literal, scheme=url.scheme, port=port)
+        elif not self._allow_nets:
+            _check_public(url.scheme, port)
+        return url
+
+
+def _check_public(scheme: str, port: int) -> None:
+    if scheme != "https":
+        raise ForbiddenDestination("the destination is not in an allowed network, and http is allowed only there")
+    if port not in PUBLIC_PORTS:
+        raise ForbiddenDestination("the destination is not in an allowed network, and its port is allowed only there")
+
+
+def _literal(host: str) -> Address | None:
+    """The address that a host spells out; None for a name; ForbiddenDestination for a spelling of doubt."""
+    if ":" in host:
+        try:
+            address = ip_address(host)
+        except ValueError:
+            raise ForbiddenDestination("the destination is not an IP address") from None
+        if isinstance(address, IPv6Address) and address.scope_id is not None:
+            raise ForbiddenDestination("the destination names an interface of this machine")
+        return address
+    # Everything that inet_aton takes ends in a number (2130706433, 0x7f.1, 0177.0.0.1, 127.1); of these only
+    # the plain dotted quad is read alike by everybody. The rule is that of the URL Standard, section 3.5.
+    if not _ENDS_IN_NUMBER.fullmatch(host.removesuffix(".")):
+        return None
+    try:
+        return IPv4Address(host)
+    except ValueError:
+        raise ForbiddenDestination("the destination is a number, but not an IPv4 address in its plain form") from None
+
+
+class GuardedResolver(AbstractResolver):
+    """A resolver that fails where the guard refuses any of a name's addresses.
+
+    aiohttp tells a resolver the port and not the scheme, so there is one per scheme.
+    """
+
+    def __init__(self, guard: Guard, scheme: str, resolver: AbstractResolver) -> None:
+        self._guard = guard
+        self._scheme = scheme
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of a name, all of them checked. OSError, or ForbiddenDestination."""
+        try:
+            found = await self._resolver.resolve(host, port, family)
+        except UnicodeError:
+            # Python's getaddrinfo encodes the name by IDNA first.
+            raise OSError("it is no host name") from None
+        if not found:
+            raise OSError("the name has no address")
+        for result in found:
+            self._guard.check_address(ip_address(result["host"]), scheme=self._scheme, port=port)
+        return found
+
+    async def close(self) -> None:
+        """Release the resolver inside."""
+        await self._resolver.close()

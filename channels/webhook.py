@@ -1,0 +1,165 @@
+"""WEBHOOK: a signed HTTP POST to a URL that the recipient gave (Standard Webhooks 1.0.0)."""
+
+import re
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+from aiohttp.abc import AbstractResolver
+
+from channels import standard_webhooks
+from channels.contract import Content, Envelope, Receipt
+from channels.errors import Permanent, Transient
+from channels.guarded_http import Answer, GuardedHttp, HttpConfig, retry_after
+from channels.rendering import RenderError, Text
+from models import timestamps
+from models.vocabulary import Channel as ChannelName
+from models.vocabulary import FailureReason
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_NOT_IN_A_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+_OURS: Final = ("content-type", "user-agent", "accept", "accept-encoding")
+_FRAMING: Final = ("host", "content-length", "content-encoding", "expect")
+_HOP_BY_HOP: Final = (  # RFC 9110, section 7.6.1
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+)
+_RESERVED: Final = frozenset({*_OURS, *_FRAMING, *_HOP_BY_HOP})
+
+
+class WebhookConfig(HttpConfig):
+    """How far webhooks may reach, and how much one may cost."""
+
+
+class PreparedWebhook(msgspec.Struct, frozen=True):
+    """What is made once for all recipients."""
+
+    subject: Text | None
+    body: Text | None
+    headers: dict[str, str]
+
+
+class _Data(msgspec.Struct, frozen=True, rename="camel"):
+    message_id: str
+    contact_id: str
+    subject: str | None
+    body: str | None
+    metadata: dict[str, Any]
+
+
+class _Payload(msgspec.Struct, frozen=True):
+    timestamp: str
+    data: _Data
+    type: Literal["message"] = "message"
+
+
+class WebhookChannel:
+    """Sends webhooks. ``resolver`` replaces the system's, ``ssl_context`` the default one."""
+
+    name = ChannelName.WEBHOOK
+
+    def __init__(
+        self,
+        config: WebhookConfig,
+        *,
+        resolver: AbstractResolver | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._http = GuardedHttp(config, resolver=resolver, ssl_context=ssl_context)
+        self._encoder = msgspec.json.Encoder()
+
+    def prepare(self, content: Content) -> PreparedWebhook:
+        """Compile subject and body, check the headers; raises Permanent where one of them cannot be sent."""
+        try:
+            # Only the body is HTML, if anything is: a subject is shown as it stands.
+            subject = None if content.subject is None else Text(content.subject, escape=False)
+            body = None if content.body is None else Text(content.body, escape=content.format == "html")
+        except RenderError as error:
+            raise Permanent(str(error), reason=FailureReason.RENDER_ERROR) from error
+        try:
+            check_headers(content.headers)
+        except ValueError as error:
+            raise Permanent(str(error), reason=FailureReason.HEADER_INJECTION) from error
+        return PreparedWebhook(subject, body, content.headers)
+
+    async def send(self, envelope: Envelope, prepared: PreparedWebhook) -> Receipt:
+        """POST the message. The id and the body are the same on every attempt, the time and the signature are not.
+
+        Receipt for a 2xx; Permanent for a 410 and for what the guard refuses; Transient for any other answer, since
+        a receiver's faulty release may answer anything; Unknown where the line broke after the request was sent.
+        """
+        body = self._encoder.encode(_payload(envelope, prepared))
+        now = int(time.time())
+        try:
+            if not envelope.secrets:
+                raise ValueError("the contact has no webhook secret")
+            signature = standard_webhooks.sign(
+                envelope.secrets, message_id=envelope.message_id, timestamp=now, body=body
+            )
+        except ValueError as error:
+            raise Permanent(str(error), reason=FailureReason.CHANNEL_NOT_CONFIGURED) from None
+        headers = {
+            **prepared.headers,
+            "content-type": "application/json",
+            standard_webhooks.ID_HEADER: envelope.message_id,
+            standard_webhooks.TIMESTAMP_HEADER: str(now),
+            standard_webhooks.SIGNATURE_HEADER: signature,
+        }
+        return _receipt(await self._http.post(envelope.address, headers=headers, body=body, proceed=envelope.proceed))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.close()
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise ValueError, with a reason fit to be shown, for headers that a webhook cannot carry.
+
+    A name is a token of RFC 9110 (section 5.6.2) and not one of those that the channel or HTTP itself sets; a value
+    holds no control character but the tab.
+    """
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError("a header's name holds a character that none may hold")
+        if name.lower() in _RESERVED or name.lower().startswith("webhook-"):
+            raise ValueError(f"the header {name} is reserved")
+        if _NOT_IN_A_VALUE.search(value):
+            raise ValueError(f"the header {name} holds a control character")
+
+
+def _payload(envelope: Envelope, prepared: PreparedWebhook) -> _Payload:
+    variables = envelope.variables
+    # The message's own time, not the attempt's: a UUIDv7 begins with its milliseconds (RFC 9562, section 5.7).
+    accepted_at = envelope.uuid.int >> 80
+    return _Payload(
+        timestamp=timestamps.show(accepted_at),
+        data=_Data(
+            message_id=envelope.message_id,
+            contact_id=envelope.contact_id,
+            subject=prepared.subject.fill(variables) if prepared.subject else None,
+            body=prepared.body.fill(variables) if prepared.body else None,
+            metadata=dict(envelope.metadata),
+        ),
+    )
+
+
+def _receipt(answer: Answer) -> Receipt:
+    """What an answer means; raises Permanent or Transient where it means no."""
+    status, detail = answer.status, answer.detail
+    code = str(status)
+    if 200 <= status <= 299:
+        return Receipt(code=code, detail=detail, delivered=True)
+    if status == 410:
+        raise Permanent(detail, reason=FailureReason.ENDPOINT_GONE, code=code, hard=True)
+    if status in (429, 503):
+        raise Transient(detail, code=code, retry_after_s=retry_after(answer.headers))
+    raise Transient(detail, code=code)

@@ -1,0 +1,130 @@
+"""What the tests of outgoing requests share: envelopes, a name server that says what it is told, a raw peer."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any, Final
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from channels.contract import Envelope
+from channels.standard_webhooks import new_secret
+from channels.webhook import WebhookChannel, WebhookConfig
+from models import ids
+
+LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+SECRET: Final = new_secret()
+
+Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+def go_on() -> None:
+    """What ``proceed`` is where the worker may send."""
+
+
+def envelope(
+    address: str,
+    *,
+    secrets: tuple[str, ...] = (SECRET,),
+    variables: dict[str, str] | None = None,
+    metadata: dict[str, Any] | None = None,
+    proceed: Callable[[], None] = go_on,
+) -> Envelope:
+    """One message to ``address``."""
+    uuid = ids.new_id()
+    return Envelope(
+        message_id=ids.show(ids.Kind.MESSAGE, uuid),
+        contact_id=ids.show(ids.Kind.CONTACT, ids.new_id()),
+        uuid=uuid,
+        run=1,
+        address=address,
+        secrets=secrets,
+        variables=variables or {},
+        metadata=metadata or {},
+        proceed=proceed,
+    )
+
+
+@contextlib.asynccontextmanager
+async def opened(config: WebhookConfig, **parts: Any) -> AsyncIterator[WebhookChannel]:
+    """A channel, closed in the end."""
+    channel = WebhookChannel(config, **parts)
+    try:
+        yield channel
+    finally:
+        await channel.close()
+
+
+@dataclass
+class NameServer(AbstractResolver):
+    """Resolves every name to the next of ``answers``; the last one stands. An empty answer: no such name."""
+
+    answers: list[list[str]]
+    asked: list[str] = field(default_factory=list)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked.append(host)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if not answer:
+            raise OSError("no such name")
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in answer
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass
+class RawPeer:
+    """A TCP server that counts who comes."""
+
+    port: int = 0
+    connections: int = 0
+
+    def url(self, host: str = "127.0.0.1", scheme: str = "http") -> str:
+        """The address of a hook here."""
+        return f"{scheme}://{host}:{self.port}/hook"
+
+
+@contextlib.asynccontextmanager
+async def raw_peer(serve: Peer, host: str = "127.0.0.1") -> AsyncIterator[RawPeer]:
+    """A server on a free port that runs ``serve`` for every connection, and aborts those left in the end."""
+    peer = RawPeer()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer.connections += 1
+        writers.append(writer)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+
+    server = await asyncio.start_server(accept, host, 0)
+    peer.port = server.sockets[0].getsockname()[1]
+    try:
+        yield peer
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+        await server.wait_closed()
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    """One request to the end of its body."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    _, _, rest = head.lower().partition(b"content-length:")
+    return head + await reader.readexactly(int(rest.split(b"\r\n", 1)[0]))
