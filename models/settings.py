@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 from models.errors import InvalidSetting
 
@@ -40,7 +41,7 @@ class StorageSettings:
         return cls(
             data_dir=data_dir,
             database_url=environ.get("WIREROOM_DATABASE_URL") or f"sqlite:///{data_dir / 'wireroom.db'}",
-            redis_url=redis_url or f"unix://{broker_socket(data_dir)}",
+            redis_url=redis_url or f"unix://{quote(str(broker_socket(data_dir)))}",
             broker_is_embedded=not redis_url,
             secret_keys=tuple(key.strip() for key in keys.split(",") if key.strip()),
             log_level=level,
