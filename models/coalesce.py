@@ -81,7 +81,7 @@ class Coalescer(Generic[T, R]):
     async def _flush_chunk(self, chunk: list[_Waiting[T, R]]) -> None:
         try:
             results = await self._repeated([waiting.item for waiting in chunk])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             if len(chunk) > 1 and not isinstance(error, StorageUnavailable):
                 for waiting in chunk:
                     await self._flush_chunk([waiting])

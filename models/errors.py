@@ -1,11 +1,11 @@
 """Errors of the domain.
 
-    WireroomError
-    ├── NotFound          the thing does not exist in this workspace
-    ├── Conflict          the thing's state does not allow it
-    ├── Refused           a message cannot be accepted: carries a FailureReason
-    ├── InvalidSetting    the environment holds a value that cannot be used
-    └── StorageUnavailable  the database cannot be reached now
+WireroomError
+├── NotFound          the thing does not exist in this workspace
+├── Conflict          the thing's state does not allow it
+├── Refused           a message cannot be accepted: carries a FailureReason
+├── InvalidSetting    the environment holds a value that cannot be used
+└── StorageUnavailable  the database cannot be reached now
 """
 
 from models.vocabulary import FailureReason
@@ -21,6 +21,10 @@ class NotFound(WireroomError):
 
 class Conflict(WireroomError):
     """The thing's state does not allow it."""
+
+
+class IdempotencyMismatch(WireroomError):
+    """The idempotency key was used before, for another request."""
 
 
 class Refused(WireroomError):

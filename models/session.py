@@ -5,13 +5,14 @@ Transactions are short and never span the network to a peer. On SQLite every wri
 wants to write; reading ones are deferred.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Self
 
 from sqlalchemy import BigInteger, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
@@ -61,34 +62,55 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A writing transaction; committed at the end. StorageUnavailable where the database cannot be reached."""
-        try:
+        with _honest():
             async with self.engine.begin() as connection:
                 yield connection
-        except (OSError, InterfaceError, OperationalError) as error:
-            raise StorageUnavailable(type(error).__name__) from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise StorageUnavailable(type(error).__name__) from error
-            raise
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A reading transaction: one snapshot on SQLite, read committed on PostgreSQL."""
-        try:
+        with _honest():
             async with self.engine.connect() as connection:
                 await connection.execution_options(**{_READ_ONLY: True})
                 async with connection.begin():
                     yield connection
-        except (OSError, InterfaceError, OperationalError) as error:
-            raise StorageUnavailable(type(error).__name__) from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise StorageUnavailable(type(error).__name__) from error
-            raise
 
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+@contextmanager
+def _honest() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if _will_pass(error):
+            raise StorageUnavailable(type(error).__name__) from error
+        raise
+
+
+# SQLSTATE classes: connection exception, transaction rollback (deadlock), insufficient resources (disk full),
+# operator intervention (shutdown); and 25006, a server that is read-only for now.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_PASSING_STATES: Final = ("08", "40", "53", "57", "25006")
+# Primary result codes: busy, locked, out of memory, read-only, I/O error, full, cannot open, protocol.
+# https://www.sqlite.org/rescode.html
+_PASSING_CODES: Final = frozenset({5, 6, 7, 8, 10, 13, 14, 15})
+
+
+def _will_pass(error: BaseException) -> bool:
+    """Whether the database, not the statement, is at fault: the same work may succeed later."""
+    if isinstance(error, OSError | InterfaceError | PoolTimeoutError):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _PASSING_CODES
+    state = getattr(cause, "sqlstate", None)
+    return isinstance(state, str) and state.startswith(_PASSING_STATES)
 
 
 def async_url(url: str) -> URL:

@@ -203,10 +203,8 @@ contents = Table(
     metadata,
     _id(),
     _owner(),
-    Column("digest", LargeBinary(32), nullable=False),
-    Column("source", LargeBinary, nullable=False),  # JSON of channels.contract.Content
+    Column("source", LargeBinary, nullable=False),  # JSON of models.content.Content
     _time("used_at", required=True),
-    UniqueConstraint("workspace_id", "digest"),
 )
 
 messages = Table(
@@ -227,6 +225,7 @@ messages = Table(
     _flag("paused"),
     Column("token", BigInteger, nullable=False, server_default=text("0")),
     Column("worker_id", Uuid),
+    _time("claimed_at"),
     Column("run", Integer, nullable=False, server_default=text("1")),
     _count("tries"),
     _count("crashes"),
@@ -278,6 +277,12 @@ messages = Table(
         "expires_at",
         postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL"),
         sqlite_where=text("state = 'queued' AND expires_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_messages_paused",
+        "campaign_id",
+        postgresql_where=text("paused"),
+        sqlite_where=text("paused"),
     ),
     Index(
         "ix_messages_claimed",

@@ -1,0 +1,175 @@
+"""Accepting messages: read what the rules need, decide, store. Requests that arrive together share each step."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from api_shim.composing import Addressed, Composer, Known
+from channels.registry import Entry
+from models.admission import (
+    Draft,
+)
+from models.coalesce import Coalescer
+from models.errors import IdempotencyMismatch, NotFound, WireroomError
+from models.secrets import Keyring
+from models.session import Database
+from models.store import intake as store
+from models.store import message_views
+from models.store.intake import NewMessage, Owned
+from models.store.message_views import MessageRow
+from models.vocabulary import Channel
+from worker.wakeups import Wakeups
+
+_CHUNK: Final = 500
+_PATIENCE_S: Final = 5.0
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A message that is stored. ``replayed``: its idempotency key had been used for the same request before."""
+
+    message: MessageRow
+    replayed: bool
+    warnings: list[str]
+
+
+Result = Accepted | WireroomError
+
+
+class Intake:
+    """Accepts drafts. ``channels``: those that are configured."""
+
+    def __init__(
+        self, database: Database, keyring: Keyring, wakeups: Wakeups, channels: Mapping[Channel, Entry]
+    ) -> None:
+        self._database = database
+        self._composer = Composer(keyring, channels)
+        self._wakeups = wakeups
+        # Apart, so that a person's message never waits behind a batch of ten thousand.
+        self._singles: Coalescer[Draft, Result] = Coalescer(self._flush, most=_CHUNK, patience_s=_PATIENCE_S)
+        self._batches: Coalescer[Draft, Result] = Coalescer(self._flush, most=_CHUNK, patience_s=_PATIENCE_S)
+
+    async def submit(self, draft: Draft) -> Accepted:
+        """Accept one draft: it is durable when this returns.
+
+        Raises NotFound (no such contact), Refused, IdempotencyMismatch or StorageUnavailable.
+        """
+        result = await self._singles.submit(draft)
+        if isinstance(result, WireroomError):
+            raise result
+        return result
+
+    async def submit_many(self, drafts: Sequence[Draft]) -> list[Result]:
+        """Accept many, each for itself; in order. Raises StorageUnavailable."""
+        waiting = [self._batches.put(draft) for draft in drafts]
+        if waiting:
+            await asyncio.wait(waiting)  # all of them, so that no failure is left unseen
+        return [each.result() for each in waiting]
+
+    async def drain(self) -> None:
+        """Return once everything submitted is stored or refused."""
+        await self._singles.drain()
+        await self._batches.drain()
+
+    async def _flush(self, drafts: Sequence[Draft]) -> Sequence[Result]:
+        results: dict[int, Result] = {}
+        async with self._database.read() as connection:
+            known = await self._read(connection, drafts)
+            addressed: list[tuple[int, Addressed]] = []
+            replays: dict[int, tuple[UUID, UUID]] = {}
+            for position, draft in enumerate(drafts):
+                try:
+                    owner = _owner_of_key(draft, known)
+                    if owner is not None:
+                        replays[position] = (draft.workspace_id, owner)
+                    else:
+                        addressed.append((position, self._composer.address(draft, known)))
+                except WireroomError as error:
+                    results[position] = error
+            standing = await store.suppressed(connection, {each.key for _, each in addressed})
+        new: list[tuple[int, NewMessage, list[str]]] = []
+        for position, each in addressed:
+            try:
+                consent = store.consent(standing.get(each.key, {}), each.draft.topic)
+                message, warnings = self._composer.compose(each, consent, known)
+            except WireroomError as error:
+                results[position] = error
+            else:
+                new.append((position, message, warnings))
+        await self._store(new, drafts, results, replays)
+        await self._replay(replays, results)
+        return [results[position] for position in range(len(drafts))]
+
+    async def _read(self, connection: Any, drafts: Sequence[Draft]) -> Known:
+        def owned(ids: Sequence[UUID | None]) -> set[Owned]:
+            return {(draft.workspace_id, each) for draft, each in zip(drafts, ids, strict=True) if each is not None}
+
+        keys = {(draft.workspace_id, draft.idempotency.key) for draft in drafts if draft.idempotency is not None}
+        return Known(
+            now=await store.now(connection),
+            recipients=await store.recipients(connection, owned([draft.contact_id for draft in drafts])),
+            templates=await store.template_versions_of(connection, owned([draft.template_id for draft in drafts])),
+            campaigns=await store.campaign_states(connection, owned([draft.campaign_id for draft in drafts])),
+            journeys=await store.known_journeys(connection, owned([draft.journey_id for draft in drafts])),
+            keys=await store.owners_of_keys(connection, keys),
+        )
+
+    async def _store(
+        self,
+        new: Sequence[tuple[int, NewMessage, list[str]]],
+        drafts: Sequence[Draft],
+        results: dict[int, Result],
+        replays: dict[int, tuple[UUID, UUID]],
+    ) -> None:
+        if not new:
+            return
+        async with self._database.write() as connection:
+            stored = await store.store(connection, [message for _, message, _ in new])
+        for (position, message, warnings), outcome in zip(new, stored, strict=True):
+            if outcome.replay_of is None:
+                row = _as_row(message, drafts[position].template_id)
+                results[position] = Accepted(row, replayed=False, warnings=warnings)
+                if message.ready:
+                    self._wakeups.poke(row.channel.value.lower(), row.lane.value)
+            elif outcome.same_request:
+                replays[position] = (message.row["workspace_id"], outcome.replay_of)
+            else:
+                results[position] = _mismatch()
+
+    async def _replay(self, replays: Mapping[int, tuple[UUID, UUID]], results: dict[int, Result]) -> None:
+        if not replays:
+            return
+        async with self._database.read() as connection:
+            for position, (workspace_id, message_id) in replays.items():
+                row = await message_views.get(connection, workspace_id, message_id)
+                results[position] = (
+                    NotFound("the message of this idempotency key is gone")
+                    if row is None
+                    else Accepted(row, replayed=True, warnings=[])
+                )
+
+
+def _owner_of_key(draft: Draft, known: Known) -> UUID | None:
+    """The message that the draft's idempotency key made before; raises IdempotencyMismatch for another request's."""
+    if draft.idempotency is None:
+        return None
+    owner = known.keys.get((draft.workspace_id, draft.idempotency.key))
+    if owner is None or owner[0] == draft.id:  # our own: an earlier try of this very flush was committed
+        return None
+    if owner[1] != draft.idempotency.fingerprint:
+        raise _mismatch()
+    return owner[0]
+
+
+def _mismatch() -> IdempotencyMismatch:
+    return IdempotencyMismatch("the idempotency key was used for another request")
+
+
+def _as_row(message: NewMessage, template_id: UUID | None) -> MessageRow:
+    fields = message.row | {
+        name: message.details[name] for name in ("step", "subject", "topic", "essential", "metadata")
+    }
+    known = {name: fields[name] for name in MessageRow.__struct_fields__ if name in fields}
+    return msgspec.convert(known | {"template_id": template_id}, MessageRow)

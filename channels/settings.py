@@ -1,0 +1,38 @@
+"""What the environment says of the channels' peers."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Self
+
+from models.errors import InvalidSetting
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """Senders and reach of every channel; see ``docs/settings.md``. None: not configured."""
+
+    smtp_url: str | None
+    email_from: str | None
+    webhook_allow_nets: tuple[IPv4Network | IPv6Network, ...]
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read ``WIREROOM_*``; raises InvalidSetting, naming the variable."""
+        smtp_url = environ.get("WIREROOM_SMTP_URL") or None
+        email_from = environ.get("WIREROOM_EMAIL_FROM") or None
+        if smtp_url and not email_from:
+            raise InvalidSetting("WIREROOM_EMAIL_FROM: needed together with WIREROOM_SMTP_URL")
+        return cls(
+            smtp_url=smtp_url,
+            email_from=email_from,
+            webhook_allow_nets=_networks(environ.get("WIREROOM_WEBHOOK_ALLOW_NETS", "")),
+        )
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise InvalidSetting(f"WIREROOM_WEBHOOK_ALLOW_NETS: {error}") from None

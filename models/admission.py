@@ -1,0 +1,184 @@
+"""May this message be accepted, and may it still be sent? Pure rules; whoever calls them did the reading."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from models.content import Attachment, Content
+from models.errors import Refused
+from models.vocabulary import CampaignState, Channel, FailureReason, Lane, OnUnknown
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """The client's key, and the SHA-256 of the request's canonical body."""
+
+    key: str
+    fingerprint: bytes
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """One send as it was asked for; its shape is already checked. Times are milliseconds (UTC)."""
+
+    id: UUID
+    workspace_id: UUID
+    contact_id: UUID
+    channel: Channel
+    subject: str | None = None
+    body: str | None = None
+    template_id: UUID | None = None
+    campaign_id: UUID | None = None
+    journey_id: UUID | None = None
+    step: int = 1
+    metadata: dict[str, Any] = {}
+    send_at: int | None = None
+    expires_at: int | None = None
+    lane: Lane | None = None
+    topic: str | None = None
+    essential: bool = False
+    on_unknown: OnUnknown = OnUnknown.RETRY
+    track_opens: bool | None = None
+    track_clicks: bool | None = None
+    to: str | None = None
+    format: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    headers: dict[str, str] = {}
+    options: dict[str, Any] = {}
+    idempotency: Idempotency | None = None
+
+
+class Recipient(msgspec.Struct, frozen=True):
+    """What intake reads of a contact."""
+
+    id: UUID
+    email: str | None
+    telegram_chat_id: str | None
+    webhook_url: str | None
+    browsers: int
+    first_name: str | None
+    last_name: str | None
+    phone: str | None
+    external_id: str | None
+    locale: str | None
+    timezone: str | None
+    attributes: dict[str, Any]
+
+
+class Consent(msgspec.Struct, frozen=True):
+    """What stands against an address: it is dead, or its owner opted out of the message's topic."""
+
+    dead: bool = False
+    opted_out: bool = False
+
+
+AddressCheck = Callable[[str], str]
+
+_CONTROL: Final = {**dict.fromkeys(range(32)), **dict.fromkeys(range(127, 160)), 0x2028: None, 0x2029: None}
+
+
+def lane_of(draft: Draft) -> Lane:
+    """The lane asked for; without one, what belongs to a campaign or a journey is bulk."""
+    if draft.lane is not None:
+        return draft.lane
+    return Lane.TRANSACTIONAL if draft.campaign_id is None and draft.journey_id is None else Lane.BULK
+
+
+def address_of(draft: Draft, recipient: Recipient, check: AddressCheck) -> str:
+    """The address on the draft's channel, in the form it is used in; raises Refused where there is none."""
+    match draft.channel:
+        case Channel.EMAIL:
+            address = draft.to or recipient.email
+        case Channel.TELEGRAM:
+            address = draft.to or recipient.telegram_chat_id
+        case Channel.WEBHOOK:
+            address = recipient.webhook_url
+        case Channel.PUSH if not recipient.browsers:
+            address = None
+        case _:  # the contact itself: its browsers, or its inbox
+            address = str(recipient.id)
+    if not address:
+        raise Refused(FailureReason.NO_ADDRESS, f"the contact has no address on {draft.channel}", "/contactId")
+    try:
+        return check(address)
+    except ValueError as error:
+        pointer = "/to" if draft.to else "/contactId"
+        raise Refused(FailureReason.INVALID_ADDRESS, str(error), pointer) from None
+
+
+def check_consent(consent: Consent, *, essential: bool) -> None:
+    """Raises Refused where the address may not be written to. Essential messages ignore opt-outs alone."""
+    if consent.dead:
+        raise Refused(FailureReason.SUPPRESSED, "the address is suppressed")
+    if consent.opted_out and not essential:
+        raise Refused(FailureReason.OPTED_OUT, "the recipient opted out")
+
+
+def check_header(value: str, pointer: str) -> None:
+    """Raises Refused where a rendered header holds a control character (RFC 5322, section 2.2)."""
+    if value.translate(_CONTROL) != value:
+        raise Refused(FailureReason.HEADER_INJECTION, "holds a line break or another control character", pointer)
+
+
+def content_of(draft: Draft, part: Mapping[str, Any]) -> Content:
+    """What the draft says: the template's ``part`` (subject, body, format), overridden by the draft's own words."""
+    body = draft.body if draft.body is not None else part.get("body")
+    subject = draft.subject if draft.subject is not None else part.get("subject")
+    chosen = draft.format or (None if draft.body is not None else part.get("format"))
+    return Content(
+        subject=subject,
+        body=body,
+        format=chosen or ("html" if body is not None and body.lstrip()[:1] == "<" else "text"),
+        headers=draft.headers,
+        attachments=draft.attachments,
+        options=draft.options,
+    )
+
+
+def attributes_of(recipient: Recipient) -> dict[str, str]:
+    """Everything that ``{{name}}`` may ask for: the contact's own properties, before its free attributes."""
+    own = {
+        "firstName": recipient.first_name,
+        "lastName": recipient.last_name,
+        "email": recipient.email,
+        "phone": recipient.phone,
+        "externalId": recipient.external_id,
+        "locale": recipient.locale,
+        "timezone": recipient.timezone,
+    }
+    free = {name: _text(value) for name, value in recipient.attributes.items() if value is not None}
+    return free | {name: value for name, value in own.items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What a claim reads again of a message, because it may have changed since the message was accepted."""
+
+    expired: bool
+    erased: bool
+    dead: bool
+    opted_out: bool
+    essential: bool
+    campaign: CampaignState | None
+
+
+class Parked(Exception):
+    """The message must wait: its campaign is paused."""
+
+
+def check_standing(standing: Standing) -> None:
+    """Raises Refused where the message must not go out any more, Parked where it must wait."""
+    if standing.campaign is CampaignState.CANCELLED:
+        raise Refused(FailureReason.CANCELLED, "the campaign was cancelled")
+    if standing.expired:
+        raise Refused(FailureReason.EXPIRED, "expiresAt has passed")
+    if standing.erased:
+        raise Refused(FailureReason.ERASED, "the contact was erased")
+    check_consent(Consent(dead=standing.dead, opted_out=standing.opted_out), essential=standing.essential)
+    if standing.campaign is CampaignState.PAUSED:
+        raise Parked

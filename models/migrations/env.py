@@ -1,0 +1,14 @@
+"""What alembic runs for every command: always inside the transaction that ``models.migrate`` opened."""
+
+from alembic import context
+
+from models.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    compare_server_default=True,
+    render_as_batch=connection.dialect.name == "sqlite",
+)
+context.run_migrations()

@@ -1,0 +1,72 @@
+"""Hooks: the addresses under which providers report to a workspace. Secrets are stored sealed."""
+
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models import ids
+from models.session import now_ms
+from models.store.rows import columns_of, fetch_one, fetch_page, insert_ignoring, read
+from models.tables import hooks
+from models.vocabulary import Provider
+
+
+class HookRow(msgspec.Struct, frozen=True):
+    """A hook; ``hook_key``, ``signing_key`` and ``basic_auth`` are sealed. ``created_at`` is milliseconds (UTC)."""
+
+    id: UUID
+    workspace_id: UUID
+    provider: Provider
+    hook_key: bytes
+    signing_key: bytes | None
+    basic_auth: bytes | None
+    topic_arns: list[str]
+    created_at: int
+
+
+class NewHook(msgspec.Struct, frozen=True):
+    """What a hook is made of; ``hook_key_digest`` (32 bytes) is what an incoming request is looked up by."""
+
+    provider: Provider
+    hook_key_digest: bytes
+    hook_key: bytes
+    signing_key: bytes | None
+    basic_auth: bytes | None
+    topic_arns: list[str]
+
+
+async def create(connection: AsyncConnection, workspace_id: UUID, new: NewHook) -> HookRow:
+    """Store a hook."""
+    statement = insert_ignoring(connection, hooks).values(
+        id=ids.new_id(), workspace_id=workspace_id, created_at=now_ms(), **msgspec.structs.asdict(new)
+    )
+    row = (await connection.execute(statement.returning(*columns_of(hooks, HookRow)))).one()
+    return read(row, HookRow)
+
+
+async def by_key_digest(connection: AsyncConnection, digest: bytes) -> HookRow | None:
+    """The hook that an incoming request names, whatever its workspace."""
+    return await fetch_one(connection, hooks, HookRow, [hooks.c.hook_key_digest == digest])
+
+
+async def get(connection: AsyncConnection, workspace_id: UUID, hook_id: UUID) -> HookRow | None:
+    """The hook, where it exists in this workspace."""
+    return await fetch_one(connection, hooks, HookRow, [hooks.c.workspace_id == workspace_id, hooks.c.id == hook_id])
+
+
+async def page(
+    connection: AsyncConnection, workspace_id: UUID, *, limit: int, offset: int
+) -> tuple[list[HookRow], int]:
+    """A page of hooks and their number."""
+    conditions = [hooks.c.workspace_id == workspace_id]
+    return await fetch_page(connection, hooks, HookRow, conditions, limit=limit, offset=offset)
+
+
+async def remove(connection: AsyncConnection, workspace_id: UUID, hook_id: UUID) -> bool:
+    """Remove a hook; its events stay. False where there is none."""
+    result = await connection.execute(
+        delete(hooks).where(hooks.c.workspace_id == workspace_id, hooks.c.id == hook_id).returning(hooks.c.id)
+    )
+    return result.first() is not None

@@ -1,0 +1,84 @@
+"""API keys: only their digests are kept."""
+
+from collections.abc import Collection
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models import ids
+from models.session import now_ms
+from models.store.rows import columns_of, fetch_one, fetch_page, insert_ignoring, read
+from models.tables import api_keys
+from models.vocabulary import Scope
+
+TOKEN_PREFIX: Final = "wr_live_"
+"""How the secret of every key begins."""
+
+
+class KeyRow(msgspec.Struct, frozen=True):
+    """A key without its secret. ``hint`` is the secret's last characters. Times are milliseconds (UTC)."""
+
+    id: UUID
+    workspace_id: UUID
+    name: str
+    hint: str
+    scopes: frozenset[Scope]
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+
+
+async def create(
+    connection: AsyncConnection,
+    workspace_id: UUID,
+    *,
+    name: str,
+    digest: bytes,
+    hint: str,
+    scopes: Collection[Scope],
+    expires_at: int | None,
+) -> KeyRow:
+    """Store a key; ``digest`` is ``models.secrets.token_digest`` of its secret (32 bytes)."""
+    statement = insert_ignoring(connection, api_keys).values(
+        id=ids.new_id(),
+        workspace_id=workspace_id,
+        name=name,
+        digest=digest,
+        hint=hint,
+        scopes=sorted(scope.value for scope in scopes),
+        created_at=now_ms(),
+        expires_at=expires_at,
+    )
+    row = (await connection.execute(statement.returning(*columns_of(api_keys, KeyRow)))).one()
+    return read(row, KeyRow)
+
+
+async def by_digest(connection: AsyncConnection, digest: bytes) -> KeyRow | None:
+    """The key of a secret, whatever its workspace: the only query that does not know one yet."""
+    return await fetch_one(connection, api_keys, KeyRow, [api_keys.c.digest == digest])
+
+
+async def get(connection: AsyncConnection, workspace_id: UUID, key_id: UUID) -> KeyRow | None:
+    """The key, where it exists in this workspace."""
+    conditions = [api_keys.c.workspace_id == workspace_id, api_keys.c.id == key_id]
+    return await fetch_one(connection, api_keys, KeyRow, conditions)
+
+
+async def page(connection: AsyncConnection, workspace_id: UUID, *, limit: int, offset: int) -> tuple[list[KeyRow], int]:
+    """A page of keys, the revoked ones too, and their number."""
+    conditions = [api_keys.c.workspace_id == workspace_id]
+    return await fetch_page(connection, api_keys, KeyRow, conditions, limit=limit, offset=offset)
+
+
+async def revoke(connection: AsyncConnection, workspace_id: UUID, key_id: UUID) -> bool:
+    """Revoke a key; False where there is none that is still good."""
+    result = await connection.execute(
+        update(api_keys)
+        .where(api_keys.c.workspace_id == workspace_id, api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+        .values(revoked_at=now_ms())
+        .returning(api_keys.c.id)
+    )
+    return result.first() is not None

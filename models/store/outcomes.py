@@ -1,0 +1,219 @@
+"""Recording how attempts ended, in chunks, guarded by the fencing token.
+
+A recorded outcome never contradicts proof of acceptance: where ``sent_at`` is present already, a failure or
+a retry becomes done. A success whose token went stale still sets ``sent_at`` and stops the run's next send.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import BigInteger, Boolean, Integer, Text, Uuid, case, literal, null, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.ids import new_id
+from models.session import now_ms
+from models.store.recordset import Columns, parameters, recordset
+from models.store.status_sql import least
+from models.tables import attempts, message_details, messages, suppressions
+from models.vocabulary import FailureReason, Outcome, State, SuppressionKind
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How one attempt ended and what follows.
+
+    ``outcome`` None: nothing was tried (given back, no try burnt). ``state``: DONE, FAILED, HELD, or QUEUED to
+    be tried again ``delay_ms`` from now. ``started_at``: milliseconds, by the database's clock.
+    """
+
+    message_id: UUID
+    token: int
+    run: int
+    started_at: int
+    state: State
+    outcome: Outcome | None = None
+    delay_ms: int = 0
+    code: str | None = None
+    detail: str | None = None
+    provider_id: str | None = None
+    reason: FailureReason | None = None
+    delivered: bool = False
+    bounced: bool = False
+    dead_address: bool = False
+
+    @property
+    def burns_try(self) -> bool:
+        """Only a try that reached the peer and did not end for good counts against the schedule."""
+        return self.outcome in (Outcome.TRANSIENT, Outcome.UNKNOWN)
+
+
+_COLUMNS: Columns = {
+    "id": Uuid(),
+    "token": BigInteger(),
+    "run": Integer(),
+    "state": Text(),
+    "burnt": Integer(),
+    "delay_ms": BigInteger(),
+    "reason": Text(),
+    "sent": Boolean(),
+    "delivered": Boolean(),
+    "hard": Boolean(),
+    "soft": Boolean(),
+}
+
+
+def _row(ended: Ended) -> tuple[Any, ...]:
+    return (
+        ended.message_id,
+        ended.token,
+        ended.run,
+        ended.state.value,
+        int(ended.burns_try),
+        ended.delay_ms,
+        None if ended.reason is None else ended.reason.value,
+        ended.outcome is Outcome.ACCEPTED,
+        ended.delivered,
+        ended.bounced and ended.dead_address,
+        ended.bounced and not ended.dead_address,
+    )
+
+
+async def record(connection: AsyncConnection, chunk: Sequence[Ended]) -> None:
+    """Record a chunk of outcomes. Repeating it changes nothing."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    values = parameters("ended", _COLUMNS, [_row(ended) for ended in chunk], is_sqlite=is_sqlite)
+    settled = {row.id for row in await connection.execute(_fresh(is_sqlite), values)}
+    stale = [ended for ended in chunk if ended.message_id not in settled and ended.outcome is Outcome.ACCEPTED]
+    if stale:
+        await connection.execute(
+            _stale(is_sqlite), parameters("ended", _COLUMNS, [_row(ended) for ended in stale], is_sqlite=is_sqlite)
+        )
+    await write_attempts(connection, [_attempt(ended) for ended in chunk if ended.outcome is not None])
+    dead = [ended for ended in chunk if ended.dead_address]
+    if dead:
+        await suppress_dead(connection, [(ended.message_id, str(ended.reason)) for ended in dead])
+
+
+def _earliest(column: Any, flag: Any, *, is_sqlite: bool) -> Any:
+    """``column``, or the present time where ``flag`` is set and no earlier time is known."""
+    return least(column, case((flag, now_ms()), else_=null()), is_sqlite=is_sqlite)
+
+
+def _facts(ended: Any, *, is_sqlite: bool) -> dict[str, Any]:
+    return {
+        "sent_at": _earliest(messages.c.sent_at, ended.c.sent, is_sqlite=is_sqlite),
+        "delivered_at": _earliest(messages.c.delivered_at, ended.c.delivered, is_sqlite=is_sqlite),
+        "hard_bounced_at": _earliest(messages.c.hard_bounced_at, ended.c.hard, is_sqlite=is_sqlite),
+        "soft_bounced_at": _earliest(messages.c.soft_bounced_at, ended.c.soft, is_sqlite=is_sqlite),
+    }
+
+
+@cache
+def _fresh(is_sqlite: bool) -> Any:
+    ended = recordset("ended", _COLUMNS, is_sqlite=is_sqlite)
+    accepted = or_(ended.c.sent, messages.c.sent_at.is_not(None))
+    state = case((accepted, literal(State.DONE.value)), else_=ended.c.state)
+    over = state.in_([State.DONE.value, State.FAILED.value])
+    return (
+        update(messages)
+        .where(
+            messages.c.id == ended.c.id,
+            messages.c.token == ended.c.token,
+            messages.c.state == State.SENDING.value,
+        )
+        .values(
+            state=state,
+            turn=null(),
+            worker_id=null(),
+            tries=messages.c.tries + ended.c.burnt,
+            due_at=now_ms() + ended.c.delay_ms,
+            ended_at=case((over, now_ms()), else_=null()),
+            failure_reason=case((accepted, null()), else_=ended.c.reason),
+            **_facts(ended, is_sqlite=is_sqlite),
+        )
+        .returning(messages.c.id)
+    )
+
+
+@cache
+def _stale(is_sqlite: bool) -> Any:
+    """A success under an old token: the fact stands, and no second send of this run may begin."""
+    ended = recordset("ended", _COLUMNS, is_sqlite=is_sqlite)
+    waiting = messages.c.state.in_([State.QUEUED.value, State.HELD.value])
+    return (
+        update(messages)
+        .where(messages.c.id == ended.c.id, messages.c.run == ended.c.run)
+        .values(
+            state=case((waiting, literal(State.DONE.value)), else_=messages.c.state),
+            turn=case((waiting, null()), else_=messages.c.turn),
+            token=messages.c.token + case((waiting, 1), else_=0),
+            ended_at=case((waiting, now_ms()), else_=messages.c.ended_at),
+            failure_reason=case((waiting, null()), else_=messages.c.failure_reason),
+            **_facts(ended, is_sqlite=is_sqlite),
+        )
+    )
+
+
+def _attempt(ended: Ended) -> dict[str, Any]:
+    return {
+        "message_id": ended.message_id,
+        "token": ended.token,
+        "run": ended.run,
+        "started_at": ended.started_at,
+        "outcome": str(ended.outcome),
+        "code": ended.code,
+        "detail": ended.detail,
+        "provider_id": ended.provider_id,
+    }
+
+
+async def write_attempts(connection: AsyncConnection, tried: Sequence[dict[str, Any]]) -> None:
+    """Write attempts that end now; one that is written already stays as it is."""
+    if not tried:
+        return
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    now = int(await connection.scalar(select(now_ms())) or 0)
+    await connection.execute(insert(attempts).on_conflict_do_nothing(), [{**row, "ended_at": now} for row in tried])
+
+
+async def suppress_dead(connection: AsyncConnection, found: Sequence[tuple[UUID, str]]) -> None:
+    """Suppress the addresses of these (message id, reason) for good."""
+    reasons = dict(found)
+    rows = await connection.execute(
+        select(
+            messages.c.id,
+            messages.c.workspace_id,
+            messages.c.channel,
+            message_details.c.address,
+            message_details.c.address_digest,
+        )
+        .join(message_details, message_details.c.message_id == messages.c.id)
+        .where(messages.c.id.in_(list(reasons)))
+    )
+    new = [
+        {
+            "id": new_id(),
+            "workspace_id": row.workspace_id,
+            "channel": row.channel,
+            "address_digest": row.address_digest,
+            "kind": SuppressionKind.DEAD.value,
+            "topic": "",
+            "address": row.address,
+            "reason": reasons[row.id],
+            "message_id": row.id,
+        }
+        for row in rows
+    ]
+    await insert_suppressions(connection, new)
+
+
+async def insert_suppressions(connection: AsyncConnection, new: Sequence[dict[str, Any]]) -> None:
+    """Insert suppressions that do not exist yet, made now."""
+    if not new:
+        return
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    now = int(await connection.scalar(select(now_ms())) or 0)
+    await connection.execute(insert(suppressions).on_conflict_do_nothing(), [{**row, "created_at": now} for row in new])

@@ -1,0 +1,77 @@
+"""Turns: the order in which ready messages of a lane are claimed.
+
+Start-time fair queueing: a message's turn comes right behind its workspace's last turn, but never behind the
+lane's last claimed one. So a workspace with a million messages and one with three take alternate turns, and
+an idle workspace saves up nothing. Two messages may share a turn; their ids then decide.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, String, Uuid, bindparam, func, literal, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.tables import lanes
+from models.vocabulary import Channel, Lane
+
+NOBODY = UUID(int=0)
+"""The workspace under which a lane's last claimed turn is kept; the migrations make these rows."""
+
+Group = tuple[Channel, Lane, UUID]
+
+
+@cache
+def _allotting(is_sqlite: bool) -> Any:
+    insert = sqlite.insert if is_sqlite else postgresql.insert
+    greatest = func.max if is_sqlite else func.greatest
+    channel, lane = bindparam("for_channel", type_=String), bindparam("for_lane", type_=String)
+    count = bindparam("how_many", type_=BigInteger)
+    last_claimed = (
+        select(lanes.c.last_turn)
+        .where(lanes.c.channel == channel, lanes.c.lane == lane, lanes.c.workspace_id == NOBODY)
+        .scalar_subquery()
+    )
+    row = select(
+        channel, lane, bindparam("for_workspace", type_=Uuid), func.coalesce(last_claimed, literal(0)) + count
+    ).where(true())  # SQLite would read ON after a bare SELECT as a join's
+    statement = insert(lanes).from_select(["channel", "lane", "workspace_id", "last_turn"], row)
+    return statement.on_conflict_do_update(
+        index_elements=[lanes.c.channel, lanes.c.lane, lanes.c.workspace_id],
+        set_={"last_turn": greatest(lanes.c.last_turn + count, statement.excluded.last_turn)},
+    ).returning(lanes.c.last_turn)
+
+
+async def allot(connection: AsyncConnection, groups: Iterable[Group]) -> dict[Group, int]:
+    """Reserve one turn per item of ``groups`` (repeat a group for more); returns the first turn of each group."""
+    statement = _allotting(connection.dialect.name == "sqlite")
+    first: dict[Group, int] = {}
+    # In one order everywhere, so that two transactions never wait for each other in a circle.
+    for group, count in sorted(Counter(groups).items()):
+        channel, lane, workspace_id = group
+        last_turn = await connection.scalar(
+            statement,
+            {
+                "for_channel": channel.value,
+                "for_lane": lane.value,
+                "for_workspace": workspace_id,
+                "how_many": count,
+            },
+        )
+        first[group] = int(last_turn or 0) - count + 1
+    return first
+
+
+async def advance(connection: AsyncConnection, channel: Channel, lane: Lane, turn: int) -> None:
+    """Note ``turn`` as the lane's last claimed one, unless a later one is noted already.
+
+    Where another claim is about to note its own, that one will do: claims never wait for each other.
+    """
+    clock = [lanes.c.channel == channel.value, lanes.c.lane == lane.value, lanes.c.workspace_id == NOBODY]
+    free = select(lanes.c.channel).where(*clock).with_for_update(skip_locked=True)
+    await connection.execute(
+        update(lanes).where(lanes.c.channel.in_(free), *clock, lanes.c.last_turn < turn).values(last_turn=turn)
+    )

@@ -1,0 +1,148 @@
+"""Leases: a worker process is alive as long as it renews its row; the keeper alone declares it dead."""
+
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import BigInteger, Text, Uuid, case, literal, null, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.session import now_ms
+from models.store.outcomes import write_attempts
+from models.store.recordset import Columns, parameters, recordset
+from models.tables import message_details, messages, workers
+from models.vocabulary import FailureReason, OnUnknown, Outcome, State
+
+MOST_CRASHES = 5
+"""A message whose sending ended its process this often is poison."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """A worker that is not known to be dead. ``stale``: not renewed for a lease's time, or renewed in the future."""
+
+    id: UUID
+    renewed_at: int
+    stale: bool
+
+
+async def register(connection: AsyncConnection, worker_id: UUID, host: str, pid: int) -> None:
+    """A new worker; its lease begins now."""
+    await connection.execute(
+        workers.insert().values(id=worker_id, host=host, pid=pid, started_at=now_ms(), renewed_at=now_ms())
+    )
+
+
+async def renew(connection: AsyncConnection, worker_id: UUID) -> bool:
+    """Renew the lease, however late; False where the worker was declared dead."""
+    result = await connection.execute(
+        update(workers)
+        .where(workers.c.id == worker_id, workers.c.dead_at.is_(None))
+        .values(renewed_at=now_ms())
+        .returning(workers.c.id)
+    )
+    return result.first() is not None
+
+
+async def retire(connection: AsyncConnection, worker_id: UUID) -> None:
+    """The worker ends of its own will, with nothing in its hands."""
+    await connection.execute(update(workers).where(workers.c.id == worker_id).values(dead_at=now_ms()))
+
+
+async def heartbeats(connection: AsyncConnection, lease_ms: int) -> list[Heartbeat]:
+    """Every worker that is not known to be dead."""
+    age = now_ms() - workers.c.renewed_at
+    rows = await connection.execute(
+        select(workers.c.id, workers.c.renewed_at, or_(age > lease_ms, age < 0)).where(workers.c.dead_at.is_(None))
+    )
+    return [Heartbeat(row[0], row[1], bool(row[2])) for row in rows]
+
+
+async def declare_dead(connection: AsyncConnection, worker_id: UUID, renewed_at: int) -> bool:
+    """Declare a worker dead, unless it renewed since ``renewed_at`` or somebody else did so."""
+    result = await connection.execute(
+        update(workers)
+        .where(workers.c.id == worker_id, workers.c.renewed_at == renewed_at, workers.c.dead_at.is_(None))
+        .values(dead_at=now_ms())
+        .returning(workers.c.id)
+    )
+    return result.first() is not None
+
+
+_RESCUED: Columns = {"id": Uuid(), "token": BigInteger(), "state": Text()}
+
+
+async def rescue(connection: AsyncConnection, worker_id: UUID) -> int:
+    """Take every message out of a dead worker's hands, each attempt marked ambiguous; returns how many.
+
+    A message goes back to its lane, is held where its sender asked for that, or is given up as poison.
+    """
+    rows = (
+        await connection.execute(
+            select(
+                messages.c.id,
+                messages.c.token,
+                messages.c.run,
+                messages.c.crashes,
+                messages.c.claimed_at,
+                message_details.c.on_unknown,
+            )
+            .join(message_details, message_details.c.message_id == messages.c.id)
+            .where(messages.c.worker_id == worker_id, messages.c.state == State.SENDING.value)
+            .order_by(messages.c.id)
+            .with_for_update(of=messages)
+        )
+    ).all()
+    if not rows:
+        return 0
+    await write_attempts(
+        connection,
+        [
+            {
+                "message_id": row.id,
+                "token": row.token,
+                "run": row.run,
+                "started_at": row.claimed_at,
+                "outcome": Outcome.AMBIGUOUS.value,
+                "code": None,
+                "detail": "the worker was lost while it sent this",
+                "provider_id": None,
+            }
+            for row in rows
+        ],
+    )
+    is_sqlite = connection.dialect.name == "sqlite"
+    verdicts = [(row.id, row.token, _after_crash(row).value) for row in rows]
+    await connection.execute(_retoken(is_sqlite), parameters("rescued", _RESCUED, verdicts, is_sqlite=is_sqlite))
+    return len(rows)
+
+
+def _after_crash(row: Any) -> State:
+    if row.crashes + 1 >= MOST_CRASHES:
+        return State.FAILED
+    return State.HELD if row.on_unknown == OnUnknown.HOLD.value else State.QUEUED
+
+
+@cache
+def _retoken(is_sqlite: bool) -> Any:
+    rescued = recordset("rescued", _RESCUED, is_sqlite=is_sqlite)
+    sent = messages.c.sent_at.is_not(None)
+    poison = rescued.c.state == State.FAILED.value
+    return (
+        update(messages)
+        .where(messages.c.id == rescued.c.id, messages.c.token == rescued.c.token)
+        .values(
+            state=case((sent, literal(State.DONE.value)), else_=rescued.c.state),
+            token=messages.c.token + 1,
+            crashes=messages.c.crashes + 1,
+            worker_id=null(),
+            due_at=now_ms(),
+            ended_at=case((or_(sent, poison), now_ms()), else_=null()),
+            failure_reason=case((sent, null()), (poison, literal(FailureReason.POISON.value)), else_=null()),
+        )
+    )
+
+
+async def forget(connection: AsyncConnection, older_than_ms: int) -> None:
+    """Remove the rows of workers that have been dead for that long."""
+    await connection.execute(workers.delete().where(workers.c.dead_at < now_ms() - older_than_ms))

@@ -1,0 +1,46 @@
+"""Workspaces: the walls between tenants."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models import ids
+from models.errors import Conflict
+from models.session import now_ms
+from models.store.rows import columns_of, fetch_one, insert_ignoring, read
+from models.tables import workspaces
+
+
+class WorkspaceRow(msgspec.Struct, frozen=True):
+    """A workspace. ``created_at`` is milliseconds (UTC)."""
+
+    id: UUID
+    name: str
+    settings: dict[str, Any]
+    created_at: int
+
+
+async def create(connection: AsyncConnection, name: str) -> WorkspaceRow:
+    """A new workspace; raises Conflict where the name is taken."""
+    statement = insert_ignoring(connection, workspaces).values(
+        id=ids.new_id(), name=name, settings={}, created_at=now_ms()
+    )
+    row = (await connection.execute(statement.returning(*columns_of(workspaces, WorkspaceRow)))).first()
+    if row is None:
+        raise Conflict("a workspace of this name exists")
+    return read(row, WorkspaceRow)
+
+
+async def get(connection: AsyncConnection, workspace_id: UUID) -> WorkspaceRow | None:
+    """The workspace, where it exists."""
+    return await fetch_one(connection, workspaces, WorkspaceRow, [workspaces.c.id == workspace_id])
+
+
+async def find(connection: AsyncConnection, name_or_id: str) -> WorkspaceRow | None:
+    """The workspace of that shown id (``ws_…``) or, failing that, of that name."""
+    workspace_id = ids.parse(ids.Kind.WORKSPACE, name_or_id)
+    if workspace_id is not None and (found := await get(connection, workspace_id)) is not None:
+        return found
+    return await fetch_one(connection, workspaces, WorkspaceRow, [workspaces.c.name == name_or_id])

@@ -1,0 +1,156 @@
+"""Fixtures: real servers on free sockets, one of each per process of the run, fresh contents per test."""
+
+import shutil
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import trustme
+
+from models import migrate
+from models.session import Database
+from tests.support import broker, http_sink, postgres, smtp_sink
+from tests.support import scene as scenes
+from tests.support.broker import ValkeyServer
+from tests.support.http_sink import HttpSink
+from tests.support.postgres import PostgresServer
+from tests.support.scene import Scene
+from tests.support.smtp_sink import SmtpSink
+
+_FAST_FIRST = ("architecture", "unit", "contract", "integration", "acceptance", "faults")
+
+# A busy machine makes a slow example, not a wrong one.
+hypothesis.settings.register_profile("wireroom", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("wireroom")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick answers first; within a folder the random order stays."""
+    ranks = {name: rank for rank, name in enumerate(_FAST_FIRST)}
+    here = Path(__file__).parent
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(here).parts[0], len(ranks)))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """PostgreSQL, started once."""
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres_server: PostgresServer) -> str:
+    name = postgres_server.create()
+    migrate.upgrade(postgres_server.url(name))
+    return name
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A fresh PostgreSQL database without tables."""
+    name = postgres_server.create()
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer, _postgres_template: str) -> Iterator[str]:
+    """A fresh, migrated PostgreSQL database."""
+    name = postgres_server.create(_postgres_template)
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    migrate.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
+    """A fresh, migrated SQLite database."""
+    path = tmp_path / "wireroom.db"
+    shutil.copy(_sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh, migrated database; the test runs once on each kind."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The same, open."""
+    opened = Database.connect(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="session")
+def _shared_valkey() -> Iterator[ValkeyServer]:
+    with broker.running() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(_shared_valkey: ValkeyServer) -> str:
+    """An empty Valkey. Tests that kill it take ``valkey`` instead."""
+    _shared_valkey.flush()
+    return _shared_valkey.url
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    """A Valkey of the test's own, to be killed and started again."""
+    with broker.running() as server:
+        yield server
+
+
+@pytest.fixture
+async def mail_sink() -> AsyncIterator[SmtpSink]:
+    """A mail server without TLS and without login."""
+    async with smtp_sink.running() as sink:
+        yield sink
+
+
+@pytest.fixture
+async def web_sink() -> AsyncIterator[HttpSink]:
+    """A web server without TLS."""
+    async with http_sink.running() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority for the names and addresses of this machine."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    """The server's side of TLS for localhost and 127.0.0.1."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def authority_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The authority's certificate as a PEM file, for clients."""
+    path = tmp_path_factory.mktemp("tls") / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture
+async def scene(tmp_path: Path, database: Database, redis_url: str) -> AsyncIterator[Scene]:
+    """A workspace on a fresh database of each kind."""
+    async with scenes.opened(tmp_path, database, redis_url) as opened:
+        yield opened

@@ -1,0 +1,152 @@
+"""Worker and keeper as processes, on real servers: what is accepted arrives, whatever dies meanwhile."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from models.ids import Kind, show
+from models.session import Database
+from models.store import outcomes
+from models.vocabulary import Channel, FailureReason, State, Status
+from tests.support import scene as scenes
+from tests.support.broker import ValkeyServer
+from tests.support.house import House
+from tests.support.http_sink import HttpSink
+from tests.support.scene import Scene
+from tests.support.smtp_sink import SmtpSink
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+async def post(tmp_path: Path, database: Database, valkey: ValkeyServer, mail_sink: SmtpSink) -> AsyncIterator[Scene]:
+    """A scene on a Valkey of its own."""
+    async with scenes.opened(tmp_path, database, valkey.url, scenes.channel_settings(mail_sink.port)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def house(tmp_path: Path, database_url: str, valkey: ValkeyServer, mail_sink: SmtpSink) -> AsyncIterator[House]:
+    """The processes; none runs yet."""
+    house = House(tmp_path, database_url=database_url, redis_url=valkey.url, smtp_port=mail_sink.port)
+    yield house
+    await asyncio.to_thread(house.close)  # the mail server, on this loop, must answer to the last
+
+
+async def states(scene: Scene) -> Counter[Status]:
+    return Counter(row.status for row in await scene.rows())
+
+
+def copies(sink: SmtpSink) -> Counter[str]:
+    """How often each message arrived, by its own header."""
+    return Counter(str(mail.parsed()["X-Wireroom-Message"]).partition(";")[0] for mail in sink.mails)
+
+
+async def send_mails(scene: Scene, count: int) -> list[UUID]:
+    contact = await scene.contact()
+    results = await scene.intake.submit_many([scene.draft(contact) for _ in range(count)])
+    return [result.message.id for result in results if not isinstance(result, Exception)]
+
+
+async def test_a_mail_and_a_webhook_arrive(post: Scene, house: House, mail_sink: SmtpSink, web_sink: HttpSink) -> None:
+    house.start_worker()
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    contact = await post.contact(webhook_url=web_sink.url("/in"), webhook_secret=secret)
+    mail = await post.send(contact)
+    hook = await post.send(contact, channel=Channel.WEBHOOK, metadata={"order": 7})
+
+    async def settled() -> bool:
+        return (await states(post)) == {Status.SENT: 1, Status.DELIVERED: 1}
+
+    await wait_until(settled, timeout=30)
+    (received,) = mail_sink.mails
+    assert received.recipients == ("ann@example.org",)
+    assert received.parsed()["Subject"] == "Hello Ann"
+    assert received.parsed()["Message-ID"].startswith(f"<{show(Kind.MESSAGE, mail.id)}")
+    (request,) = web_sink.requests
+    assert request.headers["webhook-id"] == show(Kind.MESSAGE, hook.id)
+
+
+async def test_a_killed_worker_loses_nothing(post: Scene, house: House, mail_sink: SmtpSink) -> None:
+    mail_sink.script("DOT", delay_s=0.2)
+    ids = await send_mails(post, 100)
+    house.start_keeper()
+    first = house.start_worker()
+    await wait_until(lambda: len(mail_sink.mails) >= 50, timeout=30)
+    house.kill_worker(first)
+    house.start_worker()
+
+    async def all_sent() -> bool:
+        return (await states(post)) == {Status.SENT: 100}
+
+    await wait_until(all_sent, timeout=40)
+    arrived = copies(mail_sink)
+    assert set(arrived) == {show(Kind.MESSAGE, each) for each in ids}
+    # What arrived twice was in flight at the kill, over ten connections at most, and is marked.
+    twice = {message for message, count in arrived.items() if count > 1}
+    assert len(twice) <= 10
+    assert all(count <= 2 for count in arrived.values())
+
+
+@pytest.mark.parametrize("loss", ["flushed", "killed"])
+async def test_a_lost_broker_is_a_non_event(
+    post: Scene, house: House, mail_sink: SmtpSink, valkey: ValkeyServer, loss: str
+) -> None:
+    ids = await send_mails(post, 1000)
+    house.start_keeper()
+    house.start_worker(WIREROOM_MAX_INFLIGHT_EMAIL="20")
+    await wait_until(lambda: len(mail_sink.mails) >= 200, timeout=30)
+    if loss == "flushed":
+        valkey.flush()
+    else:
+        valkey.kill()
+        valkey.start_empty()
+
+    async def all_sent() -> bool:
+        return (await states(post)) == {Status.SENT: 1000}
+
+    await wait_until(all_sent, timeout=60)
+    assert copies(mail_sink) == Counter({show(Kind.MESSAGE, each): 1 for each in ids})
+
+
+async def test_what_is_suppressed_after_the_200_is_not_sent(post: Scene, house: House, mail_sink: SmtpSink) -> None:
+    contact = await post.contact()
+    stopped = await post.send(contact)
+    async with post.database.write() as connection:
+        await outcomes.suppress_dead(connection, [(stopped.id, "bounced")])
+    other = await post.send(await post.contact(email="bob@example.org"))
+    house.start_worker()
+    house.start_keeper()
+
+    async def settled() -> bool:
+        return State.QUEUED not in {row.state for row in await post.rows()} and bool(mail_sink.mails)
+
+    await wait_until(settled, timeout=30)
+    assert set(copies(mail_sink)) == {show(Kind.MESSAGE, other.id)}
+    assert (await post.row(stopped.id)).failure_reason is FailureReason.SUPPRESSED
+
+
+async def test_a_worker_told_to_stop_finishes_and_gives_back(post: Scene, house: House, mail_sink: SmtpSink) -> None:
+    mail_sink.script("DOT", delay_s=0.3)
+    ids = await send_mails(post, 60)
+    first = house.start_worker()
+    await wait_until(lambda: len(mail_sink.mails) >= 5, timeout=30)
+    first.terminate()
+    await wait_until(lambda: first.poll() is not None, timeout=30)
+
+    async def nothing_in_hand() -> bool:
+        return State.SENDING not in {row.state for row in await post.rows()}
+
+    await wait_until(nothing_in_hand, timeout=5)
+    mail_sink.clear_script()
+    house.start_keeper()
+    house.start_worker()
+
+    async def all_sent() -> bool:
+        return (await states(post)) == {Status.SENT: 60}
+
+    await wait_until(all_sent, timeout=30)
+    assert copies(mail_sink) == Counter({show(Kind.MESSAGE, each): 1 for each in ids})

@@ -1,0 +1,114 @@
+"""The HTTP server on a free port, a workspace in it, and a client that holds its key."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from api_shim.app import create_app
+from api_shim.settings import ApiSettings
+from models import ids
+from models.ids import Kind
+from models.secrets import new_token
+from models.session import Database
+from models.store import keys, workspaces
+from models.store.keys import TOKEN_PREFIX
+from models.vocabulary import Scope
+from tests.support.scene import channel_settings, storage_settings
+from tests.support.waiting import wait_until
+
+EVERYTHING = frozenset(Scope)
+
+
+class Tenant:
+    """A workspace and a client with one of its keys; paths are below the workspace."""
+
+    def __init__(self, url: str, workspace: str, token: str) -> None:
+        self.workspace = workspace
+        self.token = token
+        self.root = httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=20, trust_env=False
+        )
+
+    async def call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Any request below the workspace."""
+        return await self.root.request(method, f"/api/workspaces/{self.workspace}{path}", **request)
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """The JSON of a GET that must succeed."""
+        answer = await self.call("GET", path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def post(self, path: str, body: Any, status: int = 201) -> Any:
+        """The JSON that answers a POST, whose status must be ``status``."""
+        answer = await self.call("POST", path, json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def contact(self, **fields: Any) -> str:
+        """The id of a new contact with a mail address."""
+        return str((await self.post("/contacts", {"email": "ann@example.org", "firstName": "Ann"} | fields))["id"])
+
+    async def send(self, contact_id: str, **fields: Any) -> Any:
+        """A short mail to a contact, accepted."""
+        body = {"contactId": contact_id, "channel": "EMAIL", "subject": "Hello", "body": "Good morning"}
+        return await self.post("/messages", body | fields, 200)
+
+
+class Api:
+    """A running server."""
+
+    def __init__(self, url: str, database_url: str) -> None:
+        self.url = url
+        self._database_url = database_url
+        self._tenants: list[Tenant] = []
+
+    async def tenant(self, scopes: Collection[Scope] = EVERYTHING, *, of: Tenant | None = None, **key: Any) -> Tenant:
+        """A client for a new workspace, or for that of another tenant."""
+        token, digest = new_token(TOKEN_PREFIX)
+        database = Database.connect(self._database_url, pool_size=1)
+        try:
+            async with database.write() as connection:
+                if of is None:
+                    workspace_id = (await workspaces.create(connection, f"workspace {ids.new_id()}")).id
+                else:
+                    found = ids.parse(Kind.WORKSPACE, of.workspace)
+                    assert found is not None
+                    workspace_id = found
+                values = {"name": "test", "hint": token[-4:], "expires_at": None} | key
+                await keys.create(connection, workspace_id, digest=digest, scopes=scopes, **values)
+        finally:
+            await database.close()
+        tenant = Tenant(self.url, ids.show(Kind.WORKSPACE, workspace_id), token)
+        self._tenants.append(tenant)
+        return tenant
+
+    async def close(self) -> None:
+        """Close the clients."""
+        for tenant in self._tenants:
+            await tenant.root.aclose()
+
+
+@asynccontextmanager
+async def serving(folder: Path, database_url: str, redis_url: str) -> AsyncIterator[Api]:
+    """Serve until the end of the block."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        settings = ApiSettings.read({"WIREROOM_BIND": f"127.0.0.1:{port}"})
+        app = create_app(settings, storage_settings(folder, database_url, redis_url), channel_settings())
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_config=None, access_log=False))
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        await wait_until(lambda: server.started or task.done())
+        api = Api(settings.public_url, database_url)
+        try:
+            yield api
+        finally:
+            await api.close()
+            server.should_exit = True
+            await task

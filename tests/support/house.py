@@ -1,0 +1,79 @@
+"""Worker and keeper as processes of their own, as an operator starts them, to be watched and killed."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from tests.support.processes import die_with_parent, free_environment, stop
+
+WORKER: Final = (sys.executable, "-m", "dramatiq", "worker.main", "--processes", "1", "--threads", "4")
+KEEPER: Final = (sys.executable, "-m", "worker.keeper")
+
+
+class House:
+    """The processes of one installation, all on the same servers."""
+
+    def __init__(self, folder: Path, *, database_url: str, redis_url: str, smtp_port: int) -> None:
+        self._folder = folder
+        self._environment = {
+            **free_environment(),
+            "WIREROOM_DATA_DIR": str(folder),
+            "WIREROOM_DATABASE_URL": database_url,
+            "WIREROOM_REDIS_URL": redis_url,
+            "WIREROOM_SECRET_KEY": "Vn5sCq0mY3fXo7Jt1LbR9wKzEuDh2GpA4iTyS6xNkQc=",
+            "WIREROOM_SMTP_URL": f"smtp+plain://127.0.0.1:{smtp_port}",
+            "WIREROOM_EMAIL_FROM": "Wireroom <noreply@example.org>",
+            "WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8",
+        }
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start_worker(self, **settings: str) -> "subprocess.Popen[bytes]":
+        """A worker: dramatiq's master, which forks one child."""
+        return self._start("worker", WORKER, settings)
+
+    def start_keeper(self) -> "subprocess.Popen[bytes]":
+        """A keeper."""
+        return self._start("keeper", KEEPER, {})
+
+    def kill_worker(self, worker: "subprocess.Popen[bytes]") -> None:
+        """SIGKILL for the whole family of a worker: nobody gets to say goodbye."""
+        family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        worker.wait()
+
+    def log(self, name: str) -> str:
+        """What the processes of that name wrote so far."""
+        return "".join(path.read_text(errors="replace") for path in sorted(self._folder.glob(f"{name}-*.log")))
+
+    def close(self) -> None:
+        """Stop what still runs, and show what all of it wrote: pytest prints it where a test failed."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self._processes:
+            stop(process)
+        for path in sorted(self._folder.glob("*.log")):
+            sys.stdout.write(f"--- {path.name}\n{path.read_text(errors='replace')[-4000:]}\n")
+
+    def _start(self, name: str, command: tuple[str, ...], settings: dict[str, str]) -> "subprocess.Popen[bytes]":
+        path = self._folder / f"{name}-{len(self._processes)}.log"
+        with path.open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=Path(__file__).parents[2],
+                env=self._environment | settings,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - it calls one function of the C library
+                start_new_session=True,
+            )
+        self._processes.append(process)
+        return process

@@ -1,0 +1,151 @@
+"""The keeper: one loop that makes good whatever was lost. Safe to run twice, bounded work per turn.
+
+Its only clock is the database's; its own monotonic one only says that its turns were unbroken.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from models import logs
+from models.errors import StorageUnavailable
+from models.session import Database
+from models.settings import StorageSettings
+from models.store import keeping, workers
+from worker import tracker
+from worker.leases import LEASE_S
+from worker.wakeups import Wakeups
+
+log = structlog.get_logger(__name__)
+
+_TURN_S: Final = 1.0
+_BATCH: Final = 1000
+_JOBS_ENOUGH: Final = 4
+_STILL_S: Final = 4.0
+"""A lease must stand still this long before the keeper's own eyes."""
+_BROKEN_TURN_S: Final = 2.5
+"""A longer pause between two turns and the keeper has not been watching: it begins anew."""
+_LEASE_MS: Final = int(LEASE_S * 1000)
+_DAY_MS: Final = 86_400_000
+_KEYS_KEPT_MS: Final = 3 * _DAY_MS
+_PARKED_KEPT_MS: Final = 3 * _DAY_MS
+
+
+@dataclass(slots=True)
+class _Watched:
+    renewed_at: int
+    still_since: float
+
+
+class DeathWatch:
+    """Which workers have stood still, with a lapsed lease, throughout the keeper's own unbroken turns. Pure."""
+
+    def __init__(self) -> None:
+        self._watched: dict[UUID, _Watched] = {}
+        self._last_turn = float("-inf")
+
+    def look(self, beats: list[workers.Heartbeat], now: float) -> list[workers.Heartbeat]:
+        """Take in what is seen at ``now`` (monotonic seconds); returns those that are dead by now."""
+        if now - self._last_turn > _BROKEN_TURN_S:
+            self._watched.clear()
+        self._last_turn = now
+        seen: dict[UUID, _Watched] = {}
+        dead = []
+        for beat in beats:
+            if not beat.stale:
+                continue
+            before = self._watched.get(beat.id)
+            unmoved = before is not None and before.renewed_at == beat.renewed_at
+            seen[beat.id] = before if before is not None and unmoved else _Watched(beat.renewed_at, now)
+            if now - seen[beat.id].still_since >= _STILL_S:
+                dead.append(beat)
+        self._watched = seen
+        return dead
+
+
+class Keeper:
+    """The loop's body; ``turn`` does each duty once."""
+
+    def __init__(self, database: Database, wakeups: Wakeups) -> None:
+        self._database = database
+        self._wakeups = wakeups
+        self._watch = DeathWatch()
+
+    async def turn(self) -> None:
+        """One turn. A duty that finds the database away leaves the rest for the next turn."""
+        await self._rescue()
+        await self._unpark()
+        await self._wake()
+        await self._tidy()
+
+    async def _rescue(self) -> None:
+        async with self._database.read() as connection:
+            beats = await workers.heartbeats(connection, _LEASE_MS)
+        for beat in self._watch.look(beats, time.monotonic()):
+            async with self._database.write() as connection:
+                if await workers.declare_dead(connection, beat.id, beat.renewed_at):
+                    rescued = await workers.rescue(connection, beat.id)
+                    log.warning("keeper.worker_lost", worker=str(beat.id), rescued=rescued)
+
+    async def _unpark(self) -> None:
+        async with self._database.write() as connection:
+            await keeping.expire(connection, _BATCH)
+            await keeping.resume(connection, _BATCH)
+            await keeping.park_paused(connection, _BATCH)
+            await keeping.ready_due(connection, _BATCH)
+
+    async def _wake(self) -> None:
+        """Top up the wake-ups of every lane with work, unless enough of them wait to be taken already."""
+        async with self._database.read() as connection:
+            lanes = await keeping.lanes_with_work(connection)
+            events_wait = await keeping.waiting_events(connection)
+        wanted = [(channel.value.lower(), lane.value) for channel, lane in sorted(lanes)]
+        if events_wait:
+            wanted.append((tracker.ACTOR, tracker.LANE))
+        for actor, lane in wanted:
+            depth = await self._wakeups.depth(actor)
+            if depth is not None and depth < _JOBS_ENOUGH:
+                await self._wakeups.top_up(actor, lane)
+
+    async def _tidy(self) -> None:
+        async with self._database.write() as connection:
+            await keeping.retry_parked_events(connection, _PARKED_KEPT_MS, _BATCH)
+            await keeping.forget_keys(connection, _KEYS_KEPT_MS, _BATCH)
+            await workers.forget(connection, _DAY_MS)
+
+
+async def keep(storage: StorageSettings) -> None:
+    """Take turns until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    database = Database.connect(storage.database_url, pool_size=2)
+    wakeups = Wakeups(storage.redis_url)
+    keeper = Keeper(database, wakeups)
+    while not stopping.is_set():
+        try:
+            await keeper.turn()
+        except StorageUnavailable:
+            log.warning("keeper.no_database")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), _TURN_S)
+    await asyncio.to_thread(wakeups.close)
+    await database.close()
+
+
+def main() -> None:
+    """Run the keeper until it is told to stop."""
+    storage = StorageSettings.read()
+    logs.configure(storage.log_level, storage.log_format)
+    asyncio.run(keep(storage))
+
+
+if __name__ == "__main__":
+    main()

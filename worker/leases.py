@@ -1,0 +1,120 @@
+"""The lease of a worker process: the right to send, as long as its row is renewed.
+
+The worker counts its lease from *before* each request to the database, on a clock that runs while the machine
+sleeps, so it always believes less than the keeper does. Before each irreversible byte it must have ``MARGIN_S`` left.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from channels.errors import NotStarted
+from models.errors import StorageUnavailable
+from models.ids import new_id
+from models.session import Database
+from models.store import workers
+
+log = structlog.get_logger(__name__)
+
+LEASE_S: Final = 15.0
+MARGIN_S: Final = 3.0
+_RENEW_EVERY_S: Final = 3.0
+_RETRY_EVERY_S: Final = 0.5
+
+# CLOCK_BOOTTIME counts a suspended laptop's sleep; where it is missing (macOS), CLOCK_MONOTONIC does.
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def wakeful_clock() -> float:
+    """Seconds on a clock that also runs while the machine sleeps."""
+    return time.clock_gettime(_CLOCK)
+
+
+class Lease:
+    """This process's lease. ``on_lost`` is called once, when the keeper declared this worker dead."""
+
+    def __init__(self, database: Database, on_lost: Callable[[], None]) -> None:
+        self.worker_id: UUID = new_id()
+        self._database = database
+        self._on_lost = on_lost
+        self._good_until = 0.0
+        self._lost = False
+        self._closing = False
+        self._parent = os.getppid()
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Register the worker, waiting for the database as long as it takes, and keep the lease from then on."""
+        while True:
+            asked_at = wakeful_clock()
+            try:
+                async with self._database.write() as connection:
+                    await workers.register(connection, self.worker_id, socket.gethostname(), os.getpid())
+                break
+            except StorageUnavailable:
+                log.warning("worker.waits_for_database")
+                await asyncio.sleep(_RETRY_EVERY_S)
+        self._good_until = asked_at + LEASE_S
+        self._task = asyncio.create_task(self._keep())
+
+    def stop_sending(self) -> None:
+        """From now on nothing irreversible may begin; what began may end."""
+        self._closing = True
+
+    def check(self) -> None:
+        """Raises NotStarted unless an irreversible byte may be written now."""
+        if self._closing:
+            raise NotStarted("the worker shuts down")
+        if self._lost or self._good_until - wakeful_clock() < MARGIN_S:
+            raise NotStarted("the worker's lease runs out")
+
+    def holds(self) -> bool:
+        """Whether new work may be claimed."""
+        return not self._lost and not self._closing and self._good_until - wakeful_clock() >= MARGIN_S
+
+    async def end(self) -> None:
+        """Give the lease up; nothing may be in this worker's hands any more."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        with contextlib.suppress(StorageUnavailable):
+            async with self._database.write() as connection:
+                await workers.retire(connection, self.worker_id)
+
+    async def _keep(self) -> None:
+        while not self._lost:
+            await asyncio.sleep(_RENEW_EVERY_S)
+            await self._renew()
+            self._watch_parent()
+
+    async def _renew(self) -> None:
+        while True:
+            asked_at = wakeful_clock()
+            try:
+                async with self._database.write() as connection:
+                    alive = await workers.renew(connection, self.worker_id)
+            except StorageUnavailable:
+                await asyncio.sleep(_RETRY_EVERY_S)
+                continue
+            if alive:
+                self._good_until = asked_at + LEASE_S
+            else:
+                self._lost = True
+                log.error("worker.lease_lost", worker=str(self.worker_id))
+                self._on_lost()
+            return
+
+    def _watch_parent(self) -> None:
+        # dramatiq's master was killed: nobody would restart or stop this process any more.
+        if os.getppid() != self._parent:
+            log.warning("worker.orphaned")
+            os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,49 @@
+"""The composition root of a worker process: ``dramatiq worker.main`` imports this and finds a broker."""
+
+from collections.abc import Coroutine
+
+import dramatiq
+from dramatiq.asyncio import get_event_loop_thread
+
+from channels.settings import ChannelSettings
+from models import logs
+from models.settings import StorageSettings
+from worker import actors
+from worker.broker import make_broker
+from worker.process import WorkerProcess
+from worker.settings import WorkerSettings
+
+
+class _Life(dramatiq.Middleware):
+    """Starts the process's own parts before the first job, and stops them after the last."""
+
+    def __init__(self, process: WorkerProcess) -> None:
+        self._process = process
+
+    def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Runs after the event loop has started: this middleware comes behind the loop's."""
+        _run(self._process.start())
+
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Runs while consumers still feed the actors: from here on they claim nothing."""
+        _run(self._process.stop_sending())
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Runs when no actor does, before the loop stops: after-signals go from the last middleware to the first."""
+        _run(self._process.stop())
+
+
+def _run(coroutine: Coroutine[object, object, None]) -> None:
+    thread = get_event_loop_thread()
+    if thread is None:
+        raise RuntimeError("the event loop's middleware comes first")
+    thread.run_coroutine(coroutine)
+
+
+_storage = StorageSettings.read()
+logs.configure(_storage.log_level, _storage.log_format)
+_process = WorkerProcess(_storage, ChannelSettings.read(), WorkerSettings.read())
+broker = make_broker(_storage.redis_url)
+broker.add_middleware(_Life(_process))
+actors.declare(broker, _process)
+dramatiq.set_broker(broker)

@@ -1,0 +1,112 @@
+"""Everything that lives on the event loop of one worker process, from its first claim to its last record."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from channels import registry
+from channels.settings import ChannelSettings
+from models.coalesce import Coalescer
+from models.errors import StorageUnavailable
+from models.secrets import Keyring, load_keyring
+from models.session import Database
+from models.settings import StorageSettings
+from models.store import outcomes
+from models.store.outcomes import Ended
+from models.vocabulary import Channel, Lane
+from worker import tracker
+from worker.dispatch import Dispatcher, Services
+from worker.leases import Lease
+from worker.quarantine import Quarantine
+from worker.settings import WorkerSettings
+from worker.wakeups import Wakeups
+
+log = structlog.get_logger(__name__)
+
+_RECORD_CHUNK: Final = 500
+_GATHER_S: Final = 0.01
+_DRAIN_S: Final = 30.0
+_WAIT_FOR_DATABASE_S: Final = 1.0
+
+
+class WorkerProcess:
+    """The process's dispatchers, its tracker and what they share."""
+
+    def __init__(self, storage: StorageSettings, channels: ChannelSettings, worker: WorkerSettings) -> None:
+        self._storage = storage
+        self._channel_settings = channels
+        self._worker_settings = worker
+        self._dispatchers: Mapping[Channel, Dispatcher] = {}
+
+    async def start(self) -> None:
+        """Wait for the database, take a lease, make the channels. Called on the loop that the sends will run on."""
+        self._database = Database.connect(self._storage.database_url)
+        keyring = await self._keyring()
+        self._wakeups = Wakeups(self._storage.redis_url)
+        self._recorder: Coalescer[Ended, None] = Coalescer(
+            self._record, most=_RECORD_CHUNK, patience_s=float("inf"), gather_s=_GATHER_S
+        )
+        self._lease = Lease(self._database, on_lost=_end_this_process)
+        await self._lease.begin()
+        services = Services(self._database, self._lease, keyring, self._wakeups, self._recorder, Quarantine())
+        self._dispatchers = {
+            name: Dispatcher(
+                entry.make(),
+                services,
+                most=self._worker_settings.max_inflight[name],
+                per_second=self._worker_settings.rate[name],
+            )
+            for name, entry in registry.configured(self._channel_settings).items()
+        }
+        self._tracker = tracker.Tracker(self._database)
+        log.info("worker.started", worker=str(self._lease.worker_id), channels=sorted(self._dispatchers))
+
+    async def send(self, channel: Channel, lane: str) -> None:
+        """Answer a wake-up of a channel's actor."""
+        dispatcher = self._dispatchers.get(channel)
+        if dispatcher is not None:
+            await dispatcher.pull(Lane(lane))
+
+    async def track(self, lane: str) -> None:
+        """Answer a wake-up of the tracker."""
+        await self._wakeups.clear(tracker.ACTOR, lane)
+        await self._tracker.pull()
+
+    async def stop_sending(self) -> None:
+        """From now on nothing is claimed, and nothing irreversible begins."""
+        self._lease.stop_sending()
+
+    async def stop(self) -> None:
+        """Finish what is past its irreversible byte, give back the rest, and go."""
+        drained = await asyncio.gather(*(each.drain(_DRAIN_S) for each in self._dispatchers.values()))
+        await self._recorder.drain()
+        if all(drained):
+            await self._lease.end()
+        else:
+            log.warning("worker.left_in_flight")  # the keeper finds them when the lease has lapsed
+        for dispatcher in self._dispatchers.values():
+            await dispatcher.close()
+        await asyncio.to_thread(self._wakeups.close)
+        await self._database.close()
+
+    async def _keyring(self) -> Keyring:
+        while True:
+            try:
+                return await load_keyring(self._database, self._storage)
+            except StorageUnavailable:
+                log.warning("worker.waits_for_database")
+                await asyncio.sleep(_WAIT_FOR_DATABASE_S)
+
+    async def _record(self, chunk: Sequence[Ended]) -> Sequence[None]:
+        async with self._database.write() as connection:
+            await outcomes.record(connection, chunk)
+        return [None] * len(chunk)
+
+
+def _end_this_process() -> None:
+    # Declared dead while it lived (a suspended machine): it starts afresh, under a new lease.
+    os.kill(os.getpid(), signal.SIGTERM)
