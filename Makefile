@@ -1,0 +1,48 @@
+# On a fresh machine: Python 3.11 or newer, make and a package index; nothing else.
+# Everything else is in .venv/, which is made anew only when requirements.lock or pyproject.toml changed.
+
+PYTHON_IN_VENV := .venv/bin/python
+PACKAGES := models channels worker api_shim wireroom bench tests
+
+.PHONY: install run test check format migration lock bench clean help
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+install: .venv/installed ## make .venv/ with the command and the test libraries
+
+.venv/installed: requirements.lock pyproject.toml tools/install.sh
+	@sh tools/install.sh
+
+run: .venv/installed ## the main job, seen: make run, make run ARGS=--once
+	@.venv/bin/wireroom demo $(ARGS)
+
+test: .venv/installed ## every test; ARGS go to pytest
+	@$(PYTHON_IN_VENV) -m pytest --numprocesses=auto $(ARGS)
+
+check: .venv/installed ## style, types, import rules, budgets, schema
+	$(PYTHON_IN_VENV) -m ruff check .
+	$(PYTHON_IN_VENV) -m ruff format --check .
+	$(PYTHON_IN_VENV) -m mypy $(PACKAGES)
+	.venv/bin/lint-imports
+	$(PYTHON_IN_VENV) -m pytest -q tests/architecture
+
+format: .venv/installed ## bring the code into the one form
+	$(PYTHON_IN_VENV) -m ruff check --fix .
+	$(PYTHON_IN_VENV) -m ruff format .
+
+migration: .venv/installed ## a new revision from models/tables.py: make migration NAME="what changes"
+	$(PYTHON_IN_VENV) -m models.migrations.new "$(NAME)"
+	$(PYTHON_IN_VENV) -m ruff format models/migrations/versions
+
+lock: .venv/installed ## resolve pyproject.toml into requirements.lock; ARGS=--upgrade for newer versions
+	$(PYTHON_IN_VENV) -m uv pip compile pyproject.toml --group build --group test --group check \
+	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --quiet $(ARGS) --output-file requirements.lock
+
+bench: .venv/installed ## ratios against bare clients: make bench ARGS=--quick
+	@$(PYTHON_IN_VENV) -m bench $(ARGS)
+
+clean: ## remove everything that make can make again
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,58 @@
+"""Migrating: from anywhere, twice, and several processes at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models import migrate
+from models.errors import InvalidSetting, StorageUnavailable
+from models.session import Database
+from tests.support.waiting import wait_for_sqlite_threads
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    url: str = request.getfixturevalue("empty_postgres_url")
+    return url
+
+
+def test_an_empty_database_is_brought_to_the_head_once(empty_url: str) -> None:
+    assert not migrate.is_at_head(empty_url)
+    migrate.upgrade(empty_url)
+    assert migrate.is_at_head(empty_url)
+    migrate.upgrade(empty_url)
+    assert migrate.is_at_head(empty_url)
+
+
+def test_several_processes_from_another_folder_at_once(empty_url: str, tmp_path: Path) -> None:
+    code = f"from models import migrate; migrate.upgrade({empty_url!r})"
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=60)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    assert migrate.is_at_head(empty_url)
+
+
+async def test_a_running_process_sees_the_head(database: Database) -> None:
+    assert await migrate.at_head(database)
+
+
+async def test_a_missing_folder_is_said() -> None:
+    database = Database.connect("sqlite:////nowhere/none.db")
+    with pytest.raises(StorageUnavailable):
+        await migrate.upgrade_to_head(database)
+    await database.close()
+    await wait_for_sqlite_threads()
+
+
+def test_a_server_that_is_away_and_an_unknown_kind_are_said() -> None:
+    with pytest.raises(StorageUnavailable):
+        migrate.upgrade("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(InvalidSetting):
+        migrate.upgrade("mysql://h/d")

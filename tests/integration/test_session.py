@@ -1,0 +1,83 @@
+"""Transactions and the database's own clock, on both databases."""
+
+import asyncio
+import time
+
+import pytest
+from sqlalchemy import insert, select, text, update
+
+from models.errors import StorageUnavailable
+from models.session import Database, now_ms
+from models.tables import channel_pauses
+from tests.support.waiting import wait_for_sqlite_threads
+
+_ROW = {"channel": "EMAIL", "until": 0, "detail": ""}
+
+
+async def test_the_clock_counts_milliseconds(database: Database) -> None:
+    before = time.time_ns() // 1_000_000
+    async with database.read() as connection:
+        first = (await connection.execute(select(now_ms()))).scalar_one()
+    assert before - 2 <= first <= time.time_ns() // 1_000_000 + 2
+
+
+async def test_a_write_is_kept_whole_or_not_at_all(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(insert(channel_pauses), _ROW)
+
+    async def fail_half_way() -> None:
+        async with database.write() as connection:
+            await connection.execute(update(channel_pauses).values(until=1))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail_half_way()
+    async with database.read() as connection:
+        assert (await connection.execute(select(channel_pauses.c.until))).scalars().all() == [0]
+
+
+async def test_writers_that_read_first_take_turns(database: Database) -> None:
+    """On SQLite a deferred transaction would fail here with "database is locked"; PostgreSQL locks the row."""
+    async with database.write() as connection:
+        await connection.execute(insert(channel_pauses), _ROW)
+
+    async def count_up() -> None:
+        async with database.write() as connection:
+            read = select(channel_pauses.c.until).with_for_update()
+            until = (await connection.execute(read)).scalar_one()
+            await connection.execute(update(channel_pauses).values(until=until + 1))
+
+    await asyncio.gather(*(count_up() for _ in range(20)))
+    async with database.read() as connection:
+        assert (await connection.execute(select(channel_pauses.c.until))).scalar_one() == 20
+
+
+async def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
+    async with database.write() as writer:
+        await writer.execute(insert(channel_pauses), _ROW)
+        async with asyncio.timeout(5), database.read() as reader:
+            assert (await reader.execute(select(channel_pauses))).all() == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://nobody@127.0.0.1:1/none", "postgresql://nobody@/none?host=/nowhere", "sqlite:////nowhere/none.db"],
+)
+async def test_a_database_that_is_away_is_unavailable(url: str) -> None:
+    database = Database.connect(url)
+    for transaction in (database.read, database.write):
+        with pytest.raises(StorageUnavailable):
+            await transaction().__aenter__()
+    await database.close()
+    await wait_for_sqlite_threads()
+
+
+async def test_sqlite_is_durable_and_enforces_references(sqlite_url: str) -> None:
+    database = Database.connect(sqlite_url)
+    async with database.read() as connection:
+        found = {
+            name: (await connection.execute(text(f"PRAGMA {name}"))).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    await database.close()
