@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim.composing import Addressed, Composer, Known
 from channels.registry import Entry
@@ -47,6 +48,7 @@ class Intake:
         self._database = database
         self._composer = Composer(keyring, channels)
         self._wakeups = wakeups
+        self._doubtful: set[UUID] = set()
         # Apart, so that a person's message never waits behind a batch of ten thousand.
         self._singles: Coalescer[Draft, Result] = Coalescer(self._flush, most=_CHUNK, patience_s=_PATIENCE_S)
         self._batches: Coalescer[Draft, Result] = Coalescer(self._flush, most=_CHUNK, patience_s=_PATIENCE_S)
@@ -56,7 +58,10 @@ class Intake:
 
         Raises NotFound (no such contact), Refused, IdempotencyMismatch or StorageUnavailable.
         """
-        result = await self._singles.submit(draft)
+        try:
+            result = await self._singles.submit(draft)
+        finally:
+            self._doubtful.discard(draft.id)
         if isinstance(result, WireroomError):
             raise result
         return result
@@ -66,6 +71,7 @@ class Intake:
         waiting = [self._batches.put(draft) for draft in drafts]
         if waiting:
             await asyncio.wait(waiting)  # all of them, so that no failure is left unseen
+        self._doubtful.difference_update(draft.id for draft in drafts)
         return [each.result() for each in waiting]
 
     async def drain(self) -> None:
@@ -77,9 +83,13 @@ class Intake:
         results: dict[int, Result] = {}
         async with self._database.read() as connection:
             known = await self._read(connection, drafts)
+            stored = await self._stored_already(connection, drafts)
             addressed: list[tuple[int, Addressed]] = []
             replays: dict[int, tuple[UUID, UUID]] = {}
             for position, draft in enumerate(drafts):
+                if draft.id in stored:
+                    results[position] = Accepted(stored[draft.id], replayed=False, warnings=[])
+                    continue
                 try:
                     owner = _owner_of_key(draft, known)
                     if owner is not None:
@@ -102,7 +112,15 @@ class Intake:
         await self._replay(replays, results)
         return [results[position] for position in range(len(drafts))]
 
-    async def _read(self, connection: Any, drafts: Sequence[Draft]) -> Known:
+    async def _stored_already(self, connection: AsyncConnection, drafts: Sequence[Draft]) -> Mapping[UUID, MessageRow]:
+        """Messages of an earlier try of this flush whose COMMIT happened though its answer got lost."""
+        rows: dict[UUID, MessageRow] = {}
+        for draft in drafts:
+            if draft.id in self._doubtful:
+                rows |= await message_views.get_many(connection, draft.workspace_id, [draft.id])
+        return rows
+
+    async def _read(self, connection: AsyncConnection, drafts: Sequence[Draft]) -> Known:
         def owned(ids: Sequence[UUID | None]) -> set[Owned]:
             return {(draft.workspace_id, each) for draft, each in zip(drafts, ids, strict=True) if each is not None}
 
@@ -125,8 +143,11 @@ class Intake:
     ) -> None:
         if not new:
             return
+        ids = {message.row["id"] for _, message, _ in new}
+        self._doubtful |= ids
         async with self._database.write() as connection:
             stored = await store.store(connection, [message for _, message, _ in new])
+        self._doubtful -= ids
         for (position, message, warnings), outcome in zip(new, stored, strict=True):
             if outcome.replay_of is None:
                 row = _as_row(message, drafts[position].template_id)

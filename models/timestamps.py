@@ -1,12 +1,15 @@
 """Times: milliseconds since 1970 (UTC) inside, RFC 3339 with milliseconds and ``Z`` outside."""
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - without its zone, which would be shown as +00:00
 
 
 def show(millis: int) -> str:
     """RFC 3339, UTC, milliseconds, ``Z``."""
-    moment = datetime.fromtimestamp(millis // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
+    moment = _EPOCH + timedelta(milliseconds=millis)
+    return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
 def show_optional(millis: int | None) -> str | None:

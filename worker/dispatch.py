@@ -1,6 +1,7 @@
 """One channel's work in one process: claim a chunk, send its messages side by side, record each as it ends."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import OrderedDict
@@ -62,6 +63,7 @@ class Dispatcher:
         self._hungry: set[Lane] = set()
         self._prepared: OrderedDict[UUID, Any] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._in_hand: set[UUID] = set()
 
     async def pull(self, lane: Lane) -> None:
         """Answer a wake-up: claim what there is room for and begin to send it; returns before the sends end."""
@@ -91,15 +93,28 @@ class Dispatcher:
                 )
         except StorageUnavailable:
             log.warning("dispatch.no_database", channel=self._channel.name)
-            await asyncio.sleep(_PAUSE_WITHOUT_DATABASE_S)
+            self._begin(self._give_back_strays())
             return
         if not seen:
             return
         self._claims += 1
+        self._in_hand.update(claim.id for claim in claimed)
         self._rate.spend(len(claimed))
         self._slots.take(lane, len(claimed))
         self._begin(self._send_chunk(claimed, lane))
         self._services.wakeups.poke(self._actor, lane.value)
+
+    async def _give_back_strays(self) -> None:
+        """The answer to a claim got lost: if it was committed, its messages are ours and nobody sends them."""
+        async with self._claiming:
+            while not self._services.lease.ended:
+                await asyncio.sleep(_PAUSE_WITHOUT_DATABASE_S)
+                with contextlib.suppress(StorageUnavailable):
+                    async with self._services.database.write() as connection:
+                        await claims.give_back_strays(
+                            connection, self._channel.name, self._services.lease.worker_id, self._in_hand
+                        )
+                    return
 
     def _room(self, lane: Lane) -> int:
         room = min(_CHUNK, self._slots.free(lane))
@@ -213,6 +228,7 @@ class Dispatcher:
             log.exception("record.broke", message=ids.show(ids.Kind.MESSAGE, ended.message_id))
             await self._services.recorder.submit(verdicts.wordless(ended))
         finally:
+            self._in_hand.discard(ended.message_id)
             self._slots.give_back(lane)
             self._feed()
 

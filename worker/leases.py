@@ -80,8 +80,13 @@ class Lease:
         """Whether new work may be claimed."""
         return not self._lost and not self._closing and self._good_until - wakeful_clock() >= MARGIN_S
 
+    @property
+    def ended(self) -> bool:
+        """Whether this worker will never send again."""
+        return self._closing or self._lost
+
     async def end(self) -> None:
-        """Give the lease up; nothing may be in this worker's hands any more."""
+        """Give the lease up. What is still in this worker's hands is left to the keeper."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

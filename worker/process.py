@@ -84,10 +84,9 @@ class WorkerProcess:
         """Finish what is past its irreversible byte, give back the rest, and go."""
         drained = await asyncio.gather(*(each.drain(_DRAIN_S) for each in self._dispatchers.values()))
         await self._recorder.drain()
-        if all(drained):
-            await self._lease.end()
-        else:
-            log.warning("worker.left_in_flight")  # the keeper finds them when the lease has lapsed
+        if not all(drained):
+            log.warning("worker.left_in_flight")
+        await self._lease.end()
         for dispatcher in self._dispatchers.values():
             await dispatcher.close()
         await asyncio.to_thread(self._wakeups.close)

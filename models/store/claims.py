@@ -1,6 +1,6 @@
 """Claiming: ready rows go to one worker under a fresh fencing token, after what may have changed was read again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -254,6 +254,22 @@ async def _end(connection: AsyncConnection, ended: Sequence[tuple[UUID, str, str
 async def _park(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
     if ids:
         await connection.execute(update(messages).where(messages.c.id.in_(ids)).values(paused=True, turn=null()))
+
+
+async def give_back_strays(
+    connection: AsyncConnection, channel: Channel, worker_id: UUID, in_hand: Collection[UUID]
+) -> None:
+    """Give back what is claimed for this worker and not in its hands: it was never begun."""
+    await connection.execute(
+        update(messages)
+        .where(
+            messages.c.worker_id == worker_id,
+            messages.c.state == State.SENDING.value,
+            messages.c.channel == channel.value,
+            messages.c.id.not_in(in_hand),
+        )
+        .values(state=State.QUEUED.value, token=messages.c.token + 1, worker_id=null(), due_at=now_ms())
+    )
 
 
 async def load_contents(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Content]:

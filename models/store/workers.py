@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Text, Uuid, case, literal, null, or_, select, update
+from sqlalchemy import BigInteger, Text, Uuid, case, exists, literal, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
@@ -45,8 +45,9 @@ async def renew(connection: AsyncConnection, worker_id: UUID) -> bool:
 
 
 async def retire(connection: AsyncConnection, worker_id: UUID) -> None:
-    """The worker ends of its own will, with nothing in its hands."""
-    await connection.execute(update(workers).where(workers.c.id == worker_id).values(dead_at=now_ms()))
+    """The worker ends of its own will; where it left something in its hands, its lease must lapse first."""
+    left = exists().where(messages.c.worker_id == worker_id, messages.c.state == State.SENDING.value)
+    await connection.execute(update(workers).where(workers.c.id == worker_id, ~left).values(dead_at=now_ms()))
 
 
 async def heartbeats(connection: AsyncConnection, lease_ms: int) -> list[Heartbeat]:
