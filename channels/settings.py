@@ -11,7 +11,7 @@ from models.errors import InvalidSetting
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """Senders and reach of every channel; see ``docs/settings.md``. None: not configured."""
+    """Senders and reach of every channel; the table is in README.md. None: not configured."""
 
     smtp_url: str | None
     email_from: str | None

@@ -39,5 +39,5 @@ def configure(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("aiosqlite", "asyncio", "httpx", "httpcore", "uvicorn.access", "dramatiq"):
+    for chatty in ("aiosqlite", "alembic", "asyncio", "httpx", "httpcore", "uvicorn.access", "dramatiq"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -16,7 +16,7 @@ _LOG_LEVELS = frozenset({"debug", "info", "warning", "error"})
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """Data directory, database, broker, secret keys and log form; see ``docs/settings.md``."""
+    """Data directory, database, broker, secret keys and log form; the table is in README.md."""
 
     data_dir: Path
     database_url: str

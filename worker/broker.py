@@ -231,6 +231,7 @@ class _UvloopThread(EventLoopThread):
 
     def __init__(self, logger: Any) -> None:
         super().__init__(logger)
+        self.daemon = True  # a process that is told twice to stop must not wait for what is being sent
         self.loop.close()
         self.loop = uvloop.new_event_loop()
 

@@ -49,6 +49,7 @@ class Lease:
         self._lost = False
         self._closing = False
         self._parent = os.getppid()
+        self._orphaned = False
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
@@ -119,7 +120,9 @@ class Lease:
             return
 
     def _watch_parent(self) -> None:
-        # dramatiq's master was killed: nobody would restart or stop this process any more.
-        if os.getppid() != self._parent:
+        # dramatiq's master was killed: nobody would restart or stop this process any more. Once only: a second
+        # SIGTERM makes dramatiq drop what it is sending.
+        if not self._orphaned and os.getppid() != self._parent:
+            self._orphaned = True
             log.warning("worker.orphaned")
             os.kill(os.getpid(), signal.SIGTERM)

@@ -185,7 +185,11 @@ class _Server(SMTP):
 
     async def _handle_client(self) -> None:
         self._sink.connections += 1
-        reply = await self._sink._follow(self, "CONNECT")
+        try:
+            reply = await self._sink._follow(self, "CONNECT")
+        except asyncio.CancelledError:
+            self._writer.close()  # The client hung up; from EHLO on aiosmtpd itself closes.
+            raise
         if reply is not None:
             await self.push(reply)
             self._writer.close()

@@ -1,0 +1,127 @@
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.support import commands
+from tests.support.commands import Up, lives, wireroom
+from tests.support.http_sink import HttpSink
+from tests.support.waiting import wait_until
+
+LOOPBACK = {"WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8"}
+PARTS = ("api_shim.app", "dramatiq", "worker.keeper", "valkey-server")
+
+
+async def send_webhook(up: Up, sink: HttpSink, workspace: str, token: str) -> str:
+    """Accept one message for ``sink``; its id."""
+    base = f"{up.url}/api/workspaces/{workspace}"
+    async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
+        contact = await client.post(f"{base}/contacts", json={"webhookUrl": sink.url("/in")})
+        assert contact.status_code == 201, contact.text
+        message = {"contactId": contact.json()["id"], "channel": "WEBHOOK", "body": "hello"}
+        accepted = await client.post(f"{base}/messages", json=message)
+        assert accepted.status_code == 200, accepted.text
+        return str(accepted.json()["id"])
+
+
+async def kill_and_await_successor(up: Up, part: str) -> None:
+    killed = up.named(part)
+    assert killed, part
+    for process in killed:
+        process.kill()
+    await wait_until(lambda: set(up.named(part)) - set(killed))
+
+
+def tell_apart(up: Up) -> None:
+    """Two workers, known by their command lines, and an API that cannot be taken for one."""
+    lines = [" ".join(commands.command_of(child)) for child in psutil.Process(up.process.pid).children()]
+    assert len([line for line in lines if "dramatiq" in line]) == 2
+    apis = [line for line in lines if "api_shim" in line]
+    assert len(apis) == 1
+    assert not any(word in apis[0].removeprefix(sys.executable) for word in ("dramatiq", "worker"))
+
+
+async def test_up_carries_a_message_and_a_signal_ends_all_of_it(tmp_path: Path, web_sink: HttpSink) -> None:
+    async with commands.running(tmp_path / "data", "--workers", "2", **LOOPBACK) as up:
+        tell_apart(up)
+        workspace, token = await commands.workspace_and_token(up)
+        message_id = await send_webhook(up, web_sink, workspace, token)
+        await wait_until(lambda: web_sink.requests)
+        assert [request.headers["webhook-id"] for request in web_sink.requests] == [message_id]
+        children = up.children()
+        assert await up.stop() == 0
+        assert not any(lives(child) for child in children)
+
+
+async def test_every_part_that_dies_is_started_again(tmp_path: Path, web_sink: HttpSink) -> None:
+    async with commands.running(tmp_path / "data", **LOOPBACK) as up:
+        workspace, token = await commands.workspace_and_token(up)
+        for part in PARTS:
+            await kill_and_await_successor(up, part)
+        await commands.until_ready(up)
+        message_id = await send_webhook(up, web_sink, workspace, token)
+        await wait_until(lambda: web_sink.requests, timeout=30)
+        assert web_sink.requests[0].headers["webhook-id"] == message_id
+
+
+async def test_nothing_is_left_when_up_itself_is_killed(tmp_path: Path) -> None:
+    async with commands.running(tmp_path / "data") as up:
+        children = up.children()
+        up.process.kill()
+        await up.process.wait()
+        await wait_until(lambda: not any(lives(child) for child in children), timeout=40)
+
+
+async def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
+    async with commands.running(tmp_path / "data") as up:
+        children = up.children()
+        for worker in up.named("dramatiq"):
+            worker.suspend()  # it will not drain
+        up.process.send_signal(signal.SIGINT)
+        await wait_until(lambda: not up.named("api_shim.app"))
+        assert await up.stop(signal.SIGINT) == 1
+        assert not any(lives(child) for child in children)
+
+
+async def test_the_order_of_stopping_is_api_workers_keeper_broker(tmp_path: Path) -> None:
+    async with commands.running(tmp_path / "data") as up:
+        workers = up.named("dramatiq")
+        for worker in workers:
+            worker.suspend()
+        up.process.send_signal(signal.SIGTERM)
+        await wait_until(lambda: not up.named("api_shim.app"))
+        assert up.named("worker.keeper")
+        assert up.named("valkey-server")
+        for worker in workers:
+            worker.resume()
+        assert await up.process.wait() == 0
+
+
+async def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        answer = await wireroom("up", WIREROOM_DATA_DIR=str(tmp_path / "data"), WIREROOM_BIND=bind)
+    assert answer.code == 1
+    assert bind in answer.err
+    assert "WIREROOM_BIND" in answer.err
+    assert "Traceback" not in answer.err
+
+
+async def test_one_folder_has_one_wireroom(tmp_path: Path) -> None:
+    async with commands.running(tmp_path / "data") as up:
+        bind = f"127.0.0.1:{commands.free_port()}"
+        answer = await wireroom("up", **(up.settings | {"WIREROOM_BIND": bind}))
+        assert answer.code == 1
+        assert "already runs" in answer.err
+        assert await up.ready()
+
+
+async def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    answer = await wireroom("up", WIREROOM_DATA_DIR=str(tmp_path / "data"), WIREROOM_RATE_EMAIL="fast")
+    assert answer.code == 1
+    assert "WIREROOM_RATE_EMAIL" in answer.err

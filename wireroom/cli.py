@@ -1,0 +1,174 @@
+"""The command ``wireroom``. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+Each command loads what it needs and no more: a database's or a web client's library costs a quarter of a second.
+"""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+
+import typer
+
+from models.errors import StorageUnavailable, WireroomError
+from models.settings import StorageSettings
+from models.vocabulary import Channel, Scope
+from wireroom.settings import ClientSettings, child_environment
+
+if TYPE_CHECKING:
+    from wireroom.client import Client
+
+_HELP: Final = "Self-hosted message dispatch: email, web push, Telegram, in-app inbox and webhooks."
+
+app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+workspace_app = typer.Typer(help="Workspaces.", no_args_is_help=True)
+token_app = typer.Typer(help="API tokens.", no_args_is_help=True)
+app.add_typer(workspace_app, name="workspace")
+app.add_typer(token_app, name="token")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Run the command line; what goes wrong on purpose is one line on standard error and exit code 1."""
+    try:
+        app(prog_name="wireroom")
+    except WireroomError as error:
+        _fail(error)
+
+
+@app.command("up")
+def run_up(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1, as_json: AsJson = False
+) -> None:
+    """Run everything in one terminal: broker, API, workers, keeper. Ctrl-C finishes what is being sent and stops."""
+    from models import logs  # noqa: PLC0415 - see the top
+    from wireroom import up  # noqa: PLC0415 - see the top
+
+    settings = StorageSettings.read()
+    logs.configure(settings.log_level, settings.log_format)
+    environment = child_environment()
+    if sys.stderr.isatty():  # a worker cannot see that itself: dramatiq puts a pipe in between
+        environment.setdefault("WIREROOM_LOG_FORMAT", "console")
+    raise typer.Exit(up.run(environment, workers=workers, as_json=as_json))
+
+
+@app.command("demo")
+def run_demo(
+    folder: Annotated[Path | None, typer.Option("--dir", help="An empty folder to keep the data in.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="End when everything arrived: 0, else 1.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """See the main job: a fresh Wireroom, local sinks, real messages, and a live table of their way."""
+    from wireroom import demo  # noqa: PLC0415 - see the top
+
+    raise typer.Exit(demo.run(demo.Options(folder, once=once, as_json=as_json)))
+
+
+@app.command("migrate")
+def run_migrate(as_json: AsJson = False) -> None:
+    """Bring the database to this version's schema."""
+    from models import migrate  # noqa: PLC0415 - see the top
+
+    settings = StorageSettings.read()
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    migrate.upgrade(settings.database_url)
+    revision = migrate.head()
+    _print({"revision": revision}, f"The schema is at {revision}.", as_json=as_json)
+
+
+@app.command("doctor")
+def run_doctor(as_json: AsJson = False) -> None:
+    """Check every configured part, and say how to mend what is wrong."""
+    from wireroom import doctor  # noqa: PLC0415 - see the top
+
+    findings = asyncio.run(doctor.examine(child_environment()))
+    if as_json:
+        typer.echo(json.dumps({"ok": all(one.ok for one in findings), "findings": [asdict(one) for one in findings]}))
+    else:
+        doctor.show(findings)
+    raise typer.Exit(0 if all(one.ok for one in findings) else 1)
+
+
+@workspace_app.command("create")
+def create_workspace(name: str, as_json: AsJson = False) -> None:
+    """Make a workspace and print its id."""
+    from wireroom import accounts  # noqa: PLC0415 - see the top
+
+    shown = asyncio.run(accounts.create_workspace(StorageSettings.read().database_url, name))
+    _print({"id": shown, "name": name}, shown, as_json=as_json)
+
+
+@token_app.command("create")
+def create_token(
+    workspace: Annotated[str, typer.Option(help="The workspace's name or id.")],
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="May be given several times. Default: all but essential.")
+    ] = None,
+    expires: Annotated[str | None, typer.Option(help="30d, 12h, 2w, or a date as 2030-01-31. Default: never.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token and print it. It is shown only now."""
+    from wireroom import accounts  # noqa: PLC0415 - see the top
+
+    try:
+        expires_at = None if expires is None else accounts.expiry(expires)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--expires") from None
+    scopes = frozenset(scope or accounts.DEFAULT_SCOPES)
+    url = StorageSettings.read().database_url
+    key, secret = asyncio.run(accounts.create_token(url, workspace, scopes=scopes, expires_at=expires_at))
+    _print({"id": key, "token": secret, "scopes": sorted(scopes)}, secret, as_json=as_json)
+
+
+@app.command("send")
+def send(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
+    contact: Annotated[str | None, typer.Option(help="The contact's id, ct_….")] = None,
+    to: Annotated[str | None, typer.Option(help="A mail address; without --contact its contact is made.")] = None,
+    channel: Annotated[Channel, typer.Option(case_sensitive=False)] = Channel.EMAIL,
+    subject: Annotated[str | None, typer.Option()] = None,
+    body: Annotated[str | None, typer.Option(help="The text, or - to read it from standard input.")] = None,
+    workspace: Annotated[str | None, typer.Option(help="ws_…; default WIREROOM_WORKSPACE.")] = None,
+    token: Annotated[str | None, typer.Option(help="Default WIREROOM_TOKEN.")] = None,
+    url: Annotated[str | None, typer.Option(help="Default WIREROOM_PUBLIC_URL, else http://WIREROOM_BIND.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send one message through the API and print its id."""
+    from wireroom.client import Client  # noqa: PLC0415 - see the top
+
+    settings = ClientSettings.read()
+    workspace, token = workspace or settings.workspace, token or settings.token
+    if not workspace or not token:
+        raise typer.BadParameter("--workspace and --token, or WIREROOM_WORKSPACE and WIREROOM_TOKEN, are needed")
+    if contact is None and (to is None or channel is not Channel.EMAIL):
+        raise typer.BadParameter("--contact is needed; for EMAIL, --to alone will do")
+    request = {"channel": channel.value, "subject": subject, "body": sys.stdin.read() if body == "-" else body}
+    given = {name: value for name, value in request.items() if value is not None}
+    message = asyncio.run(_send(Client(url or settings.url, workspace, token), given, contact, to))
+    _print(message, str(message["id"]), as_json=as_json)
+
+
+async def _send(client: "Client", request: dict[str, str], contact: str | None, to: str | None) -> dict[str, Any]:
+    async with client:
+        if contact is None and to is not None:
+            request["contactId"] = await client.contact_for(to)
+        else:
+            request |= {"contactId": contact or ""} | ({} if to is None else {"to": to})
+        message: dict[str, Any] = await client.post("/messages", request)
+        return message
+
+
+def _print(data: dict[str, Any], plain: str, *, as_json: bool) -> None:
+    typer.echo(json.dumps(data) if as_json else plain)
+
+
+def _fail(error: WireroomError) -> NoReturn:
+    said = str(error)
+    if isinstance(error, StorageUnavailable):
+        said = f"the database cannot be used now ({said}): `wireroom doctor` says more"
+    if "--json" in sys.argv:
+        typer.echo(json.dumps({"error": said}))
+    typer.echo(f"wireroom: {said}", err=True)
+    sys.exit(1)

@@ -1,0 +1,207 @@
+"""``wireroom demo``: the main job, seen. Local sinks, real messages, and the proof that they arrived."""
+
+import asyncio
+import json
+import shlex
+import shutil
+import socket
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+
+from models.vocabulary import Channel
+from wireroom import demo_story
+from wireroom.demo_readers import Readers
+from wireroom.demo_scene import Scene
+from wireroom.demo_sinks import Sinks
+from wireroom.demo_view import Board, render, step
+from wireroom.settings import fresh_environment
+from wireroom.up import CannotStart, Stack, first_done, stop_on_signals
+
+_FRAME_S: Final = 0.1
+_LINE_EVERY_S: Final = 0.5
+_FAULTS_SHOWN: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``folder``: where to keep the data, else a temporary folder. ``once``: end when all have arrived."""
+
+    folder: Path | None = None
+    once: bool = False
+    as_json: bool = False
+
+
+def run(options: Options) -> int:
+    """Run it; the exit code: 0 where everything arrived as it was sent. Raises WireroomError."""
+    if options.folder is not None:
+        if options.folder.exists() and any(options.folder.iterdir()):
+            raise CannotStart(f"{options.folder} is not empty: the demo begins with a fresh folder")
+        options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = (options.folder or Path(tempfile.mkdtemp(prefix="wireroom-demo-"))).absolute()
+    code = 1
+    try:
+        code = asyncio.run(_Demo(options, folder).run())
+    finally:
+        if code:
+            Console(stderr=True).print(f"What happened is in {folder / 'wireroom.log'}", markup=False, soft_wrap=True)
+        elif options.folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return code
+
+
+class _Demo:
+    def __init__(self, options: Options, folder: Path) -> None:
+        self._options = options
+        self._folder = folder
+        # With --json, standard output is for the JSON alone.
+        self._console = Console(stderr=options.as_json)
+
+    async def run(self) -> int:
+        with (self._folder / "wireroom.log").open("ab") as log:
+            async with Sinks() as sinks:
+                stack = Stack(_environment(self._folder, sinks), workers=1, output=log)
+                stopped, _ = stop_on_signals(stack)
+                try:
+                    return await self._perform(stack, sinks, stopped)
+                finally:
+                    await stack.stop()
+
+    async def _perform(self, stack: Stack, sinks: Sinks, stopped: asyncio.Event) -> int:
+        began = time.monotonic()
+        self._console.print("Starting the API, a worker, the keeper and the broker on a fresh folder …", style="dim")
+        await stack.start()
+        await stack.wait_ready()
+        self._console.print(f"Ready after {time.monotonic() - began:.1f} s.", style="dim")
+        scene = await Scene.furnish(stack, sinks, f"[bold]Wireroom demo[/] · {stack.listens_at}")
+        readers = Readers(scene.hook["url"], scene.hook["signingKey"], sinks.arrivals, scene.ending)
+        await first_done(
+            scene.play(sinks.arrivals), readers.run(), scene.watch(), self._show(scene.board), stopped.wait()
+        )
+        if not scene.is_over:
+            return 1
+        self._report(stack, scene)
+        if scene.faults:
+            return 1
+        if not self._options.once:
+            await first_done(readers.run(), scene.watch(), self._tell_changes(scene.board), stopped.wait())
+        return 0
+
+    async def _show(self, board: Board) -> None:
+        """The live board on a terminal, else a line now and then, until cancelled."""
+        if not self._console.is_terminal:
+            await self._follow(board)
+        with Live(render(board, self._console), console=self._console, auto_refresh=False) as live:
+            try:
+                while True:
+                    live.update(render(board, self._console), refresh=True)
+                    await asyncio.sleep(_FRAME_S)
+            finally:
+                live.update(render(board, self._console), refresh=True)
+
+    async def _follow(self, board: Board) -> None:
+        """A line whenever the totals have changed."""
+        said = board.totals()
+        while True:
+            if board.totals() != said:
+                said = board.totals()
+                self._console.print(board.line(), highlight=False)
+            await asyncio.sleep(_LINE_EVERY_S)
+
+    async def _tell_changes(self, board: Board) -> None:
+        """A line for each step of each message, until cancelled."""
+        known = {one: row.status for one, row in board.rows.items()}
+        while True:
+            for one, row in board.rows.items():
+                if known.get(one) is not row.status:
+                    known[one] = row.status
+                    self._console.print(step(row))
+            await asyncio.sleep(_FRAME_S)
+
+    def _report(self, stack: Stack, scene: Scene) -> None:
+        if self._options.as_json:
+            typer.echo(json.dumps(_summary(stack, scene)))
+        elif scene.faults:
+            self._console.print(f"[bold red]{len(scene.faults)} faults[/]")
+            for fault in scene.faults[:_FAULTS_SHOWN]:
+                self._console.print(fault, markup=False, highlight=False, soft_wrap=True)
+        else:
+            self._console.print(_proof(stack, scene))
+            if not self._options.once:
+                self._console.print("\nSend one yourself, and watch it here (Ctrl-C ends the demo):\n", style="bold")
+                self._console.print(_curl(stack, scene), markup=False, highlight=False, soft_wrap=True)
+                self._console.print()
+
+
+def _environment(folder: Path, sinks: Sinks) -> dict[str, str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return fresh_environment(
+        {
+            "WIREROOM_DATA_DIR": str(folder),
+            "WIREROOM_BIND": f"127.0.0.1:{port}",
+            "WIREROOM_SMTP_URL": f"smtp+plain://127.0.0.1:{sinks.smtp_port}",
+            "WIREROOM_EMAIL_FROM": demo_story.SENDER,
+            "WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8",
+        }
+    )
+
+
+def _summary(stack: Stack, scene: Scene) -> dict[str, object]:
+    totals = Counter[str]()
+    for (_, status), count in scene.board.totals().items():
+        totals[status.value] += count
+    return {
+        "ok": not scene.faults,
+        "accepted": len(scene.sent),
+        "totals": totals,
+        "faults": scene.faults,
+        "url": stack.listens_at,
+        "workspace": scene.workspace,
+        "token": scene.token,
+    }
+
+
+def _proof(stack: Stack, scene: Scene) -> Panel:
+    mails = sum(sent.letter.channel is Channel.EMAIL for sent in scene.sent.values())
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold green")
+    grid.add_column(overflow="fold")
+    grid.add_row("✓", f"{len(scene.sent)} messages accepted; each arrived once and ended where it should")
+    grid.add_row("✓", f"{mails} mails equal to what was sent: subject, both parts, headers, attachment")
+    grid.add_row("✓", f"{len(scene.sent) - mails} webhooks equal to what was sent; every signature verifies")
+    grid.add_row()
+    for name, value in (
+        ("API", stack.listens_at),
+        ("Reference", f"{stack.listens_at}/docs"),
+        ("Workspace", scene.workspace),
+        ("Token", scene.token),
+    ):
+        grid.add_row(f"[dim]{name}[/]", value)
+    return Panel(grid, title="[bold green]Everything arrived[/]", border_style="green", expand=False)
+
+
+def _curl(stack: Stack, scene: Scene) -> str:
+    """A command that sends one more mail to the first contact."""
+    body = {
+        "contactId": next(iter(scene.contacts.values())),
+        "channel": "EMAIL",
+        "subject": "Hello {{firstName}}",
+        "body": "<p>Sent by hand.</p>",
+    }
+    return (
+        f"curl {stack.listens_at}/api/workspaces/{scene.workspace}/messages \\\n"
+        f"  -H {shlex.quote('Authorization: Bearer ' + scene.token)} \\\n"
+        f"  -H 'Content-Type: application/json' \\\n"
+        f"  -d {shlex.quote(json.dumps(body))}"
+    )

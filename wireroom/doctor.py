@@ -1,0 +1,149 @@
+"""``wireroom doctor``: whether every configured part works from here, and what mends it if not."""
+
+import asyncio
+import os
+import ssl
+import stat
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import redis
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from api_shim.settings import ApiSettings
+from channels.errors import Misconfigured, SendError
+from channels.settings import ChannelSettings
+from channels.smtp_session import Timeouts, open_session, take_leave
+from channels.smtp_url import Security, parse_smtp_url
+from models import migrate
+from models.errors import InvalidSetting, StorageUnavailable
+from models.session import Database
+from models.settings import StorageSettings
+from models.store import clock
+from wireroom.embedded import EmbeddedBroker
+from worker.broker import connect
+from worker.settings import WorkerSettings
+
+_TIMEOUT_S: Final = 5.0
+_SMTP_TIMEOUTS: Final = Timeouts(connect_s=_TIMEOUT_S, command_s=_TIMEOUT_S)
+_EHLO_NAME: Final = "[127.0.0.1]"
+_CORRECT: Final = "correct the variable"
+_CLOCK_TOLERANCE_MS: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one part; ``mend`` says what to do where it is not well."""
+
+    part: str
+    ok: bool
+    detail: str
+    mend: str | None = None
+
+
+async def examine(environment: Mapping[str, str]) -> list[Finding]:
+    """A finding for every configured part. Changes nothing."""
+    try:
+        storage = StorageSettings.read(environment)
+        ApiSettings.read(environment)
+        channels = ChannelSettings.read(environment)
+        WorkerSettings.read(environment)
+    except InvalidSetting as error:
+        return [Finding("settings", ok=False, detail=str(error), mend=_CORRECT)]
+    findings = [_examine_folder(storage), *await _examine_database(storage), await _examine_broker(storage)]
+    return [*findings, await _examine_smtp(channels)]
+
+
+def show(findings: list[Finding]) -> None:
+    """Print the findings as a table."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for one in findings:
+        mark = "[bold green]✓[/]" if one.ok else "[bold red]✗[/]"
+        said = escape(one.detail) if one.mend is None else f"{escape(one.detail)}\n[bold]→ {escape(one.mend)}[/]"
+        table.add_row(mark, one.part, said)
+    Console().print(table)
+
+
+def _examine_folder(storage: StorageSettings) -> Finding:
+    folder = storage.data_dir
+    if not folder.is_dir():
+        return Finding("data directory", ok=False, detail=f"{folder} does not exist", mend="`wireroom up` makes it")
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        mend = "give it to the user that runs Wireroom, or set WIREROOM_DATA_DIR"
+        return Finding("data directory", ok=False, detail=f"{folder} cannot be written", mend=mend)
+    if folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        detail = f"{folder} is open to other users, and it holds keys"
+        return Finding("data directory", ok=False, detail=detail, mend=f"chmod 700 {folder}")
+    return Finding("data directory", ok=True, detail=str(folder))
+
+
+async def _examine_database(storage: StorageSettings) -> list[Finding]:
+    if storage.database_url.startswith("sqlite") and not storage.data_dir.is_dir():
+        return [Finding("database", ok=False, detail="SQLite, not made yet", mend="wireroom migrate")]
+    try:
+        database = Database.connect(storage.database_url, pool_size=1)
+    except InvalidSetting as error:
+        return [Finding("database", ok=False, detail=str(error), mend=_CORRECT)]
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            before = time.time_ns() // 1_000_000
+            async with database.read() as connection:
+                theirs = await clock.read(connection)
+            after = time.time_ns() // 1_000_000
+            is_current = await migrate.at_head(database)
+    except (StorageUnavailable, TimeoutError) as error:
+        mend = "start it, or correct WIREROOM_DATABASE_URL"
+        return [Finding("database", ok=False, detail=f"cannot be reached ({type(error).__name__})", mend=mend)]
+    finally:
+        await database.close()
+    kind = storage.database_url.partition(":")[0]
+    schema = Finding("schema", ok=True, detail=migrate.head())
+    if not is_current:
+        schema = Finding("schema", ok=False, detail="not at this version's revision", mend="wireroom migrate")
+    return [Finding("database", ok=True, detail=f"{kind} answers"), schema, _compare_clocks(before, theirs, after)]
+
+
+def _compare_clocks(before: int, theirs: int, after: int) -> Finding:
+    """``theirs`` was read between ``before`` and ``after`` (milliseconds)."""
+    off = max(before - theirs, theirs - after, 0)
+    if off > _CLOCK_TOLERANCE_MS:
+        mend = "set both machines' clocks by NTP: links and signatures carry times"
+        return Finding("clock", ok=False, detail=f"{off / 1000:.1f} s from the database's", mend=mend)
+    return Finding("clock", ok=True, detail=f"within {_CLOCK_TOLERANCE_MS / 1000:.0f} s of the database's")
+
+
+async def _examine_broker(storage: StorageSettings) -> Finding:
+    if storage.broker_is_embedded:
+        running = EmbeddedBroker(storage.data_dir).answers()
+        return Finding("broker", ok=True, detail="embedded, " + ("answers" if running else "starts with `wireroom up`"))
+    try:
+        with connect(storage.redis_url, connections=1, timeout_s=_TIMEOUT_S) as client:
+            await asyncio.to_thread(client.ping)
+    except InvalidSetting as error:
+        return Finding("broker", ok=False, detail=str(error), mend=_CORRECT)
+    except redis.RedisError as error:
+        mend = "start it, or correct WIREROOM_REDIS_URL"
+        return Finding("broker", ok=False, detail=f"cannot be used ({type(error).__name__})", mend=mend)
+    return Finding("broker", ok=True, detail="answers")
+
+
+async def _examine_smtp(settings: ChannelSettings) -> Finding:
+    if settings.smtp_url is None:
+        return Finding("SMTP", ok=True, detail="not configured: EMAIL is off until WIREROOM_SMTP_URL is set")
+    try:
+        server = parse_smtp_url(settings.smtp_url)
+    except InvalidSetting as error:
+        return Finding("SMTP", ok=False, detail=str(error), mend=_CORRECT)
+    tls = None if server.security is Security.NONE else ssl.create_default_context(cafile=server.ca_file)
+    try:
+        take_leave(await open_session(server, tls, _EHLO_NAME, _SMTP_TIMEOUTS))
+    except Misconfigured as error:
+        return Finding("SMTP", ok=False, detail=error.detail, mend="correct WIREROOM_SMTP_URL")
+    except SendError as error:
+        mend = f"is the server up, and {server.host}:{server.port} reachable from here?"
+        return Finding("SMTP", ok=False, detail=error.detail, mend=mend)
+    return Finding("SMTP", ok=True, detail=f"{server.host}:{server.port} takes us in")

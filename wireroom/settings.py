@@ -1,0 +1,43 @@
+"""The part of the environment that the command line itself reads, and what it hands to its children."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+_PREFIX: Final = "WIREROOM_"
+_DEFAULT_BIND: Final = "127.0.0.1:8080"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Where ``wireroom send`` finds the API, and as whom it speaks."""
+
+    url: str
+    token: str | None
+    workspace: str | None
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read ``WIREROOM_PUBLIC_URL`` (else ``WIREROOM_BIND``), ``WIREROOM_TOKEN``, ``WIREROOM_WORKSPACE``."""
+        bind = environ.get("WIREROOM_BIND") or _DEFAULT_BIND
+        return cls(
+            url=environ.get("WIREROOM_PUBLIC_URL") or f"http://{bind}",
+            token=environ.get("WIREROOM_TOKEN") or None,
+            workspace=environ.get("WIREROOM_WORKSPACE") or None,
+        )
+
+
+def child_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment for our own processes.
+
+    They import our packages and never those of the folder that the command happens to run in, which may well
+    have a ``models`` of its own.
+    """
+    return {**environ, "PYTHONSAFEPATH": "1"}
+
+
+def fresh_environment(settings: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The same with ``settings`` alone: nothing of a real installation's ``WIREROOM_*`` shows through."""
+    inherited = {name: value for name, value in environ.items() if not name.startswith(_PREFIX)}
+    return {**child_environment(inherited), **settings}

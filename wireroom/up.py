@@ -1,0 +1,199 @@
+"""``wireroom up``: everything that Wireroom is, as children of one process."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+import time
+from collections.abc import Coroutine, Mapping
+from typing import IO, Final
+
+import httpx
+import structlog
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from api_shim.settings import ApiSettings
+from channels import registry
+from channels.settings import ChannelSettings
+from models import migrate
+from models.errors import WireroomError
+from models.settings import StorageSettings
+from wireroom.embedded import EmbeddedBroker
+from wireroom.supervisor import Service, Supervisor
+from worker.broker import THREADS
+from worker.settings import WorkerSettings
+
+log = structlog.get_logger("wireroom.up")
+
+_READY_TIMEOUT_S: Final = 30.0
+_POLL_S: Final = 0.05
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - read, never bound here
+
+API: Final = Service("api", (sys.executable, "-m", "api_shim.app"), drain_s=15.0)
+KEEPER: Final = Service("keeper", (sys.executable, "-m", "worker.keeper"), drain_s=10.0)
+_BROKER_DRAIN_S: Final = 10.0
+_WORKER_DRAIN_S: Final = 35.0
+
+
+class CannotStart(WireroomError):
+    """Something stands in the way; the text says what, and what to do."""
+
+
+def worker_service(number: int) -> Service:
+    """A worker: dramatiq's own command line with one process, which claims and sends until it is stopped."""
+    # Without --path it would import from the folder that we run in first, which may have a "worker" of its own.
+    arguments = ("-m", "dramatiq", "worker.main", "--path", "--processes", "1", "--threads", str(THREADS))
+    return Service(f"worker-{number}", (sys.executable, *arguments), drain_s=_WORKER_DRAIN_S)
+
+
+class Stack:
+    """The broker (where it is embedded), the API, the workers and the keeper."""
+
+    def __init__(self, environment: Mapping[str, str], *, workers: int, output: IO[bytes] | None = None) -> None:
+        """``environment`` is all that the parts see; raises InvalidSetting. ``output`` takes their logs."""
+        self.storage = StorageSettings.read(environment)
+        self.api = ApiSettings.read(environment)
+        WorkerSettings.read(environment)
+        registry.configured(ChannelSettings.read(environment))
+        self.supervisor = Supervisor(environment, output)
+        self._workers = [worker_service(number) for number in range(1, workers + 1)]
+        self._broker = EmbeddedBroker(self.storage.data_dir) if self.storage.broker_is_embedded else None
+
+    @property
+    def listens_at(self) -> str:
+        """A URL that reaches the API from this machine."""
+        host = _EVERYWHERE.get(self.api.host, self.api.host)
+        return f"http://[{host}]:{self.api.port}" if ":" in host else f"http://{host}:{self.api.port}"
+
+    async def start(self) -> None:
+        """Migrate, then start every part; raises CannotStart, InvalidSetting or StorageUnavailable."""
+        self.storage.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_port(self.api.host, self.api.port)
+        if self._broker is not None and self._broker.answers():
+            raise CannotStart(f"another Wireroom already runs on {self.storage.data_dir}")
+        await asyncio.to_thread(migrate.upgrade, self.storage.database_url)
+        await self.supervisor.open()
+        if self._broker is not None:
+            self.supervisor.start(Service("broker", self._broker.command, drain_s=_BROKER_DRAIN_S))
+        for service in (API, *self._workers, KEEPER):
+            self.supervisor.start(service)
+
+    async def wait_ready(self) -> None:
+        """Return once the API says that it is ready; raises CannotStart where that takes too long."""
+        give_up_at = time.monotonic() + _READY_TIMEOUT_S
+        async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
+            while time.monotonic() < give_up_at:
+                try:
+                    answer = await client.get(f"{self.listens_at}/health/ready")
+                except httpx.HTTPError:
+                    answer = None
+                if answer is not None and answer.is_success:
+                    return
+                await asyncio.sleep(_POLL_S)
+        raise CannotStart(f"the API was not ready within {_READY_TIMEOUT_S:.0f} s; its log says why")
+
+    async def stop(self) -> None:
+        """Take in no more, finish what is being sent, then stop the rest: API, workers, keeper, broker."""
+        await self.supervisor.stop(API.name)
+        await self.supervisor.stop(*(worker.name for worker in self._workers))
+        await self.supervisor.stop(KEEPER.name)
+        await self.supervisor.close()
+
+    def kill(self) -> None:
+        """End every part at once. No accepted message is lost by it."""
+        self.supervisor.kill()
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises CannotStart where the API could not listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CannotStart(
+                f"cannot listen on {host}:{port}: {error.strerror}. Stop what listens there, or choose another "
+                f"address with WIREROOM_BIND, as in WIREROOM_BIND=127.0.0.1:{port + 1}"
+            ) from error
+
+
+def run(environment: Mapping[str, str], *, workers: int, as_json: bool) -> int:
+    """Run everything until SIGINT or SIGTERM; the exit code. A second signal kills."""
+    return asyncio.run(_run(Stack(environment, workers=workers), workers, as_json=as_json))
+
+
+async def _run(stack: Stack, workers: int, *, as_json: bool) -> int:
+    stopped, killed = stop_on_signals(stack)
+    try:
+        await stack.start()
+        await first_done(_settle(stack, workers, as_json=as_json), stopped.wait())
+        await stopped.wait()
+    finally:
+        await stack.stop()
+    return 1 if killed.is_set() else 0
+
+
+def stop_on_signals(stack: Stack) -> tuple[asyncio.Event, asyncio.Event]:
+    """Events that SIGINT or SIGTERM set: the first signal asks to stop, the second kills."""
+    stopped, killed = asyncio.Event(), asyncio.Event()
+
+    def take() -> None:
+        if stopped.is_set():
+            killed.set()
+            stack.kill()
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, take)
+    return stopped, killed
+
+
+async def _settle(stack: Stack, workers: int, *, as_json: bool) -> None:
+    """Announce it once it is ready. What is missing, a database or a broker elsewhere, may come later."""
+    while True:
+        try:
+            await stack.wait_ready()
+        except CannotStart as error:
+            log.warning("still not ready", detail=str(error))
+        else:
+            _announce(stack, workers, as_json=as_json)
+            return
+
+
+async def first_done(*waits: Coroutine[None, None, object]) -> None:
+    """Wait for the first to end, cancel the others and see them end; raises what the first raised."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    done, unfinished = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in unfinished:
+        task.cancel()
+    await asyncio.gather(*unfinished, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def _announce(stack: Stack, workers: int, *, as_json: bool) -> None:
+    storage, url = stack.storage, stack.listens_at
+    if as_json:
+        where = {"url": url, "docs": f"{url}/docs", "dataDir": str(storage.data_dir), "workers": workers}
+        typer.echo(json.dumps(where))
+        return
+    grid = Table.grid(padding=(0, 3))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    grid.add_row("API", f"[bold]{url}[/]")
+    grid.add_row("Reference", f"{url}/docs")
+    grid.add_row("Data", escape(str(storage.data_dir)))
+    grid.add_row("Database", storage.database_url.partition(":")[0])
+    grid.add_row("Broker", "embedded" if storage.broker_is_embedded else "WIREROOM_REDIS_URL")
+    grid.add_row("Workers", str(workers))
+    grid.add_row()
+    grid.add_row("Begin", "wireroom workspace create acme")
+    grid.add_row("", "wireroom token create --workspace acme")
+    grid.add_row("Stop", "Ctrl-C: what is being sent is finished first")
+    Console().print(Panel(grid, title="[bold green]Wireroom is up[/]", border_style="green", expand=False))
