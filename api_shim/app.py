@@ -1,0 +1,91 @@
+"""The HTTP server's composition root: ``python -m api_shim.app``."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api_shim import problems
+from api_shim.routing import routes
+from api_shim.services import Services
+from api_shim.settings import ApiSettings
+from channels.registry import configured
+from channels.settings import ChannelSettings
+from models import logs
+from models.errors import StorageUnavailable
+from models.session import Database
+from models.settings import StorageSettings
+from worker.wakeups import Wakeups
+
+_DRAIN_S = 30
+_BACKLOG = 2048
+# Longer than proxies and clients keep an idle connection, so that none sends on one that we just closed.
+_KEEP_ALIVE_S = 75
+
+log = structlog.get_logger("api_shim")
+
+
+def create_app(settings: ApiSettings, storage: StorageSettings, channels: ChannelSettings) -> Starlette:
+    """The application. It opens its connections when it starts, and starts whether or not they can be made."""
+    services = Services(
+        settings,
+        storage,
+        Database.connect(storage.database_url, pool_size=10),
+        Wakeups(storage.redis_url),
+        configured(channels),
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        try:
+            await services.intake()
+        except (StorageUnavailable, SQLAlchemyError) as error:
+            log.warning("no database yet; requests are answered 503", error=type(error).__name__)
+        try:
+            yield
+        finally:
+            await services.close()
+
+    app = Starlette(
+        routes=routes(services), lifespan=lifespan, exception_handlers={HTTPException: _answer_http_exception}
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    """What no operation answers: an unknown address."""
+    problem = problems.not_found("address")
+    short = request.url.path == "/messages" or request.url.path.startswith("/messages/")
+    return problems.respond_short(problem) if short else problems.respond(problem)
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished."""
+    storage = StorageSettings.read()
+    settings = ApiSettings.read()
+    logs.configure(storage.log_level, storage.log_format)
+    config = uvicorn.Config(
+        create_app(settings, storage, ChannelSettings.read()),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+    uvicorn.Server(config).run()
+
+
+if __name__ == "__main__":
+    main()

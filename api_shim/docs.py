@@ -1,0 +1,147 @@
+"""The OpenAPI document, as JSON and as a page that needs nothing from elsewhere, and the meaning of every problem."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Any, Final
+
+import msgspec
+
+from api_shim import problems
+from api_shim.openapi import Json, document
+from api_shim.operations import Call, Operation, Reply
+
+_HTML: Final = "text/html; charset=utf-8"
+_SECURED: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
+_STYLE: Final = """
+:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 2rem 1rem 6rem; }
+h1 { margin-bottom: 0 } h2 { margin: 3rem 0 .5rem; border-bottom: 1px solid var(--line) }
+details { border: 1px solid var(--line); border-radius: .5rem; margin: .5rem 0; padding: .5rem .8rem }
+summary { cursor: pointer } code, pre { font: 14px/1.45 ui-monospace, monospace }
+pre { overflow-x: auto; padding: .8rem; background: color-mix(in srgb, currentColor 6%, transparent) }
+table { border-collapse: collapse; width: 100% }
+td, th { text-align: left; vertical-align: top; padding: .2rem .6rem .2rem 0 }
+.method { display: inline-block; min-width: 4.2rem; font-weight: 700 } nav a { margin-right: 1rem }
+.says { opacity: .75 }
+"""
+
+
+class _Documentation:
+    """Shows a table of operations; each form is made once for an address."""
+
+    def __init__(self, documented: Sequence[Operation]) -> None:
+        self._documented = documented
+        self._json: dict[str, Reply] = {}
+        self._pages: dict[str, Reply] = {}
+
+    async def openapi_json(self, call: Call) -> Reply:
+        """The OpenAPI document."""
+        url = call.services.settings.public_url
+        if url not in self._json:
+            self._json[url] = Reply(msgspec.json.encode(document(self._documented, url)))
+        return self._json[url]
+
+    async def page(self, call: Call) -> Reply:
+        """The same as a page."""
+        url = call.services.settings.public_url
+        if url not in self._pages:
+            described = document(self._documented, url)
+            self._pages[url] = _html(described["info"]["title"], "".join(_body(described)))
+        return self._pages[url]
+
+
+def operations(documented: Sequence[Operation]) -> tuple[Operation, ...]:
+    """The operations that show what is documented."""
+    documentation = _Documentation(documented)
+    shown = (
+        ("/openapi.json", documentation.openapi_json, "The OpenAPI document"),
+        ("/docs", documentation.page, "The same as a page"),
+        ("/problems/{name}", _problem_page, "What the type of a problem means"),
+    )
+    return tuple(
+        Operation("GET", path, handler, summary=summary, tag="Documentation", scope=None)
+        for path, handler, summary in shown
+    )
+
+
+async def _problem_page(call: Call) -> Reply:
+    for each in problems.ALL_TYPES:
+        if each.name == call.path("name"):
+            return _html(each.title, f"<h1>{escape(each.title)}</h1><p>HTTP {each.status}, <code>{each.uri}</code></p>")
+    raise problems.not_found("problem")
+
+
+def _html(title: str, body: str) -> Reply:
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style><body>{body}</body></html>"
+    )
+    return Reply(page.encode(), headers=_SECURED, media_type=_HTML)
+
+
+def _body(described: Json) -> Iterator[str]:
+    info = described["info"]
+    yield f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])}</p>"
+    tags = [tag["name"] for tag in described["tags"]]
+    links = "".join(f'<a href="#{_anchor(tag)}">{escape(tag)}</a>' for tag in [*tags, "Types", "Problems"])
+    yield f'<nav>{links}<a href="/openapi.json">openapi.json</a></nav>'
+    for tag in tags:
+        yield f'<h2 id="{_anchor(tag)}">{escape(tag)}</h2>'
+        for path, methods in described["paths"].items():
+            for method, operation in methods.items():
+                if tag in operation["tags"]:
+                    yield _operation(path, method, operation)
+    yield '<h2 id="types">Types</h2>'
+    for name, schema in described["components"]["schemas"].items():
+        shown = escape(name)
+        yield f'<details id="type-{shown}"><summary><code>{shown}</code></summary>{_json(schema)}</details>'
+    yield '<h2 id="problems">Problems</h2><table>'
+    for each in problems.ALL_TYPES:
+        yield (
+            f'<tr><td>{each.status}<td><a href="{each.uri}"><code>{escape(each.uri)}</code></a><td>{escape(each.title)}'
+        )
+    yield "</table>"
+
+
+def _anchor(tag: str) -> str:
+    return escape(tag.lower().replace(",", "").replace(" ", "-"))
+
+
+def _operation(path: str, method: str, operation: Json) -> str:
+    parts = [f'<p class="says">{escape(operation.get("description", ""))}</p>']
+    if operation["parameters"]:
+        rows = "".join(
+            f"<tr><td><code>{escape(each['name'])}</code><td>{each['in']}<td>{escape(each.get('description', ''))}"
+            f"<td><code>{_inline(each['schema'])}</code>"
+            for each in operation["parameters"]
+        )
+        parts.append(f"<table><tr><th>Parameter<th>In<th>Meaning<th>Type{rows}</table>")
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
+        parts.append(f"<p>Takes <code>{escape(media)}</code>: {_type(content['schema'])}</p>")
+        if "example" in content:
+            parts.append(_json(content["example"]))
+    for status, response in operation["responses"].items():
+        types = ", ".join(_type(content["schema"]) for content in response.get("content", {}).values())
+        parts.append(f"<p><b>{escape(status)}</b> {escape(response['description'])} {types}</p>")
+    return (
+        f'<details><summary><span class="method">{method.upper()}</span><code>{escape(path)}</code> '
+        f'<span class="says">{escape(operation["summary"])}</span></summary>{"".join(parts)}</details>'
+    )
+
+
+def _type(schema: Json) -> str:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return (
+        f'<a href="#type-{escape(name)}"><code>{escape(name)}</code></a>' if name else f"<code>{_inline(schema)}</code>"
+    )
+
+
+def _inline(value: Any) -> str:
+    return escape(msgspec.json.encode(value).decode())
+
+
+def _json(value: Any) -> str:
+    return f"<pre>{escape(msgspec.json.format(msgspec.json.encode(value)).decode())}</pre>"

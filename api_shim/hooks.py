@@ -1,0 +1,82 @@
+"""What providers report: proved, stored whole, and only then answered; the tracker applies it afterwards."""
+
+import base64
+import binascii
+import hmac
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from api_shim import problems
+from api_shim.operations import Call, Reply
+from api_shim.problems import Problem
+from api_shim.workspaces.hooks import BASIC_AUTH, SIGNING_KEY
+from channels.providers.contract import BadSignature, HookRequest, HookSecrets, ProviderAdapter
+from channels.providers.generic import GenericProvider
+from models.secrets import Keyring, token_digest
+from models.store import events, hooks
+from models.store.hooks import HookRow
+from models.vocabulary import EventType, Provider
+
+HOOK_BYTES: Final = 5 << 20
+
+_ADAPTERS: Final[Mapping[Provider, ProviderAdapter]] = {Provider.GENERIC: GenericProvider()}
+
+
+class HookReply(msgspec.Struct):
+    """What became of the events of one request.
+
+    ``stored`` are new, ``repeated`` were known; the ``unreadable`` among them are kept and change nothing.
+    """
+
+    stored: int
+    repeated: int
+    unreadable: int
+
+
+async def receive(call: Call) -> Reply:
+    """Take in a provider's request."""
+    hook = await _hook(call)
+    adapter = _ADAPTERS[hook.provider]
+    keyring = await call.services.keyring()
+    headers = dict(call.request.headers.items())
+    _check_basic_auth(hook, keyring, headers.get("authorization", ""))
+    request = HookRequest(headers=headers, body=await call.body(HOOK_BYTES))
+    signing_keys = () if hook.signing_key is None else (keyring.open_text(hook.signing_key, SIGNING_KEY),)
+    try:
+        adapter.verify(request, HookSecrets(signing_keys=signing_keys), time.time())
+    except BadSignature:
+        raise Problem(problems.UNAUTHORIZED, "The signature does not prove where the request comes from.") from None
+    parsed = adapter.parse(request)
+    async with call.services.database.write() as connection:
+        new = await events.insert(
+            connection, workspace_id=hook.workspace_id, source_id=hook.id, provider=hook.provider, events_=parsed
+        )
+    call.services.wakeups.poke("tracker", "events")
+    unreadable = sum(event.type is EventType.IGNORED for event in parsed)
+    return Reply(HookReply(stored=new, repeated=len(parsed) - new, unreadable=unreadable))
+
+
+async def _hook(call: Call) -> HookRow:
+    """The hook that the path names; raises Problem (404), the same for every part of it that is wrong."""
+    async with call.services.database.read() as connection:
+        hook = await hooks.by_key_digest(connection, token_digest(call.path("hookKey")))
+    if hook is None or hook.provider != call.path("provider") or hook.provider not in _ADAPTERS:
+        raise problems.not_found("hook")
+    return hook
+
+
+def _check_basic_auth(hook: HookRow, keyring: Keyring, authorization: str) -> None:
+    """Raises Problem (401) where the hook asks for Basic credentials (RFC 7617) and the request has others."""
+    if hook.basic_auth is None:
+        return
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        given = base64.b64decode(encoded.strip(), validate=True) if scheme.lower() == "basic" else b""
+    except (binascii.Error, ValueError):
+        given = b""
+    if not hmac.compare_digest(given, keyring.open(hook.basic_auth, BASIC_AUTH)):
+        challenge = {"WWW-Authenticate": 'Basic realm="hook"'}
+        raise Problem(problems.UNAUTHORIZED, "Basic credentials are needed.", headers=challenge)

@@ -1,0 +1,91 @@
+"""Every operation of the API on one table. The routes and the OpenAPI document are both made of it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.routing import BaseRoute, Route
+
+from api_shim import docs, health, hooks, messages, problems
+from api_shim.operations import Endpoint, Operation, asking
+from api_shim.services import Services
+from api_shim.workspaces import table as workspaces
+from channels.providers.generic import GenericBody
+from models.vocabulary import Scope
+
+_SECOND: Final = "Messages, second dialect"
+_INCOMING: Final = "What comes back in"
+
+_OWN: Final = (
+    Operation(
+        "GET",
+        "/messages",
+        summary="Retrieve a list of messages, the most recent first",
+        tag=_SECOND,
+        scope=Scope.MESSAGES_READ,
+        responses={200: messages.MessagePage},
+        short_errors=True,
+        **asking(messages.ListQuery, messages.list_all),
+    ),
+    Operation(
+        "GET",
+        "/messages/{messageId}",
+        messages.get,
+        summary="Retrieve a message",
+        tag=_SECOND,
+        scope=Scope.MESSAGES_READ,
+        responses={200: messages.Message},
+        errors=(problems.NOT_FOUND,),
+        short_errors=True,
+    ),
+    Operation(
+        "POST",
+        "/hooks/{provider}/{hookKey}",
+        hooks.receive,
+        summary="Report events as a provider does, signed as that provider signs",
+        tag=_INCOMING,
+        scope=None,
+        request=GenericBody,
+        responses={200: hooks.HookReply},
+        errors=(
+            problems.UNAUTHORIZED,
+            problems.NOT_FOUND,
+            problems.TIMED_OUT,
+            problems.TOO_LARGE,
+            problems.UNSUPPORTED_ENCODING,
+        ),
+        headers={
+            "webhook-id": "Standard Webhooks: the id of the delivery.",
+            "webhook-timestamp": "Standard Webhooks: seconds since 1970.",
+            "webhook-signature": "Standard Webhooks: `v1,` and base64, several separated by spaces.",
+        },
+    ),
+    Operation(
+        "GET",
+        "/health/live",
+        health.live,
+        summary="Whether the process answers",
+        tag="Health",
+        scope=None,
+        responses={200: health.Live},
+    ),
+    Operation(
+        "GET",
+        "/health/ready",
+        health.ready,
+        summary="Whether database, schema and broker are there; 503 names what is missing",
+        tag="Health",
+        scope=None,
+        responses={200: health.Ready, 503: health.Ready},
+    ),
+)
+
+DOCUMENTED: Final = (*workspaces.OPERATIONS, *_OWN)
+OPERATIONS: Final = (*DOCUMENTED, *docs.operations(DOCUMENTED))
+
+
+def routes(services: Services) -> Sequence[BaseRoute]:
+    """One route per path, in the order of the table."""
+    by_path: dict[str, list[Operation]] = {}
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, []).append(operation)
+    return [Route(path, Endpoint(operations, services)) for path, operations in by_path.items()]

@@ -1,0 +1,61 @@
+"""What the handlers work with, put together once per process."""
+
+import asyncio
+from collections.abc import Mapping
+
+from api_shim.auth import Authenticator
+from api_shim.intake import Intake
+from api_shim.settings import ApiSettings
+from channels.registry import Entry
+from models.secrets import Keyring, load_keyring
+from models.session import Database
+from models.settings import StorageSettings
+from models.vocabulary import Channel
+from worker.wakeups import Wakeups
+
+
+class Services:
+    """Everything a handler may ask for.
+
+    The keyring lies in the database in part, so it and the intake are made when they are first needed: the
+    process starts, and says what is missing, while the database is away.
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        storage: StorageSettings,
+        database: Database,
+        wakeups: Wakeups,
+        channels: Mapping[Channel, Entry],
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.wakeups = wakeups
+        self.authenticator = Authenticator(database)
+        self._storage = storage
+        self._channels = channels
+        self._keyring: Keyring | None = None
+        self._intake: Intake | None = None
+        self._making = asyncio.Lock()
+
+    async def keyring(self) -> Keyring:
+        """The keyring; raises StorageUnavailable while the database is away."""
+        if self._keyring is None:
+            async with self._making:
+                if self._keyring is None:
+                    self._keyring = await load_keyring(self.database, self._storage)
+        return self._keyring
+
+    async def intake(self) -> Intake:
+        """The intake; raises StorageUnavailable while the database is away."""
+        if self._intake is None:
+            self._intake = Intake(self.database, await self.keyring(), self.wakeups, self._channels)
+        return self._intake
+
+    async def close(self) -> None:
+        """Finish what is under way and close every connection."""
+        if self._intake is not None:
+            await self._intake.drain()
+        await asyncio.to_thread(self.wakeups.close)
+        await self.database.close()

@@ -1,0 +1,33 @@
+"""Where the HTTP server listens and how the world reaches it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from models.errors import InvalidSetting
+
+_HIGHEST_PORT: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """``WIREROOM_BIND`` and ``WIREROOM_PUBLIC_URL`` (without a slash at its end)."""
+
+    host: str
+    port: int
+    public_url: str
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the environment; raises InvalidSetting, naming the variable."""
+        bind = environ.get("WIREROOM_BIND") or "127.0.0.1:8080"
+        host, _, port = bind.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > _HIGHEST_PORT:
+            raise InvalidSetting(f"WIREROOM_BIND: {bind!r} is no host:port")
+        public_url = (environ.get("WIREROOM_PUBLIC_URL") or f"http://{bind}").rstrip("/")
+        parts = urlsplit(public_url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+            raise InvalidSetting(f"WIREROOM_PUBLIC_URL: {public_url!r} is no http:// or https:// address")
+        return cls(host=host.strip("[]"), port=int(port), public_url=public_url)

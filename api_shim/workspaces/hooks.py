@@ -1,0 +1,127 @@
+"""Hooks and the events that came in by them, in the "workspace" dialect."""
+
+import secrets
+from typing import Final
+from uuid import UUID
+
+from msgspec import UNSET
+
+from api_shim import problems
+from api_shim.operations import Call, Reply
+from api_shim.workspaces.paging import PageQuery, Pagination
+from api_shim.workspaces.setup_types import EventList, EventQuery, EventView, HookList, HookRequest, HookView
+from api_shim.workspaces.views import shown
+from channels import standard_webhooks
+from models import ids
+from models.ids import Kind
+from models.secrets import Keyring, token_digest
+from models.store import event_views, hooks
+from models.store.event_views import EventFilter, EventRow
+from models.store.hooks import HookRow, NewHook
+from models.timestamps import show
+from models.vocabulary import Provider
+
+HOOK_KEY: Final = "hook-key"
+SIGNING_KEY: Final = "hook-signing-key"
+BASIC_AUTH: Final = "hook-basic-auth"
+_KEY_BYTES: Final = 24
+
+
+def _view(call: Call, keyring: Keyring, row: HookRow, *, signing_key: str | None = None) -> HookView:
+    hook_key = keyring.open_text(row.hook_key, HOOK_KEY)
+    return HookView(
+        id=ids.show(Kind.HOOK, row.id),
+        provider=row.provider,
+        hook_key=hook_key,
+        url=f"{call.services.settings.public_url}/hooks/{row.provider}/{hook_key}",
+        topic_arns=row.topic_arns,
+        created_at=show(row.created_at),
+        signing_key=UNSET if signing_key is None else signing_key,
+    )
+
+
+async def create(call: Call, request: HookRequest) -> Reply:
+    """Make a hook; its signing key is shown in this answer alone."""
+    signing_key = request.signing_key or standard_webhooks.new_secret()
+    try:
+        standard_webhooks.decode_secret(signing_key)
+    except ValueError as error:
+        raise problems.invalid(str(error), "#/signingKey") from None
+    keyring = await call.services.keyring()
+    hook_key = secrets.token_urlsafe(_KEY_BYTES)
+    new = NewHook(
+        provider=Provider(request.provider),
+        hook_key_digest=token_digest(hook_key),
+        hook_key=keyring.seal(hook_key.encode(), HOOK_KEY),
+        signing_key=keyring.seal(signing_key.encode(), SIGNING_KEY),
+        basic_auth=None if request.basic_auth is None else keyring.seal(request.basic_auth.encode(), BASIC_AUTH),
+        topic_arns=request.topic_arns,
+    )
+    async with call.services.database.write() as connection:
+        row = await hooks.create(connection, call.workspace_id, new)
+    return Reply(_view(call, keyring, row, signing_key=signing_key))
+
+
+async def list_all(call: Call, query: PageQuery) -> Reply:
+    """A page of hooks, the newest first."""
+    keyring = await call.services.keyring()
+    async with call.services.database.read() as connection:
+        rows, total = await hooks.page(connection, call.workspace_id, limit=query.limit, offset=query.offset)
+    data = [_view(call, keyring, row) for row in rows]
+    return Reply(HookList(data=data, pagination=Pagination.of(query, total)))
+
+
+async def get(call: Call) -> Reply:
+    """One hook."""
+    hook_id = call.path_id("hookId", Kind.HOOK, "hook")
+    keyring = await call.services.keyring()
+    async with call.services.database.read() as connection:
+        row = await hooks.get(connection, call.workspace_id, hook_id)
+    if row is None:
+        raise problems.not_found("hook")
+    return Reply(_view(call, keyring, row))
+
+
+async def remove(call: Call) -> Reply:
+    """Remove a hook: what comes in by it from now on is refused."""
+    hook_id = call.path_id("hookId", Kind.HOOK, "hook")
+    async with call.services.database.write() as connection:
+        removed = await hooks.remove(connection, call.workspace_id, hook_id)
+    if not removed:
+        raise problems.not_found("hook")
+    return Reply()
+
+
+async def list_events(call: Call, query: EventQuery) -> Reply:
+    """A page of events, the newest first."""
+    hook_id = None if query.hook_id is None else ids.parse(Kind.HOOK, query.hook_id)
+    message_id = None if query.message_id is None else ids.parse(Kind.MESSAGE, query.message_id)
+    if (hook_id is None) != (query.hook_id is None) or (message_id is None) != (query.message_id is None):
+        return Reply(EventList(data=[], pagination=Pagination.of(query, 0)))
+    wanted = EventFilter(
+        source_id=hook_id, provider=query.provider, type=query.type, message_id=message_id, matched=query.matched
+    )
+    async with call.services.database.read() as connection:
+        rows, total = await event_views.page(
+            connection, call.workspace_id, wanted, limit=query.limit, offset=query.offset
+        )
+    data = [_event_view(row, call.workspace_id) for row in rows]
+    return Reply(EventList(data=data, pagination=Pagination.of(query, total)))
+
+
+def _event_view(row: EventRow, workspace_id: UUID) -> EventView:
+    return EventView(
+        id=ids.show(Kind.EVENT, row.id),
+        hook_id=None if row.source_id == workspace_id else ids.show(Kind.HOOK, row.source_id),
+        provider=row.provider,
+        type=row.type,
+        provider_event=row.provider_event,
+        message_id=shown(Kind.MESSAGE, row.message_id or row.message_ref),
+        recipient=row.recipient,
+        at=show(row.at),
+        received_at=show(row.received_at),
+        bounce_type=row.bounce_type,
+        reason=row.reason,
+        machine=row.machine,
+        raw=row.raw.decode("utf-8", "replace"),
+    )

@@ -1,0 +1,79 @@
+"""API keys in the "workspace" dialect."""
+
+from api_shim import problems
+from api_shim.decoding import milliseconds
+from api_shim.operations import Call, Reply
+from api_shim.problems import Problem
+from api_shim.workspaces.paging import PageQuery, Pagination
+from api_shim.workspaces.setup_types import KeyList, KeyRequest, KeyView
+from models import ids
+from models.ids import Kind
+from models.secrets import new_token
+from models.store import keys
+from models.store.keys import TOKEN_PREFIX, KeyRow
+from models.timestamps import show, show_optional
+from models.vocabulary import Scope
+
+
+def _view(row: KeyRow, token: str | None = None) -> KeyView:
+    view = KeyView(
+        id=ids.show(Kind.KEY, row.id),
+        name=row.name,
+        hint=row.hint,
+        scopes=sorted(row.scopes),
+        created_at=show(row.created_at),
+        expires_at=show_optional(row.expires_at),
+        revoked_at=show_optional(row.revoked_at),
+    )
+    if token is not None:
+        view.token = token
+    return view
+
+
+async def create(call: Call, request: KeyRequest) -> Reply:
+    """Make a key that may do no more than its maker."""
+    own = call.caller.scopes
+    scopes = own - {Scope.ESSENTIAL} if request.scopes is None else frozenset(request.scopes)
+    if not scopes <= own:
+        raise Problem(problems.MISSING_SCOPE, "A key cannot give scopes that it does not have.")
+    expires_at = milliseconds(request.expires_at, "#/expiresAt")
+    token, digest = new_token(TOKEN_PREFIX)
+    async with call.services.database.write() as connection:
+        row = await keys.create(
+            connection,
+            call.workspace_id,
+            name=request.name,
+            digest=digest,
+            hint=token[-4:],
+            scopes=scopes,
+            expires_at=expires_at,
+        )
+    return Reply(_view(row, token))
+
+
+async def list_all(call: Call, query: PageQuery) -> Reply:
+    """A page of keys, the newest first."""
+    async with call.services.database.read() as connection:
+        rows, total = await keys.page(connection, call.workspace_id, limit=query.limit, offset=query.offset)
+    return Reply(KeyList(data=[_view(row) for row in rows], pagination=Pagination.of(query, total)))
+
+
+async def get(call: Call) -> Reply:
+    """One key."""
+    key_id = call.path_id("keyId", Kind.KEY, "key")
+    async with call.services.database.read() as connection:
+        row = await keys.get(connection, call.workspace_id, key_id)
+    if row is None:
+        raise problems.not_found("key")
+    return Reply(_view(row))
+
+
+async def revoke(call: Call) -> Reply:
+    """Revoke a key: at once in this process, within a second in others."""
+    key_id = call.path_id("keyId", Kind.KEY, "key")
+    async with call.services.database.write() as connection:
+        revoked = await keys.revoke(connection, call.workspace_id, key_id)
+    call.services.authenticator.forget()
+    if not revoked:
+        raise problems.not_found("key")
+    return Reply()

@@ -1,0 +1,159 @@
+"""Messages in the "workspace" dialect: sending them, one or many, and reading them back."""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from api_shim import problems
+from api_shim.decoding import decode
+from api_shim.intake import Accepted
+from api_shim.operations import Call, Reply
+from api_shim.problems import Problem
+from api_shim.workspaces.drafts import draft_of, idempotency_key, key_in_batch
+from api_shim.workspaces.paging import Pagination
+from api_shim.workspaces.types import (
+    BatchItem,
+    BatchReply,
+    MessageDetailView,
+    MessageList,
+    MessageQuery,
+    MessageRequest,
+)
+from api_shim.workspaces.views import (
+    attempt_views,
+    campaign_view,
+    contact_view,
+    event_views,
+    journey_view,
+    message_fields,
+    message_view,
+    template_view,
+)
+from models import ids
+from models.admission import Draft
+from models.errors import NotFound, WireroomError
+from models.ids import Kind
+from models.store import campaigns, contacts, message_views, templates
+from models.store.message_views import MessageFilter
+
+BATCH_BYTES: Final = 16 << 20
+BATCH_MESSAGES: Final = 10_000
+_REPLAYED: Final = {"Idempotent-Replayed": "true"}
+# How many items of a batch are worked on before other requests get their turn.
+_AT_ONCE: Final = 100
+
+
+async def send(call: Call, request: MessageRequest) -> Reply:
+    """Accept one message."""
+    key = idempotency_key(call.request.headers.get("idempotency-key"))
+    draft = draft_of(request, call.caller, key)
+    intake = await call.services.intake()
+    try:
+        accepted = await intake.submit(draft)
+    except NotFound:
+        raise problems.not_found("contact") from None
+    headers = _REPLAYED if accepted.replayed else {}
+    return Reply(message_view(accepted.message, accepted.warnings), headers=headers)
+
+
+async def send_batch(call: Call) -> Reply:
+    """Accept many messages, each for itself, in order."""
+    key = idempotency_key(call.request.headers.get("idempotency-key"))
+    items = _split(await call.body(BATCH_BYTES), call.request.headers.get("content-type", ""))
+    if len(items) > BATCH_MESSAGES:
+        raise Problem(problems.TOO_LARGE, f"At most {BATCH_MESSAGES:,} messages.")
+    drafts: list[Draft | Problem] = []
+    for position, item in enumerate(items):
+        drafts.append(_try_draft(call, item, None if key is None else key_in_batch(key, position)))
+        if position % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    good = [draft for draft in drafts if isinstance(draft, Draft)]
+    intake = await call.services.intake()
+    results = iter(await intake.submit_many(good))
+    entries: list[BatchItem] = []
+    replayed = bool(good)
+    for position, draft in enumerate(drafts):
+        result = draft if isinstance(draft, Problem) else next(results)
+        replayed = replayed and isinstance(result, Accepted) and result.replayed
+        entries.append(_entry(result))
+        if position % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return Reply(BatchReply(data=entries), headers=_REPLAYED if replayed else {})
+
+
+def _split(body: bytes, content_type: str) -> list[bytes]:
+    """The items of NDJSON, by the content type, or else of a JSON array; raises Problem (400)."""
+    if content_type.partition(";")[0].strip().lower() in ("application/x-ndjson", "application/ndjson"):
+        return [line for line in (line.strip() for line in body.split(b"\n")) if line]
+    try:
+        return [bytes(item) for item in msgspec.json.decode(body, type=list[msgspec.Raw])]
+    except msgspec.ValidationError:
+        raise problems.invalid("a JSON array is expected, or application/x-ndjson", "#") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem(problems.MALFORMED_JSON, "The body is neither a JSON array nor sent as NDJSON.") from None
+
+
+def _try_draft(call: Call, item: bytes, key: str | None) -> Draft | Problem:
+    try:
+        return draft_of(decode(item, MessageRequest), call.caller, key)
+    except Problem as problem:
+        return problem
+    except WireroomError as error:
+        return problems.problem_of(error)
+
+
+def _entry(result: Accepted | WireroomError | Problem) -> BatchItem:
+    if isinstance(result, Accepted):
+        return BatchItem(status=200, message=message_view(result.message, result.warnings))
+    if isinstance(result, NotFound):
+        result = problems.not_found("contact")
+    problem = problems.problem_of(result) if isinstance(result, WireroomError) else result
+    return BatchItem(status=problem.type.status, problem=problem.body)
+
+
+async def list_all(call: Call, query: MessageQuery) -> Reply:
+    """A page of messages, the newest first."""
+    contact_id = None if query.contact_id is None else ids.parse(Kind.CONTACT, query.contact_id)
+    campaign_id = None if query.campaign_id is None else ids.parse(Kind.CAMPAIGN, query.campaign_id)
+    if (contact_id is None) != (query.contact_id is None) or (campaign_id is None) != (query.campaign_id is None):
+        return Reply(MessageList(data=[], pagination=Pagination.of(query, 0)))
+    wanted = MessageFilter(
+        channel=query.channel,
+        status=query.status,
+        contact_id=contact_id,
+        campaign_id=campaign_id,
+        held=query.held,
+    )
+    async with call.services.database.read() as connection:
+        total = await message_views.count(connection, call.workspace_id, wanted)
+        rows = await message_views.list_page(
+            connection, call.workspace_id, wanted, limit=query.limit, offset=query.offset
+        )
+    return Reply(MessageList(data=[message_view(row) for row in rows], pagination=Pagination.of(query, total)))
+
+
+async def get(call: Call) -> Reply:
+    """One message, with everything that belongs to it."""
+    message_id = call.path_id("messageId", Kind.MESSAGE, "message")
+    own = call.workspace_id
+    async with call.services.database.read() as connection:
+        row = await message_views.get(connection, own, message_id)
+        if row is None:
+            raise problems.not_found("message")
+        contact = await contacts.get(connection, own, row.contact_id)
+        template = None if row.template_id is None else await templates.get(connection, own, row.template_id)
+        campaign = None if row.campaign_id is None else await campaigns.get_campaign(connection, own, row.campaign_id)
+        journey = None if row.journey_id is None else await campaigns.get_journey(connection, own, row.journey_id)
+        reported = await message_views.events_of(connection, own, message_id)
+        attempts = await message_views.attempts_of(connection, own, message_id)
+    view = MessageDetailView(
+        **message_fields(row),
+        contact=None if contact is None else contact_view(contact),
+        template=None if template is None else template_view(template),
+        campaign=None if campaign is None else campaign_view(campaign),
+        journey=None if journey is None else journey_view(journey),
+        events=event_views(row, reported),
+        attempts=attempt_views(attempts),
+    )
+    return Reply(view)

@@ -1,0 +1,30 @@
+import pytest
+
+from api_shim.settings import ApiSettings
+from models.errors import InvalidSetting
+
+
+def test_defaults() -> None:
+    settings = ApiSettings.read({})
+    assert (settings.host, settings.port, settings.public_url) == ("127.0.0.1", 8080, "http://127.0.0.1:8080")
+
+
+def test_what_is_given() -> None:
+    settings = ApiSettings.read({"WIREROOM_BIND": "[::1]:99", "WIREROOM_PUBLIC_URL": "https://mail.example.org/wr/"})
+    assert (settings.host, settings.port, settings.public_url) == ("::1", 99, "https://mail.example.org/wr")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WIREROOM_BIND", "8080"),
+        ("WIREROOM_BIND", "host:"),
+        ("WIREROOM_BIND", "host:99999"),
+        ("WIREROOM_PUBLIC_URL", "mail.example.org"),
+        ("WIREROOM_PUBLIC_URL", "ftp://x"),
+        ("WIREROOM_PUBLIC_URL", "http://x/?a"),
+    ],
+)
+def test_mistakes_name_the_variable(name: str, value: str) -> None:
+    with pytest.raises(InvalidSetting, match=name):
+        ApiSettings.read({name: value})

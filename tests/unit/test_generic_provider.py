@@ -1,0 +1,109 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channels import standard_webhooks
+from channels.providers.contract import BadSignature, HookRequest, HookSecrets
+from channels.providers.generic import GenericProvider
+from models import ids
+from models.events import ParsedEvent
+from models.ids import Kind
+from models.vocabulary import BounceType, EventType
+
+PROVIDER = GenericProvider()
+NOW = 1_800_000_000.0
+
+
+def signed(body: bytes, secret: str) -> HookRequest:
+    signature = standard_webhooks.sign([secret], message_id="d1", timestamp=int(NOW), body=body)
+    headers = {"webhook-id": "d1", "webhook-timestamp": str(int(NOW)), "webhook-signature": signature}
+    return HookRequest(headers=headers, body=body)
+
+
+def parse(*events: Any, delivery: str = "d1") -> list[ParsedEvent]:
+    body = json.dumps({"events": events}).encode()
+    return list(PROVIDER.parse(HookRequest(headers={"webhook-id": delivery}, body=body)))
+
+
+def test_a_good_signature() -> None:
+    secret = standard_webhooks.new_secret()
+    PROVIDER.verify(signed(b"{}", secret), HookSecrets((secret,)), NOW)
+
+
+def test_bad_signatures() -> None:
+    secret, other = standard_webhooks.new_secret(), standard_webhooks.new_secret()
+    request = signed(b"{}", secret)
+    changed = HookRequest(headers=request.headers, body=b"{ }")
+    for bad, keys, now in (
+        (request, (other,), NOW),
+        (request, (), NOW),
+        (changed, (secret,), NOW),
+        (request, (secret,), NOW + 301),
+        (HookRequest(headers={}, body=b"{}"), (secret,), NOW),
+    ):
+        with pytest.raises(BadSignature):
+            PROVIDER.verify(bad, HookSecrets(keys), now)
+
+
+@pytest.mark.parametrize(
+    "word", ["delivered", "opened", "clicked", "bounced", "deferred", "complained", "unsubscribed", "failed"]
+)
+def test_every_type(word: str) -> None:
+    message_id = ids.new_id()
+    (event,) = parse(
+        {"id": "1", "type": word, "messageId": ids.show(Kind.MESSAGE, message_id), "at": "2026-01-15T10:00:00Z"}
+    )
+    assert (event.type, event.provider_event, event.message_ref) == (word, word, message_id)
+    assert event.at == 1_768_471_200_000
+    assert event.bounce_type is (BounceType.HARD if word == "bounced" else None)
+
+
+def test_soft_bounces_and_reasons() -> None:
+    soft, told = parse(
+        {"type": "bounced", "bounceType": "soft", "detail": "mailbox full"}, {"type": "failed", "detail": {"code": 5}}
+    )
+    assert (soft.bounce_type, soft.reason) == (BounceType.SOFT, "mailbox full")
+    assert told.reason == '{"code":5}'
+
+
+def test_repetitions_have_one_key() -> None:
+    first, second = parse({"id": "e1", "type": "opened"}, {"id": "e2", "type": "opened"})
+    (again,) = parse({"id": "e1", "type": "opened"}, delivery="d2")
+    assert first.dedupe == again.dedupe != second.dedupe
+
+
+def test_without_an_id_the_delivery_and_the_place_count() -> None:
+    first, second = parse({"type": "opened"}, {"type": "opened"})
+    repeated = parse({"type": "opened"}, {"type": "opened"})
+    (other,) = parse({"type": "opened"}, delivery="d2")
+    assert [first.dedupe, second.dedupe] == [each.dedupe for each in repeated]
+    assert len({first.dedupe, second.dedupe, other.dedupe}) == 3
+
+
+def test_a_bad_event_spoils_no_other() -> None:
+    good, unknown, broken = parse({"type": "opened"}, {"type": "danced"}, 5)
+    assert [good.type, unknown.type, broken.type] == [EventType.OPENED, EventType.IGNORED, EventType.IGNORED]
+    assert (unknown.provider_event, broken.raw) == ("danced", b"5")
+
+
+def test_an_unknown_message_and_a_time_that_is_none() -> None:
+    (event,) = parse({"type": "opened", "messageId": "x-1", "at": "yesterday"})
+    assert (event.type, event.message_ref, event.at) == (EventType.OPENED, None, None)
+
+
+@given(
+    st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda v: json.dumps(v).encode())
+)
+def test_nothing_breaks_it(body: bytes) -> None:
+    for event in PROVIDER.parse(HookRequest(headers={}, body=body)):
+        assert len(event.dedupe) == 32
+        assert "\0" not in event.provider_event + (event.reason or "")
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"events":' + b"[" * 200_000, b'{"events":[{"type":"\\u0000a"}]}'])
+def test_hostile_bodies_are_kept_and_change_nothing(body: bytes) -> None:
+    (event,) = PROVIDER.parse(HookRequest(headers={}, body=body))
+    assert event.type is EventType.IGNORED
