@@ -1,11 +1,11 @@
 """How a send can end other than well.
 
-    SendError
-    ├── Transient       refused for now: try again, not before ``retry_after_s`` where the peer said so
-    ├── Permanent       refused for good, for ``reason``; ``hard`` where the address itself is dead
-    ├── Unknown         the line broke after the irreversible byte: the peer may have accepted
-    ├── Misconfigured   our own fault (credentials, sender address): pauses the channel, burns no try
-    └── NotStarted      nothing irreversible was done and no peer is to blame: given back, burns no try
+SendError
+├── Transient       refused for now: try again, not before ``retry_after_s`` where the peer said so
+├── Permanent       refused for good, for ``reason``; ``hard`` where the address itself is dead
+├── Unknown         the line broke after the irreversible byte: the peer may have accepted
+├── Misconfigured   our own fault (credentials, sender address): pauses the channel, burns no try
+└── NotStarted      nothing irreversible was done and no peer is to blame: given back, burns no try
 """
 
 from models.vocabulary import FailureReason

@@ -1,0 +1,49 @@
+"""E-mail addresses: the shape that an address must have before it may go on an SMTP command line."""
+
+import re
+from typing import Final
+
+import idna
+
+MAX_OCTETS: Final = 254
+"""The longest address that fits in a path, without its angle brackets (RFC 5321, section 4.5.3.1.3)."""
+
+_MAX_LOCAL_OCTETS: Final = 64
+_MAX_DOMAIN_OCTETS: Final = 253
+
+_ATEXT: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LOCAL: Final = re.compile(rf'{_ATEXT}(?:\.{_ATEXT})*|"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*"')
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+
+
+def check_address(address: str) -> str:
+    """The address as it is used: its domain in lower case, an international one as A-labels (RFC 5890).
+
+    The shape is the ``Mailbox`` of RFC 5321, section 4.1.2, with an ASCII local part and without address literals
+    (``user@[192.0.2.1]``). Raises ValueError with a reason that does not repeat the address.
+    """
+    local, at, domain = address.rpartition("@")
+    if not at:
+        raise ValueError("an e-mail address needs an @")
+    if not local.isascii():
+        raise ValueError("the part before the @ may hold ASCII characters only")
+    if len(local) > _MAX_LOCAL_OCTETS or not _LOCAL.fullmatch(local):
+        raise ValueError("the part before the @ is malformed")
+    checked = f"{local}@{_check_domain(domain)}"
+    if len(checked) > MAX_OCTETS:
+        raise ValueError(f"an e-mail address has at most {MAX_OCTETS} octets")
+    return checked
+
+
+def _check_domain(domain: str) -> str:
+    """The domain in lower case, as A-labels; raises ValueError."""
+    if not domain.isascii():
+        try:
+            domain = idna.encode(domain, uts46=True).decode("ascii")
+        except idna.IDNAError:
+            raise ValueError("the part after the @ is no domain name") from None
+    domain = domain.lower()
+    if len(domain) > _MAX_DOMAIN_OCTETS or not _DOMAIN.fullmatch(domain):
+        raise ValueError("the part after the @ is no domain name")
+    return domain

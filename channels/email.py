@@ -1,0 +1,110 @@
+"""EMAIL: one mail to one recipient by SMTP (RFC 5321)."""
+
+import ssl
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.policy import SMTP
+from typing import Final
+
+from channels.addresses import check_address
+from channels.contract import Content, Envelope, Receipt
+from channels.errors import Permanent
+from channels.mime import Mail
+from channels.mime_encoding import has_control
+from channels.smtp_pool import SmtpPool
+from channels.smtp_replies import receipt
+from channels.smtp_session import Timeouts, Transaction
+from channels.smtp_url import VARIABLE, Security, SmtpServer, parse_smtp_url
+from models.errors import InvalidSetting
+from models.vocabulary import Channel as ChannelName
+from models.vocabulary import FailureReason
+
+SENDER_VARIABLE: Final = "WIREROOM_EMAIL_FROM"
+
+
+@dataclass(frozen=True, slots=True)
+class EmailConfig:
+    """What EMAIL needs. ``url``: ``WIREROOM_SMTP_URL``; ``sender``: ``WIREROOM_EMAIL_FROM``.
+
+    ``connections``: how many the pool may hold. ``domain``: the right side of Message-IDs, by default the sender's.
+    """
+
+    url: str = field(repr=False)
+    sender: str
+    connections: int = 10
+    domain: str | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who mails are from."""
+
+    name: str
+    address: str
+
+    @property
+    def domain(self) -> str:
+        """What follows the @."""
+        return self.address.rpartition("@")[2]
+
+
+def parse_sender(text: str) -> Sender:
+    """Read ``user@example.org`` or ``Name <user@example.org>``; raises InvalidSetting, naming the variable."""
+    if has_control(text):
+        raise InvalidSetting(f"{SENDER_VARIABLE}: holds a control character")
+    addresses = SMTP.header_factory("From", text).addresses
+    if len(addresses) != 1:
+        raise InvalidSetting(f"{SENDER_VARIABLE}: must be one address; quote a name that holds a comma")
+    try:
+        address = check_address(addresses[0].addr_spec)
+    except ValueError as error:
+        raise InvalidSetting(f"{SENDER_VARIABLE}: {error}") from None
+    return Sender(name=addresses[0].display_name, address=address)
+
+
+class EmailChannel:
+    """The EMAIL channel; made on the event loop that it is used on."""
+
+    name: ChannelName = ChannelName.EMAIL
+
+    def __init__(self, config: EmailConfig) -> None:
+        """Read the configuration; raises InvalidSetting, naming the variable. Connects to nothing yet."""
+        server = parse_smtp_url(config.url)
+        self._sender = parse_sender(config.sender)
+        self._domain = config.domain or self._sender.domain
+        self._pool = SmtpPool(server, _tls_context(server), config.connections, config.timeouts)
+
+    def prepare(self, content: Content) -> Mail:
+        """Build the mail once for all recipients; raises Permanent where it cannot be sent."""
+        return Mail(content, sender_name=self._sender.name, sender=self._sender.address, domain=self._domain)
+
+    async def send(self, envelope: Envelope, prepared: Mail) -> Receipt:
+        """Send to one recipient; a SendError where the server did not accept it."""
+        try:
+            recipient = check_address(envelope.address)
+        except ValueError as error:
+            raise Permanent(str(error), reason=FailureReason.INVALID_ADDRESS) from None
+        content = prepared.fill(
+            message_id=envelope.message_id,
+            run=envelope.run,
+            recipient=recipient,
+            variables=envelope.variables,
+            date=datetime.now(UTC),
+        )
+        reply = await self._pool.deliver(Transaction(self._sender.address, recipient, content, envelope.proceed))
+        return receipt(reply.code, reply.message)
+
+    async def close(self) -> None:
+        """Close every connection, waiting for none that is in use."""
+        await self._pool.close()
+
+
+def _tls_context(server: SmtpServer) -> ssl.SSLContext | None:
+    """One context for all connections: reading the authorities takes longer than a handshake."""
+    if server.security is Security.NONE:
+        return None
+    try:
+        return ssl.create_default_context(cafile=server.ca_file)
+    except OSError as error:
+        raise InvalidSetting(f"{VARIABLE}: cannot read the file of CA certificates: {error.strerror}") from None

@@ -1,0 +1,176 @@
+"""Connections to one SMTP server: made when needed, kept for the next message, replaced when dead.
+
+One recipient per transaction, so that every reply is about one message.
+"""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections import deque
+from typing import Final
+
+import aiosmtplib
+
+from channels.errors import Misconfigured, NotStarted, SendError, Transient
+from channels.smtp_replies import Phase, is_success, refusal
+from channels.smtp_session import Session, Timeouts, Transaction, converse, open_session, reset, take_leave
+from channels.smtp_url import SmtpServer
+
+SMALLER_S: Final = 60.0
+"""How long the pool stays smaller after the server refused one connection more."""
+
+_DOMAIN: Final = re.compile(r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
+
+
+class ConnectionBroken(Transient):
+    """The line failed before the final dot: no word about the message, which the peer cannot have accepted."""
+
+
+class NoRoom(Exception):
+    """The server refuses one connection more, but keeps those that it has."""
+
+
+class SmtpPool:
+    """Up to ``limit`` connections to one server, each used for one message at a time, the warmest first."""
+
+    def __init__(self, server: SmtpServer, tls: ssl.SSLContext | None, limit: int, timeouts: Timeouts) -> None:
+        self._server = server
+        self._tls = tls
+        self._timeouts = timeouts
+        self._slots = asyncio.Semaphore(limit)
+        self._idle: deque[Session] = deque()
+        self._open: set[Session] = set()
+        self._reaper: asyncio.TimerHandle | None = None
+        self._ehlo_name = ""
+        self._ehlo_lookup = asyncio.Lock()
+        self._failure: SendError | None = None
+        self._failed_at = 0.0
+        self._closed = False
+
+    async def deliver(self, transaction: Transaction) -> aiosmtplib.SMTPResponse:
+        """Hand one message over; returns the positive answer to the final dot, else raises a SendError."""
+        loop = asyncio.get_running_loop()
+        arrived = loop.time()
+        while True:
+            await self._slots.acquire()
+            slot_back_in = 0.0
+            try:
+                return await self._deliver_in_slot(transaction, arrived)
+            except NoRoom:
+                slot_back_in = SMALLER_S
+            finally:
+                if slot_back_in:
+                    loop.call_later(slot_back_in, self._slots.release)
+                else:
+                    self._slots.release()
+
+    async def close(self) -> None:
+        """Close every connection, those in use too; what has not reached its final dot ends as NotStarted."""
+        self._closed = True
+        if self._reaper is not None:
+            self._reaper.cancel()
+        for session in self._idle:
+            take_leave(session)
+        self._idle.clear()
+        for session in list(self._open):
+            self._discard(session)
+
+    async def _deliver_in_slot(self, transaction: Transaction, arrived: float) -> aiosmtplib.SMTPResponse:
+        """Use a kept connection; where it proves dead before the final dot, and where there is none, a fresh one."""
+        kept = self._take()
+        if kept is not None:
+            try:
+                return await self._run(kept, transaction)
+            except ConnectionBroken:
+                pass  # It may have been dead before this message came: only a fresh connection can tell.
+        return await self._run(await self._connect(arrived), transaction)
+
+    async def _run(self, session: Session, transaction: Transaction) -> aiosmtplib.SMTPResponse:
+        """Run one transaction, then keep the connection if it can carry another, else close it."""
+        keep = False
+        try:
+            phase, reply = await converse(session, transaction)
+            accepted = phase is Phase.CONTENT and is_success(reply.code)
+            keep = accepted or await reset(session)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            self._require_not_closed()
+            raise ConnectionBroken(f"the connection failed before the final dot ({type(error).__name__})") from error
+        finally:
+            if keep and not self._closed:
+                self._give_back(session)
+            else:
+                self._discard(session)
+        if accepted:
+            return reply
+        refused = refusal(phase, reply.code, reply.message)
+        if reply.code == aiosmtplib.SMTPStatus.domain_unavailable and phase is not Phase.CONTENT:
+            raise ConnectionBroken(refused.detail, code=refused.code)
+        raise refused
+
+    async def _connect(self, arrived: float) -> Session:
+        """A fresh connection; raises Transient, Misconfigured, NotStarted or NoRoom.
+
+        Whoever waited while another failed to connect shares that failure, so that a queue of messages neither
+        knocks at a dead server one by one nor locks an account with a wrong password.
+        """
+        self._require_not_closed()
+        if self._failure is not None and self._failed_at > arrived and not self._open:
+            raise type(self._failure)(self._failure.detail, code=self._failure.code)
+        try:
+            session = await open_session(self._server, self._tls, await self._get_ehlo_name(), self._timeouts)
+        except (Transient, Misconfigured) as error:
+            if isinstance(error, Transient) and error.code and any(one.client.is_connected for one in self._open):
+                raise NoRoom from error
+            self._failure, self._failed_at = error, asyncio.get_running_loop().time()
+            raise
+        self._open.add(session)
+        try:
+            self._require_not_closed()
+        except NotStarted:
+            self._discard(session)
+            raise
+        return session
+
+    def _require_not_closed(self) -> None:
+        if self._closed:
+            raise NotStarted("the channel was closed")
+
+    async def _get_ehlo_name(self) -> str:
+        """Our name for EHLO, asked of the resolver once: that may block for seconds."""
+        async with self._ehlo_lookup:
+            if not self._ehlo_name:
+                name = await asyncio.to_thread(socket.getfqdn)
+                # RFC 5321, section 4.1.3: an address literal where the client has no domain name.
+                self._ehlo_name = name if _DOMAIN.fullmatch(name) else "[127.0.0.1]"
+        return self._ehlo_name
+
+    def _take(self) -> Session | None:
+        """The connection used last that is still open."""
+        while self._idle:
+            session = self._idle.pop()
+            if session.client.is_connected:
+                return session
+            self._discard(session)
+        return None
+
+    def _give_back(self, session: Session) -> None:
+        loop = asyncio.get_running_loop()
+        session.idle_since = loop.time()
+        self._idle.append(session)
+        if self._reaper is None:
+            self._reaper = loop.call_later(self._timeouts.idle_s, self._drop_idle)
+
+    def _drop_idle(self) -> None:
+        """Close what was not used for a while; the longest unused stand on the left."""
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - self._timeouts.idle_s
+        while self._idle and self._idle[0].idle_since <= oldest:
+            session = self._idle.popleft()
+            take_leave(session)
+            self._discard(session)
+        self._reaper = loop.call_later(self._idle[0].idle_since - oldest, self._drop_idle) if self._idle else None
+
+    def _discard(self, session: Session) -> None:
+        self._open.discard(session)
+        session.client.close()
