@@ -7,13 +7,13 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import BigInteger, Integer, Uuid, and_, case, literal, null, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.events import ParsedEvent
 from models.ids import new_id
 from models.lifecycle import clamp, facts_of
 from models.session import now_ms
+from models.store.bulk import insert_ignoring
 from models.store.outcomes import insert_suppressions
 from models.store.recordset import Columns, parameters, recordset
 from models.store.status_sql import fact_column, least
@@ -60,7 +60,6 @@ async def insert(
         return 0
     now = int(await connection.scalar(select(now_ms())) or 0)
     made = await _made_at(connection, workspace_id, [event.message_ref for event in events_ if event.message_ref])
-    dialect_insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     rows = [
         {
             "id": new_id(),
@@ -83,8 +82,7 @@ async def insert(
         }
         for event in sorted(events_, key=lambda event: event.dedupe)
     ]
-    result = await connection.execute(dialect_insert(events).on_conflict_do_nothing().returning(events.c.id), rows)
-    return len(result.all())
+    return await insert_ignoring(connection, events, rows)
 
 
 async def _made_at(connection: AsyncConnection, workspace_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID | None, int]:

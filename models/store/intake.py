@@ -6,12 +6,12 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import and_, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Consent, Idempotency, Recipient
 from models.session import now_ms
 from models.store import turns
+from models.store.bulk import insert_ignoring
 from models.tables import (
     campaigns,
     contacts,
@@ -219,7 +219,7 @@ async def _reserve_keys(
         for message in sorted(keyed, key=_key)
         if message.idempotency is not None
     ]
-    await connection.execute(_insert_ignoring(connection, idempotency_keys), rows)
+    await insert_ignoring(connection, idempotency_keys, rows)
     return await owners_of_keys(connection, {(row["workspace_id"], row["key"]) for row in rows})
 
 
@@ -245,8 +245,9 @@ async def owners_of_keys(
 
 async def _insert(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> None:
     contents_by_id = {message.details["content_id"]: message for message in accepted}
-    await connection.execute(
-        _insert_ignoring(connection, contents),
+    await insert_ignoring(
+        connection,
+        contents,
         [
             {
                 "id": content_id,
@@ -258,8 +259,8 @@ async def _insert(connection: AsyncConnection, accepted: Sequence[NewMessage]) -
         ],
     )
     await _give_turns(connection, accepted)
-    await connection.execute(_insert_ignoring(connection, messages), [message.row for message in accepted])
-    await connection.execute(_insert_ignoring(connection, message_details), [message.details for message in accepted])
+    await insert_ignoring(connection, messages, [message.row for message in accepted])
+    await insert_ignoring(connection, message_details, [message.details for message in accepted])
 
 
 async def _give_turns(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> None:
@@ -276,8 +277,3 @@ async def _give_turns(connection: AsyncConnection, accepted: Sequence[NewMessage
 def _group(message: NewMessage) -> turns.Group:
     row = message.row
     return Channel(row["channel"]), Lane(row["lane"]), row["workspace_id"]
-
-
-def _insert_ignoring(connection: AsyncConnection, table: Any) -> Any:
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    return insert(table).on_conflict_do_nothing()

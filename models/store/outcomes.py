@@ -6,16 +6,17 @@ a retry becomes done. A success whose token went stale still sets ``sent_at`` an
 
 from collections.abc import Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import BigInteger, Boolean, Integer, Text, Uuid, case, literal, null, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
 from models.session import now_ms
+from models.store.bulk import insert_ignoring
 from models.store.recordset import Columns, parameters, recordset
 from models.store.status_sql import least
 from models.tables import attempts, message_details, messages, suppressions
@@ -174,9 +175,8 @@ async def write_attempts(connection: AsyncConnection, tried: Sequence[dict[str, 
     """Write attempts that end now; one that is written already stays as it is."""
     if not tried:
         return
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     now = int(await connection.scalar(select(now_ms())) or 0)
-    await connection.execute(insert(attempts).on_conflict_do_nothing(), [{**row, "ended_at": now} for row in tried])
+    await insert_ignoring(connection, attempts, [{**row, "ended_at": now} for row in tried])
 
 
 async def suppress_dead(connection: AsyncConnection, found: Sequence[tuple[UUID, str]]) -> None:
@@ -210,10 +210,12 @@ async def suppress_dead(connection: AsyncConnection, found: Sequence[tuple[UUID,
     await insert_suppressions(connection, new)
 
 
+_SUPPRESSION_KEY = itemgetter("workspace_id", "channel", "address_digest", "kind", "topic")
+
+
 async def insert_suppressions(connection: AsyncConnection, new: Sequence[dict[str, Any]]) -> None:
     """Insert suppressions that do not exist yet, made now."""
     if not new:
         return
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     now = int(await connection.scalar(select(now_ms())) or 0)
-    await connection.execute(insert(suppressions).on_conflict_do_nothing(), [{**row, "created_at": now} for row in new])
+    await insert_ignoring(connection, suppressions, [{**row, "created_at": now} for row in new])

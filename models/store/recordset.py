@@ -26,7 +26,7 @@ def recordset(name: str, columns: Columns, *, is_sqlite: bool) -> FromClause:
                 for position, (each, kind) in enumerate(columns.items())
             )
         ).subquery(name)
-    arrays = (bindparam(f"{name}_{each}", type_=ARRAY(kind)) for each, kind in columns.items())
+    arrays = (bindparam(f"{name}_{each}", type_=ARRAY(kind, dimensions=1)) for each, kind in columns.items())
     typed = [column(each, kind) for each, kind in columns.items()]
     return func.unnest(*arrays).table_valued(*typed, name=name).render_derived()
 
