@@ -1,6 +1,5 @@
 """From a draft to the rows that store it: address, consent, text. No I/O; what was read beforehand is ``Known``."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
@@ -21,6 +20,7 @@ from models.admission import (
     content_of,
     lane_of,
 )
+from models.cache import WeighedCache
 from models.content import Content
 from models.errors import NotFound, Refused
 from models.parts import part_for
@@ -29,7 +29,7 @@ from models.store import intake as store
 from models.store.intake import NewMessage, Owned, TemplateVersion
 from models.vocabulary import CampaignState, Channel, FailureReason, State
 
-_TEXTS_KEPT: Final = 1024
+_TEXTS_KEPT: Final = 16 << 20  # characters
 
 
 class Known(msgspec.Struct):
@@ -64,7 +64,7 @@ class Composer:
     def __init__(self, keyring: Keyring, channels: Mapping[Channel, Entry]) -> None:
         self._keyring = keyring
         self._channels = channels
-        self._texts: OrderedDict[tuple[str, bool], Text] = OrderedDict()
+        self._texts: WeighedCache[tuple[str, bool], Text] = WeighedCache(_TEXTS_KEPT)
 
     def address(self, draft: Draft, known: Known) -> Addressed:
         """Resolve what the draft names; raises NotFound (no such contact) or Refused."""
@@ -98,6 +98,8 @@ class Composer:
         campaign = None if draft.campaign_id is None else known.campaigns[draft.workspace_id, draft.campaign_id]
         source = contents.encode(content)
         lane = lane_of(draft)
+        if campaign is CampaignState.CANCELLED:
+            raise Refused(FailureReason.CANCELLED, "the campaign was cancelled", "/campaignId")
         paused = campaign is CampaignState.PAUSED
         due_at = known.now if draft.send_at is None else max(draft.send_at, known.now)
         row = {
@@ -156,7 +158,5 @@ class Composer:
                 text = Text(source, escape=escape)
             except RenderError as error:
                 raise Refused(FailureReason.RENDER_ERROR, str(error), pointer) from None
-            self._texts[key] = text
-            if len(self._texts) > _TEXTS_KEPT:
-                self._texts.popitem(last=False)
+            self._texts.put(key, text, len(source))
         return text

@@ -67,12 +67,15 @@ class Intake:
         return result
 
     async def submit_many(self, drafts: Sequence[Draft]) -> list[Result]:
-        """Accept many, each for itself; in order. Raises StorageUnavailable."""
+        """Accept many, each for itself; in order. Raises StorageUnavailable where nothing at all was stored."""
         waiting = [self._batches.put(draft) for draft in drafts]
-        if waiting:
-            await asyncio.wait(waiting)  # all of them, so that no failure is left unseen
+        results = await asyncio.gather(*waiting, return_exceptions=True)
         self._doubtful.difference_update(draft.id for draft in drafts)
-        return [each.result() for each in waiting]
+        broken = [result for result in results if isinstance(result, BaseException)]
+        for error in broken:
+            if len(broken) == len(results) or not isinstance(error, WireroomError):
+                raise error
+        return [result for result in results if isinstance(result, Accepted | WireroomError)]
 
     async def drain(self) -> None:
         """Return once everything submitted is stored or refused."""

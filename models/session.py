@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Self
 
+import msgspec
 from sqlalchemy import BigInteger, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError
@@ -21,10 +22,15 @@ from models.errors import InvalidSetting, StorageUnavailable
 
 _READ_ONLY: Final = "wireroom_read_only"
 _BUSY_TIMEOUT_S: Final = 10
+_CONNECT_S: Final = 5
+_COMMAND_S: Final = 10
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - a SQL function, named as it is written
-    """The database's clock in milliseconds; the only clock that leases and schedules know."""
+    """The database's clock in milliseconds; the only clock that leases and schedules know.
+
+    The statement's own time: a clock that moves within a statement could not be compared with an index.
+    """
 
     type = BigInteger()
     inherit_cache = True
@@ -32,12 +38,19 @@ class now_ms(FunctionElement[int]):  # noqa: N801 - a SQL function, named as it 
 
 @compiles(now_ms, "postgresql")
 def _now_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+    return "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS bigint)"
 
 
 @compiles(now_ms, "sqlite")
 def _now_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+def _to_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+_JSON: Final[dict[str, Any]] = {"json_serializer": _to_json, "json_deserializer": msgspec.json.decode}
 
 
 class Database:
@@ -52,11 +65,15 @@ class Database:
         """A database at ``url`` (``sqlite:///path`` or ``postgresql://…``); opens no connection yet."""
         target = async_url(url)
         if target.get_backend_name() == "sqlite":
-            engine = create_async_engine(target, pool_size=pool_size, connect_args={"timeout": _BUSY_TIMEOUT_S})
+            engine = create_async_engine(
+                target, pool_size=pool_size, connect_args={"timeout": _BUSY_TIMEOUT_S}, **_JSON
+            )
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(engine.sync_engine, "begin", _begin_sqlite)
         else:
-            engine = create_async_engine(target, pool_size=pool_size, max_overflow=0, pool_pre_ping=False)
+            # A line that is dead at the other end must not stop a lease or the keeper without end.
+            patience = {"timeout": _CONNECT_S, "command_timeout": _COMMAND_S}
+            engine = create_async_engine(target, pool_size=pool_size, max_overflow=0, connect_args=patience, **_JSON)
         return cls(engine)
 
     @asynccontextmanager

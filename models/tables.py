@@ -226,6 +226,7 @@ messages = Table(
     Column("token", BigInteger, nullable=False, server_default=text("0")),
     Column("worker_id", Uuid),
     _time("claimed_at"),
+    _flag("begun"),  # kept for messages to be held when in doubt: their send may have begun
     Column("run", Integer, nullable=False, server_default=text("1")),
     _count("tries"),
     _count("crashes"),
@@ -265,12 +266,23 @@ messages = Table(
         postgresql_where=text("turn IS NOT NULL"),
         sqlite_where=text("turn IS NOT NULL"),
     ),
-    # The parked rows alone: what the keeper reads.
+    Index(
+        "ix_messages_suspects",
+        "channel",
+        "lane",
+        "turn",
+        postgresql_where=text("turn IS NOT NULL AND crashes >= 2"),
+        sqlite_where=text("turn IS NOT NULL AND crashes >= 2"),
+    ),
+    # The parked rows alone, by lane and workspace: what the keeper reads, each workspace for itself.
     Index(
         "ix_messages_parked",
+        "channel",
+        "lane",
+        "workspace_id",
         "due_at",
         postgresql_where=text("state = 'queued' AND turn IS NULL AND NOT paused"),
-        sqlite_where=text("state = 'queued' AND turn IS NULL AND NOT paused"),
+        sqlite_where=text("state = 'queued' AND turn IS NULL AND paused = 0"),
     ),
     Index(
         "ix_messages_expiring",
@@ -282,7 +294,14 @@ messages = Table(
         "ix_messages_paused",
         "campaign_id",
         postgresql_where=text("paused"),
-        sqlite_where=text("paused"),
+        sqlite_where=text("paused = 1"),
+    ),
+    Index(
+        "ix_messages_held",
+        "workspace_id",
+        "id",
+        postgresql_where=text("state = 'held'"),
+        sqlite_where=text("state = 'held'"),
     ),
     Index(
         "ix_messages_claimed",
@@ -364,16 +383,21 @@ events = Table(
     _flag("machine"),
     Column("raw", LargeBinary, nullable=False),
     _time("applied_at"),
-    _time("parked_at"),
+    _time("retry_at"),  # set exactly while it is parked: it matches no message yet
     UniqueConstraint("source_id", "dedupe_key"),
     Index(None, "workspace_id", "id"),
     Index(None, "message_id", "id", postgresql_where=text("message_id IS NOT NULL")),
     Index(
         "ix_events_unapplied",
-        "parked_at",
         "id",
-        postgresql_where=text("applied_at IS NULL"),
-        sqlite_where=text("applied_at IS NULL"),
+        postgresql_where=text("applied_at IS NULL AND retry_at IS NULL"),
+        sqlite_where=text("applied_at IS NULL AND retry_at IS NULL"),
+    ),
+    Index(
+        "ix_events_parked",
+        "retry_at",
+        postgresql_where=text("applied_at IS NULL AND retry_at IS NOT NULL"),
+        sqlite_where=text("applied_at IS NULL AND retry_at IS NOT NULL"),
     ),
 )
 

@@ -1,52 +1,37 @@
 """One channel's work in one process: claim a chunk, send its messages side by side, record each as it ends."""
 
 import asyncio
-import contextlib
 import random
 import time
-from collections import OrderedDict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Coroutine, Sequence
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
 from channels.contract import Channel, Envelope
-from channels.errors import Misconfigured, Permanent, SendError, Unknown
+from channels.errors import Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
 from models import ids
-from models.coalesce import Coalescer
+from models.cache import WeighedCache
 from models.content import Content
 from models.errors import StorageUnavailable
-from models.secrets import Keyring
-from models.session import Database
-from models.store import claims
+from models.store import claims, contents, pauses
 from models.store.claims import Claim
 from models.store.outcomes import Ended
-from models.vocabulary import FailureReason, Lane
+from models.vocabulary import FailureReason, Lane, OnUnknown
 from worker import verdicts
-from worker.leases import Lease
 from worker.pacing import Rate, Slots, claim_order
-from worker.quarantine import SUSPECT_AFTER, Quarantine
-from worker.wakeups import Wakeups
+from worker.services import Services
 
 log = structlog.get_logger(__name__)
 
 _CHUNK: Final = 200
-_PREPARED_KEPT: Final = 256
-_PAUSE_WITHOUT_DATABASE_S: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What every dispatcher of a process shares."""
-
-    database: Database
-    lease: Lease
-    keyring: Keyring
-    wakeups: Wakeups
-    recorder: Coalescer[Ended, None]
-    quarantine: Quarantine
+_PREPARED_BYTES: Final = 32 << 20
+_PREPARED_WEIGHT: Final = 4096  # what a prepared text takes beside its words, roughly
+_SECRETS_KEPT: Final = 4096
+_ALONE_AFTER_S: Final = 10.0
+_ALONE_FOR_S: Final = 30.0
 
 
 class Dispatcher:
@@ -60,22 +45,30 @@ class Dispatcher:
         self._rate = Rate(per_second, time.monotonic())
         self._claiming = asyncio.Lock()
         self._claims = 0
-        self._hungry: set[Lane] = set()
-        self._prepared: OrderedDict[UUID, Any] = OrderedDict()
+        self._waiting: set[Lane] = set()
+        self._asked = False
+        self._prepared: WeighedCache[UUID, Any] = WeighedCache(_PREPARED_BYTES)
+        self._open_secret = lru_cache(_SECRETS_KEPT)(services.keyring.open_text)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._in_hand: set[UUID] = set()
 
     async def pull(self, lane: Lane) -> None:
         """Answer a wake-up: claim what there is room for and begin to send it; returns before the sends end."""
         await self._services.wakeups.clear(self._actor, lane.value)
         async with self._claiming:
-            for each in claim_order(lane, self._claims):
+            self._asked = False
+            self._waiting.add(lane)
+            for each in claim_order(self._waiting, self._claims):
                 await self._claim(each)
+
+    def pull_suspects(self) -> None:
+        """Answer the keeper's word that there are suspects: send them one by one, with nothing else in hand."""
+        self._begin(self._run_suspects())
 
     async def drain(self, patience_s: float) -> bool:
         """Wait until nothing is in flight; False where something still is after ``patience_s``."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=patience_s)
+        give_up_at = time.monotonic() + patience_s
+        while self._tasks and time.monotonic() < give_up_at:  # a chunk's task begins those of its messages
+            await asyncio.wait(set(self._tasks), timeout=give_up_at - time.monotonic())
         return not self._tasks
 
     async def close(self) -> None:
@@ -84,157 +77,208 @@ class Dispatcher:
 
     async def _claim(self, lane: Lane) -> None:
         room = self._room(lane)
-        if not room or not self._services.lease.holds():
+        if not room or not self._services.hand.open or not self._services.lease.holds():
             return
-        try:
-            async with self._services.database.write() as connection:
-                claimed, seen = await claims.claim(
-                    connection, self._channel.name, lane, self._services.lease.worker_id, room
-                )
-        except StorageUnavailable:
-            log.warning("dispatch.no_database", channel=self._channel.name)
-            self._begin(self._give_back_strays())
-            return
-        if not seen:
-            return
-        self._claims += 1
-        self._in_hand.update(claim.id for claim in claimed)
-        self._rate.spend(len(claimed))
-        self._slots.take(lane, len(claimed))
-        self._begin(self._send_chunk(claimed, lane))
-        self._services.wakeups.poke(self._actor, lane.value)
+        claimed, seen = await self._take(lane, room)
+        if seen < room:
+            self._waiting.discard(lane)
+        if seen:
+            self._claims += 1
+            self._rate.spend(len(claimed))
+            self._begin(self._send_chunk(claimed, lane))
+        if lane in self._waiting:
+            self._services.wakeups.poke(self._actor, lane.value)
 
-    async def _give_back_strays(self) -> None:
-        """The answer to a claim got lost: if it was committed, its messages are ours and nobody sends them."""
-        async with self._claiming:
-            while not self._services.lease.ended:
-                await asyncio.sleep(_PAUSE_WITHOUT_DATABASE_S)
-                with contextlib.suppress(StorageUnavailable):
-                    async with self._services.database.write() as connection:
-                        await claims.give_back_strays(
-                            connection, self._channel.name, self._services.lease.worker_id, self._in_hand
-                        )
-                    return
+    async def _take(self, lane: Lane, most: int, *, suspects: bool = False) -> tuple[list[Claim], int]:
+        worker_id = self._services.lease.worker_id
+        with self._services.hand.reaching():
+            try:
+                async with self._services.database.write() as connection:
+                    claimed, seen = await claims.claim(
+                        connection, self._channel.name, lane, worker_id, most, suspects=suspects
+                    )
+            except StorageUnavailable:
+                # Should it have been committed all the same, the sweep finds what nobody has in hand.
+                log.warning("dispatch.no_database", channel=self._channel.name)
+                return [], 0
+            self._services.hand.take(claim.id for claim in claimed)
+        self._slots.take(lane, len(claimed))
+        return claimed, seen
+
+    def _space(self, lane: Lane) -> int:
+        """How many slots there are to fill: none rather than crumbs, and no more than can be recorded in time."""
+        most = self._slots.most
+        space = min(_CHUNK, self._slots.free(lane), 2 * most - len(self._tasks))
+        crumbs = space < min(_CHUNK, most // 4) and self._slots.in_flight
+        return 0 if crumbs else max(space, 0)
 
     def _room(self, lane: Lane) -> int:
-        room = min(_CHUNK, self._slots.free(lane))
-        if not room:
-            self._hungry.add(lane)
-            return 0
+        """How many to claim: the slots, as far as the rate allows."""
+        space = self._space(lane)
         tokens = self._rate.available(time.monotonic())
-        if tokens is None:
-            return room
+        if tokens is None or not space:
+            return space
         if not tokens:
             wait_s = self._rate.seconds_to_next()
             asyncio.get_running_loop().call_later(wait_s, self._services.wakeups.poke, self._actor, lane.value)
-        return min(room, tokens)
+        return min(space, tokens)
 
-    def _begin(self, work: Any) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run_suspects(self) -> None:
+        hand = self._services.hand
+        if not await hand.close_when_empty(_ALONE_AFTER_S):
+            return
+        try:
+            for lane in Lane:
+                while self._services.lease.holds():
+                    claimed, seen = await self._take(lane, 1, suspects=True)
+                    if not seen:
+                        break
+                    await self._send_chunk(claimed, lane)
+                    if not await hand.emptied(_ALONE_FOR_S):
+                        return
+        finally:
+            hand.open = True
 
     async def _send_chunk(self, claimed: Sequence[Claim], lane: Lane) -> None:
+        left = list(claimed)
         try:
             prepared = await self._prepare({claim.content_id for claim in claimed})
+            begun = await self._write_beginnings(claimed)
+            while left:
+                claim = left.pop()
+                if claim.id in begun:
+                    self._begin(self._send(claim, prepared[claim.content_id], lane))
+                else:
+                    self._let_go(claim.id, lane)
         except StorageUnavailable:
-            for claim in claimed:
-                self._begin(self._finish(verdicts.given_back(claim, verdicts.GIVE_BACK_MS), lane))
-            return
-        for claim in claimed:
-            self._begin(self._send(claim, prepared[claim.content_id], lane))
+            log.warning("dispatch.no_database", channel=self._channel.name)
+        finally:
+            for claim in left:
+                self._slots.give_back(lane)
+                self._begin(self._record(verdicts.given_back(claim, verdicts.AT_ONCE)))
 
     async def _prepare(self, content_ids: Collection[UUID]) -> dict[UUID, Any]:
-        """Every content, prepared; each is made at most once while it stays among the last used."""
-        missing = [each for each in content_ids if each not in self._prepared]
+        """Every content, prepared; each is made once while it stays among the last used."""
+        found = {each: self._prepared.get(each) for each in content_ids}
+        missing = [each for each, prepared in found.items() if prepared is None]
         if missing:
             async with self._services.database.read() as connection:
-                loaded = await claims.load_contents(connection, missing)
-            for content_id, content in loaded.items():
-                self._prepared[content_id] = self._prepare_one(content)
-        found = {each: self._prepared[each] for each in content_ids}
-        for each in content_ids:
-            self._prepared.move_to_end(each)
-        while len(self._prepared) > _PREPARED_KEPT:
-            self._prepared.popitem(last=False)
+                loaded = await contents.load(connection, missing)
+            for content_id in missing:
+                content, size = loaded.get(content_id, (None, 0))
+                found[content_id] = prepared = self._prepare_one(content)
+                self._prepared.put(content_id, prepared, size + _PREPARED_WEIGHT)
         return found
 
-    def _prepare_one(self, content: Content) -> Any:
+    def _prepare_one(self, content: Content | None) -> Any:
+        if content is None:
+            return Permanent("its text was erased", reason=FailureReason.ERASED)
         try:
             return self._channel.prepare(content)
         except SendError as error:
             return error
+        except Exception as error:
+            log.exception("prepare.broke", channel=self._channel.name)
+            return Permanent(f"internal error: {type(error).__name__}", reason=FailureReason.RENDER_ERROR)
+
+    async def _write_beginnings(self, claimed: Sequence[Claim]) -> set[UUID]:
+        """Write down the beginning of those sends that are to be held when in doubt; returns what may be sent."""
+        begun = {claim.id for claim in claimed if claim.on_unknown is not OnUnknown.HOLD}
+        careful = [claim for claim in claimed if claim.on_unknown is OnUnknown.HOLD]
+        for ours in await asyncio.gather(*(self._services.beginner.put(claim) for claim in careful)):
+            begun |= ours
+        return begun
 
     async def _send(self, claim: Claim, prepared: Any, lane: Lane) -> None:
-        quarantine = self._services.quarantine
-        guard = quarantine.alone if claim.crashes >= SUSPECT_AFTER else quarantine.among_others
-        async with guard():
+        try:
             ended = await self._attempt(claim, prepared)
-        await self._finish(ended, lane)
+        finally:
+            self._slots.give_back(lane)
+            self._feed()
+        await self._record(ended)
 
     async def _attempt(self, claim: Claim, prepared: Any) -> Ended:
-        bound = log.bind(
-            message=ids.show(ids.Kind.MESSAGE, claim.id),
-            workspace=ids.show(ids.Kind.WORKSPACE, claim.workspace_id),
-            attempt=claim.token,
-            channel=self._channel.name,
-        )
+        message_id = ids.show(ids.Kind.MESSAGE, claim.id)
+        proceeded = False
+
+        def proceed() -> None:
+            nonlocal proceeded
+            self._services.lease.check()
+            proceeded = True
+
         try:
             if isinstance(prepared, SendError):
                 raise prepared
-            receipt = await self._channel.send(self._envelope(claim), prepared)
-        except Misconfigured as error:
-            bound.error("send.misconfigured", code=error.code, detail=error.detail)
-            await self._rest(error)
-            return verdicts.ended(self._channel.name, claim, error, random.random())
+            receipt = await self._channel.send(self._envelope(claim, message_id, proceed), prepared)
         except SendError as error:
-            bound.info("send.ended", outcome=type(error).__name__, code=error.code)
-            return verdicts.ended(self._channel.name, claim, error, random.random())
+            return await self._ended(claim, message_id, error)
         except Exception as error:  # noqa: BLE001 - no message may be left without an end
-            # A fault of ours: what the peer saw of the message, nobody knows.
-            bound.exception("send.broke")
-            unknown = Unknown(f"internal error: {type(error).__name__}")
-            return verdicts.ended(self._channel.name, claim, unknown, random.random())
-        bound.debug("send.accepted", code=receipt.code)
+            self._named(claim, message_id).exception("send.broke")
+            detail = f"internal error: {type(error).__name__}"
+            return await self._ended(claim, message_id, Unknown(detail) if proceeded else Transient(detail))
         return verdicts.accepted(claim, receipt)
 
-    def _envelope(self, claim: Claim) -> Envelope:
+    async def _ended(self, claim: Claim, message_id: str, error: SendError) -> Ended:
+        if isinstance(error, Misconfigured):
+            self._named(claim, message_id).error("send.misconfigured", code=error.code, detail=error.detail)
+            await self._rest(error)
+        elif not isinstance(error, NotStarted):
+            self._named(claim, message_id).info("send.ended", outcome=type(error).__name__, code=error.code)
+        return verdicts.ended(self._channel.name, claim, error, random.random())
+
+    def _named(self, claim: Claim, message_id: str) -> Any:
+        workspace_id = ids.show(ids.Kind.WORKSPACE, claim.workspace_id)
+        return log.bind(message=message_id, workspace=workspace_id, attempt=claim.token, channel=self._channel.name)
+
+    def _envelope(self, claim: Claim, message_id: str, proceed: Any) -> Envelope:
         if claim.address is None:
             raise Permanent("the message has no address any more", reason=FailureReason.ERASED)
         return Envelope(
-            message_id=ids.show(ids.Kind.MESSAGE, claim.id),
+            message_id=message_id,
             contact_id=ids.show(ids.Kind.CONTACT, claim.contact_id),
             uuid=claim.id,
             run=claim.run,
             address=claim.address,
-            secrets=tuple(self._services.keyring.open_text(secret, "webhook-secret") for secret in claim.secrets),
+            secrets=tuple([self._open_secret(secret, "webhook-secret") for secret in claim.secrets]),
             variables=claim.variables,
             metadata=claim.metadata,
-            proceed=self._services.lease.check,
+            proceed=proceed,
         )
 
     async def _rest(self, error: Misconfigured) -> None:
         try:
             async with self._services.database.write() as connection:
-                await claims.rest(connection, self._channel.name, verdicts.REST_MS, error.detail)
+                await pauses.rest(connection, self._channel.name, verdicts.REST_MS, error.detail)
         except StorageUnavailable:
             log.warning("dispatch.no_database", channel=self._channel.name)
 
-    async def _finish(self, ended: Ended, lane: Lane) -> None:
+    async def _record(self, ended: Ended) -> None:
         try:
             await self._services.recorder.submit(ended)
         except Exception:
-            # The peer's words could not be stored; what became of the message must be, without them.
+            # The peer's words could not be stored; what became of the message must be, without them. Should that
+            # fail too, the message stays in hand, so that nobody takes it for one that was never begun.
             log.exception("record.broke", message=ids.show(ids.Kind.MESSAGE, ended.message_id))
             await self._services.recorder.submit(verdicts.wordless(ended))
-        finally:
-            self._in_hand.discard(ended.message_id)
-            self._slots.give_back(lane)
-            self._feed()
+        self._services.hand.drop(ended.message_id)
+
+    def _let_go(self, message_id: UUID, lane: Lane) -> None:
+        """The message is not ours any more."""
+        self._services.hand.drop(message_id)
+        self._slots.give_back(lane)
+        self._feed()
 
     def _feed(self) -> None:
-        """Ask for more once a quarter of the slots is free, where work was left behind for lack of them."""
-        if self._hungry and self._slots.most - self._slots.in_flight >= max(1, self._slots.most // 4):
-            for lane in self._hungry:
-                self._services.wakeups.poke(self._actor, lane.value)
-            self._hungry.clear()
+        """Ask for more, once, when there is room for it and work was left behind."""
+        if self._asked or not self._waiting:
+            return
+        ready = [lane for lane in self._waiting if self._space(lane)]
+        for lane in ready:
+            self._services.wakeups.poke(self._actor, lane.value)
+        self._asked = bool(ready)

@@ -7,11 +7,13 @@ import asyncio
 import contextlib
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import logs
 from models.errors import StorageUnavailable
@@ -20,7 +22,7 @@ from models.settings import StorageSettings
 from models.store import keeping, workers
 from worker import tracker
 from worker.leases import LEASE_S
-from worker.wakeups import Wakeups
+from worker.wakeups import SUSPECTS, Wakeups
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +36,8 @@ _BROKEN_TURN_S: Final = 2.5
 _LEASE_MS: Final = int(LEASE_S * 1000)
 _DAY_MS: Final = 86_400_000
 _KEYS_KEPT_MS: Final = 3 * _DAY_MS
-_PARKED_KEPT_MS: Final = 3 * _DAY_MS
+_ROUNDS: Final = 20
+_PATIENCE_S: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -70,42 +73,64 @@ class DeathWatch:
 
 
 class Keeper:
-    """The loop's body; ``turn`` does each duty once."""
+    """The duties. Each is done once a turn, in transactions of bounded work, and fails for itself alone."""
 
     def __init__(self, database: Database, wakeups: Wakeups) -> None:
         self._database = database
         self._wakeups = wakeups
         self._watch = DeathWatch()
 
-    async def turn(self) -> None:
-        """One turn. A duty that finds the database away leaves the rest for the next turn."""
-        await self._rescue()
-        await self._unpark()
-        await self._wake()
-        await self._tidy()
-
-    async def _rescue(self) -> None:
+    async def rescue(self) -> None:
+        """Declare workers dead whose lease stood still, and take what dead ones have out of their hands."""
         async with self._database.read() as connection:
             beats = await workers.heartbeats(connection, _LEASE_MS)
+            abandoned = await workers.abandoned(connection)
         for beat in self._watch.look(beats, time.monotonic()):
             async with self._database.write() as connection:
                 if await workers.declare_dead(connection, beat.id, beat.renewed_at):
-                    rescued = await workers.rescue(connection, beat.id)
-                    log.warning("keeper.worker_lost", worker=str(beat.id), rescued=rescued)
+                    await self._take_back(connection, beat.id)
+        for worker_id in abandoned:
+            async with self._database.write() as connection:
+                await self._take_back(connection, worker_id)
 
-    async def _unpark(self) -> None:
-        async with self._database.write() as connection:
-            await keeping.expire(connection, _BATCH)
-            await keeping.resume(connection, _BATCH)
-            await keeping.park_paused(connection, _BATCH)
-            await keeping.ready_due(connection, _BATCH)
+    async def _take_back(self, connection: AsyncConnection, worker_id: UUID) -> None:
+        rescued = await workers.rescue(connection, worker_id)
+        log.warning("keeper.worker_lost", worker=str(worker_id), rescued=rescued)
 
-    async def _wake(self) -> None:
+    async def ready(self) -> None:
+        """Ready what is due, each workspace's lane for itself, so that none waits for another's million."""
+        async with self._database.read() as connection:
+            groups = await keeping.groups_due(connection)
+        for _ in range(_ROUNDS):
+            more = []
+            for group in groups:
+                async with self._database.write() as connection:
+                    if await keeping.ready_due(connection, group, _BATCH) == _BATCH:
+                        more.append(group)
+            groups = more
+
+    async def expire(self) -> None:
+        """Fail what was not sent in time."""
+        for _ in range(_ROUNDS):
+            async with self._database.write() as connection:
+                if await keeping.expire(connection, _BATCH) < _BATCH:
+                    return
+
+    async def resume(self) -> None:
+        """Unpark the messages of campaigns that run again."""
+        for _ in range(_ROUNDS):
+            async with self._database.write() as connection:
+                if await keeping.resume(connection, _BATCH) < _BATCH:
+                    return
+
+    async def wake(self) -> None:
         """Top up the wake-ups of every lane with work, unless enough of them wait to be taken already."""
         async with self._database.read() as connection:
             lanes = await keeping.lanes_with_work(connection)
+            suspects = await keeping.channels_with_suspects(connection)
             events_wait = await keeping.waiting_events(connection)
         wanted = [(channel.value.lower(), lane.value) for channel, lane in sorted(lanes)]
+        wanted += [(channel.value.lower(), SUSPECTS) for channel in sorted(suspects)]
         if events_wait:
             wanted.append((tracker.ACTOR, tracker.LANE))
         for actor, lane in wanted:
@@ -113,29 +138,41 @@ class Keeper:
             if depth is not None and depth < _JOBS_ENOUGH:
                 await self._wakeups.top_up(actor, lane)
 
-    async def _tidy(self) -> None:
+    async def tidy(self) -> None:
+        """Offer parked events again, and remove what is kept no longer."""
         async with self._database.write() as connection:
-            await keeping.retry_parked_events(connection, _PARKED_KEPT_MS, _BATCH)
+            await keeping.retry_parked_events(connection, _BATCH)
             await keeping.forget_keys(connection, _KEYS_KEPT_MS, _BATCH)
             await workers.forget(connection, _DAY_MS)
 
 
+async def _repeat(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:
+    """Do one duty every second until it is time to stop."""
+    while not stopping.is_set():
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await duty()
+        except (StorageUnavailable, TimeoutError):
+            log.warning("keeper.no_database", duty=duty.__name__)
+        except Exception:
+            # The other duties must go on; this one is tried again.
+            log.exception("keeper.duty_broke", duty=duty.__name__)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), _TURN_S)
+
+
 async def keep(storage: StorageSettings) -> None:
-    """Take turns until SIGTERM or SIGINT."""
+    """Do every duty, each at its own pace, until SIGTERM or SIGINT."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
-    database = Database.connect(storage.database_url, pool_size=2)
+    database = Database.connect(storage.database_url, pool_size=3)
     wakeups = Wakeups(storage.redis_url)
     keeper = Keeper(database, wakeups)
-    while not stopping.is_set():
-        try:
-            await keeper.turn()
-        except StorageUnavailable:
-            log.warning("keeper.no_database")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _TURN_S)
+    # Apart: slow work must not keep the watch from looking, nor the wake-ups from going out.
+    duties = (keeper.rescue, keeper.wake, keeper.ready, keeper.expire, keeper.resume, keeper.tidy)
+    await asyncio.gather(*(_repeat(duty, stopping) for duty in duties))
     await asyncio.to_thread(wakeups.close)
     await database.close()
 

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from channels.errors import NotStarted
 from models.errors import StorageUnavailable
 from models.ids import new_id
 from models.session import Database
-from models.store import workers
+from models.store import in_hand, workers
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,7 @@ LEASE_S: Final = 15.0
 MARGIN_S: Final = 3.0
 _RENEW_EVERY_S: Final = 3.0
 _RETRY_EVERY_S: Final = 0.5
+_STRAY_AFTER_MS: Final = 10_000
 
 # CLOCK_BOOTTIME counts a suspended laptop's sleep; where it is missing (macOS), CLOCK_MONOTONIC does.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -39,11 +40,15 @@ def wakeful_clock() -> float:
 
 
 class Lease:
-    """This process's lease. ``on_lost`` is called once, when the keeper declared this worker dead."""
+    """This process's lease. ``on_lost`` is called once, when it is gone for good.
 
-    def __init__(self, database: Database, on_lost: Callable[[], None]) -> None:
+    ``in_hand``: the messages that this process knows to have; others that are claimed for it are given back.
+    """
+
+    def __init__(self, database: Database, in_hand: Collection[UUID], on_lost: Callable[[], None]) -> None:
         self.worker_id: UUID = new_id()
         self._database = database
+        self._in_hand = in_hand
         self._on_lost = on_lost
         self._good_until = 0.0
         self._lost = False
@@ -81,11 +86,6 @@ class Lease:
         """Whether new work may be claimed."""
         return not self._lost and not self._closing and self._good_until - wakeful_clock() >= MARGIN_S
 
-    @property
-    def ended(self) -> bool:
-        """Whether this worker will never send again."""
-        return self._closing or self._lost
-
     async def end(self) -> None:
         """Give the lease up. What is still in this worker's hands is left to the keeper."""
         if self._task is not None:
@@ -97,18 +97,25 @@ class Lease:
                 await workers.retire(connection, self.worker_id)
 
     async def _keep(self) -> None:
-        while not self._lost:
-            await asyncio.sleep(_RENEW_EVERY_S)
-            await self._renew()
-            self._watch_parent()
+        try:
+            while not self._lost:
+                await asyncio.sleep(_RENEW_EVERY_S)
+                await self._renew()
+                self._watch_parent()
+        except Exception:
+            # Whatever it is: a worker that cannot keep its lease must not linger without one.
+            log.exception("worker.lease_broke", worker=str(self.worker_id))
+            self._lost = True
+            self._on_lost()
 
     async def _renew(self) -> None:
         while True:
             asked_at = wakeful_clock()
             try:
-                async with self._database.write() as connection:
+                async with asyncio.timeout(LEASE_S), self._database.write() as connection:
                     alive = await workers.renew(connection, self.worker_id)
-            except StorageUnavailable:
+                    await in_hand.give_back_strays(connection, self.worker_id, self._in_hand, _STRAY_AFTER_MS)
+            except (StorageUnavailable, TimeoutError):
                 await asyncio.sleep(_RETRY_EVERY_S)
                 continue
             if alive:

@@ -1,5 +1,7 @@
 """How many messages may begin now: free slots per lane, and a rate per second. Pure; the caller brings the time."""
 
+from collections.abc import Collection
+
 from models.vocabulary import Lane
 
 
@@ -66,10 +68,9 @@ BULK_SHARE = 8
 """While bulk waits, every eighth claim is its."""
 
 
-def claim_order(asked: Lane, claims_so_far: int) -> tuple[Lane, ...]:
-    """The lanes to look at for a wake-up of ``asked``: people before campaigns, but every eighth claim is bulk's."""
-    if asked is Lane.TRANSACTIONAL:
-        return (Lane.TRANSACTIONAL,)
+def claim_order(waiting: Collection[Lane], claims_so_far: int) -> list[Lane]:
+    """The lanes to claim from, of those that may have work: people first, but every eighth claim is bulk's."""
+    order = [Lane.TRANSACTIONAL, Lane.BULK]
     if claims_so_far % BULK_SHARE == BULK_SHARE - 1:
-        return (Lane.BULK, Lane.TRANSACTIONAL)
-    return (Lane.TRANSACTIONAL, Lane.BULK)
+        order.reverse()
+    return [lane for lane in order if lane in waiting]

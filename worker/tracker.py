@@ -30,8 +30,33 @@ class Tracker:
             log.warning("tracker.no_database")
 
     async def _apply_chunk(self) -> int:
+        """Apply a chunk; where an event breaks that, apply each for itself and put the broken one aside."""
+        try:
+            return await self._apply(_CHUNK)
+        except StorageUnavailable:
+            raise
+        except Exception:
+            log.exception("tracker.chunk_broke")
+        taken = 0
+        while taken < _CHUNK and await self._apply_one():
+            taken += 1
+        return taken
+
+    async def _apply(self, most: int) -> int:
         async with self._database.write() as connection:
-            raw = await events.take(connection, _CHUNK)
+            raw = await events.take(connection, most)
             if raw:
                 await events.apply(connection, raw, await events.match(connection, raw))
         return len(raw)
+
+    async def _apply_one(self) -> bool:
+        try:
+            return bool(await self._apply(1))
+        except StorageUnavailable:
+            raise
+        except Exception:
+            log.exception("tracker.event_broke")
+        async with self._database.write() as connection:
+            broken = await events.take(connection, 1)
+            await events.park(connection, [event.id for event in broken])
+        return True

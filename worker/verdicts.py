@@ -9,7 +9,7 @@ from models.store.outcomes import Ended
 from models.vocabulary import Channel, FailureReason, OnUnknown, Outcome, State
 from worker.retry import GiveUp, decide
 
-GIVE_BACK_MS = 0
+AT_ONCE = 0
 REST_MS = 30_000
 """How long a misconfigured channel rests before it is tried again."""
 
@@ -44,7 +44,7 @@ def ended(channel: Channel, claim: Claim, error: SendError, luck: float) -> Ende
         case Misconfigured():
             return given_back(claim, REST_MS)
         case NotStarted():
-            return given_back(claim, GIVE_BACK_MS)
+            return given_back(claim, AT_ONCE)
         case _:
             raise TypeError(f"no verdict for {type(error).__name__}")
 

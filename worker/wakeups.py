@@ -29,6 +29,9 @@ _GATHER_S: Final = 0.01
 _THREADS: Final = 2  # one sends, so that it never delays a claim, which waits for the other
 _SECONDS_BETWEEN_WARNINGS: Final = 30.0
 
+SUSPECTS: Final = "suspects"
+"""In the place of a lane: there are messages that are sent alone, with nothing else in the process's hands."""
+
 T = TypeVar("T")
 
 log = structlog.get_logger("worker.wakeups")

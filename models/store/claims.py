@@ -1,13 +1,12 @@
 """Claiming: ready rows go to one worker under a fresh fencing token, after what may have changed was read again."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import (
-    BigInteger,
     Integer,
     String,
     Uuid,
@@ -25,7 +24,6 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Parked, Standing, check_standing
-from models.content import Content, decode
 from models.errors import Refused
 from models.session import now_ms
 from models.store import turns
@@ -34,7 +32,6 @@ from models.tables import (
     campaigns,
     channel_pauses,
     contacts,
-    contents,
     message_details,
     messages,
     suppressions,
@@ -65,14 +62,33 @@ _REFUSED: Columns = {"id": Uuid(), "state": String(), "reason": String()}
 _PROCEEDING: Columns = {"id": Uuid()}
 
 
-def _ready() -> Any:
+SUSPECT_AFTER = 2
+"""Crashes after which a message is claimed alone, by a process with nothing else in its hands."""
+
+
+def _ready(*, suspects: bool) -> Any:
+    """The next ready rows, locked; whatever the send depends on is read from the rows as they are locked."""
     resting = exists().where(channel_pauses.c.channel == bindparam("channel"), channel_pauses.c.until > now_ms())
+    crashes = messages.c.crashes
     return (
-        select(messages.c.id)
+        select(
+            messages.c.id,
+            messages.c.workspace_id,
+            messages.c.contact_id,
+            messages.c.campaign_id,
+            messages.c.channel,
+            messages.c.turn,
+            messages.c.run,
+            messages.c.token,
+            messages.c.tries,
+            messages.c.crashes,
+            messages.c.expires_at,
+        )
         .where(
             messages.c.channel == bindparam("channel"),
             messages.c.lane == bindparam("lane"),
             messages.c.turn.is_not(None),
+            crashes >= SUSPECT_AFTER if suspects else crashes < SUSPECT_AFTER,
             ~resting,
         )
         .order_by(messages.c.turn, messages.c.id)
@@ -83,13 +99,13 @@ def _ready() -> Any:
     )
 
 
-def _suppressed(kind: SuppressionKind) -> Any:
+def _suppressed(ready: Any, kind: SuppressionKind) -> Any:
     covered = suppressions.c.topic.in_(["", message_details.c.topic]) if kind is SuppressionKind.OPT_OUT else true()
     return (
         exists()
         .where(
-            suppressions.c.workspace_id == messages.c.workspace_id,
-            suppressions.c.channel == messages.c.channel,
+            suppressions.c.workspace_id == ready.c.workspace_id,
+            suppressions.c.channel == ready.c.channel,
             suppressions.c.address_digest == message_details.c.address_digest,
             suppressions.c.kind == kind.value,
             covered,
@@ -99,18 +115,18 @@ def _suppressed(kind: SuppressionKind) -> Any:
     )
 
 
-def _candidates() -> Any:
-    ready = _ready()
+def _candidates(*, suspects: bool) -> Any:
+    ready = _ready(suspects=suspects)
     return (
         select(
-            messages.c.id,
-            messages.c.workspace_id,
-            messages.c.contact_id,
-            messages.c.turn,
-            messages.c.run,
-            messages.c.token,
-            messages.c.tries,
-            messages.c.crashes,
+            ready.c.id,
+            ready.c.workspace_id,
+            ready.c.contact_id,
+            ready.c.turn,
+            ready.c.run,
+            ready.c.token,
+            ready.c.tries,
+            ready.c.crashes,
             message_details.c.content_id,
             message_details.c.address,
             message_details.c.variables,
@@ -118,10 +134,10 @@ def _candidates() -> Any:
             message_details.c.on_unknown,
             message_details.c.essential,
             now_ms().label("now"),
-            (messages.c.expires_at <= now_ms()).label("expired"),
+            (ready.c.expires_at <= now_ms()).label("expired"),
             or_(contacts.c.id.is_(None), contacts.c.erased_at.is_not(None)).label("erased"),
-            _suppressed(SuppressionKind.DEAD),
-            _suppressed(SuppressionKind.OPT_OUT),
+            _suppressed(ready, SuppressionKind.DEAD),
+            _suppressed(ready, SuppressionKind.OPT_OUT),
             campaigns.c.state.label("campaign_state"),
             contacts.c.webhook_secret,
             case(
@@ -130,30 +146,32 @@ def _candidates() -> Any:
             ).label("webhook_secret_previous"),
         )
         .select_from(ready)
-        .join(messages, messages.c.id == ready.c.id)
-        .join(message_details, message_details.c.message_id == messages.c.id)
+        .join(message_details, message_details.c.message_id == ready.c.id)
         .outerjoin(
             contacts,
-            and_(contacts.c.id == messages.c.contact_id, contacts.c.workspace_id == messages.c.workspace_id),
+            and_(contacts.c.id == ready.c.contact_id, contacts.c.workspace_id == ready.c.workspace_id),
         )
         .outerjoin(
             campaigns,
-            and_(campaigns.c.id == messages.c.campaign_id, campaigns.c.workspace_id == messages.c.workspace_id),
+            and_(campaigns.c.id == ready.c.campaign_id, campaigns.c.workspace_id == ready.c.workspace_id),
         )
     )
 
 
-_CANDIDATES = _candidates()
+_CANDIDATES = {suspects: _candidates(suspects=suspects) for suspects in (False, True)}
 
 
 async def claim(
-    connection: AsyncConnection, channel: Channel, lane: Lane, worker_id: UUID, most: int
+    connection: AsyncConnection, channel: Channel, lane: Lane, worker_id: UUID, most: int, *, suspects: bool = False
 ) -> tuple[list[Claim], int]:
     """Claim up to ``most`` ready messages; returns those to send, and how many rows were taken off the lane.
 
-    What must not go out any more ends here with its reason; what must wait loses its turn.
+    What must not go out any more ends here with its reason; what must wait loses its turn. Suspects are claimed
+    only when asked for.
     """
-    rows = (await connection.execute(_CANDIDATES, {"channel": channel.value, "lane": lane.value, "most": most})).all()
+    rows = (
+        await connection.execute(_CANDIDATES[suspects], {"channel": channel.value, "lane": lane.value, "most": most})
+    ).all()
     proceeding: list[Any] = []
     ended: list[tuple[UUID, str, str]] = []
     parked: list[UUID] = []
@@ -169,6 +187,7 @@ async def claim(
             proceeding.append(row)
     await _take(connection, worker_id, [row.id for row in proceeding])
     await _end(connection, ended)
+    await _erase_details(connection, ended)
     await _park(connection, parked)
     if rows:
         await turns.advance(connection, channel, lane, max(row.turn for row in rows))
@@ -217,6 +236,7 @@ def _taking(is_sqlite: bool) -> Any:
             token=messages.c.token + 1,
             worker_id=bindparam("taker", type_=Uuid()),
             claimed_at=now_ms(),
+            begun=False,
             sending_at=func.coalesce(messages.c.sending_at, now_ms()),
         )
     )
@@ -251,38 +271,17 @@ async def _end(connection: AsyncConnection, ended: Sequence[tuple[UUID, str, str
         await connection.execute(_ending(is_sqlite), parameters("refused", _REFUSED, ended, is_sqlite=is_sqlite))
 
 
+async def _erase_details(connection: AsyncConnection, ended: Sequence[tuple[UUID, str, str]]) -> None:
+    """An erasure that met the message on its way in: what it says of the person goes now."""
+    erased = [each for each, _, reason in ended if reason == FailureReason.ERASED.value]
+    if erased:
+        await connection.execute(
+            update(message_details)
+            .where(message_details.c.message_id.in_(erased))
+            .values(subject=null(), address=null(), variables={}, metadata={})
+        )
+
+
 async def _park(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
     if ids:
         await connection.execute(update(messages).where(messages.c.id.in_(ids)).values(paused=True, turn=null()))
-
-
-async def give_back_strays(
-    connection: AsyncConnection, channel: Channel, worker_id: UUID, in_hand: Collection[UUID]
-) -> None:
-    """Give back what is claimed for this worker and not in its hands: it was never begun."""
-    await connection.execute(
-        update(messages)
-        .where(
-            messages.c.worker_id == worker_id,
-            messages.c.state == State.SENDING.value,
-            messages.c.channel == channel.value,
-            messages.c.id.not_in(in_hand),
-        )
-        .values(state=State.QUEUED.value, token=messages.c.token + 1, worker_id=null(), due_at=now_ms())
-    )
-
-
-async def load_contents(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Content]:
-    """What is said, by content id. Contents are never changed, so callers may keep them."""
-    rows = await connection.execute(select(contents.c.id, contents.c.source).where(contents.c.id.in_(ids)))
-    return {row.id: decode(row.source) for row in rows}
-
-
-async def rest(connection: AsyncConnection, channel: Channel, rest_ms: int, detail: str) -> None:
-    """Let a channel that is misconfigured rest, for all workers, for ``rest_ms`` from now."""
-    await connection.execute(channel_pauses.delete().where(channel_pauses.c.channel == channel.value))
-    await connection.execute(
-        channel_pauses.insert().values(
-            channel=channel.value, until=now_ms() + bindparam("rest_ms", rest_ms, BigInteger()), detail=detail
-        )
-    )

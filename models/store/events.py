@@ -20,6 +20,10 @@ from models.store.status_sql import fact_column, least
 from models.tables import attempts, events, message_details, messages
 from models.vocabulary import BounceType, EventType, Fact, State, SuppressionKind
 
+_SHORTEST_PAUSE_MS = 1_000
+_LONGEST_PAUSE_MS = 3_600_000
+_PARKED_FOR_MS = 72 * 3_600_000
+
 
 class RawEvent(msgspec.Struct, frozen=True):
     """A stored event that is not applied yet."""
@@ -111,7 +115,7 @@ async def take(connection: AsyncConnection, most: int) -> list[RawEvent]:
             events.c.reason,
             events.c.machine,
         )
-        .where(events.c.applied_at.is_(None), events.c.parked_at.is_(None))
+        .where(events.c.applied_at.is_(None), events.c.retry_at.is_(None))
         .order_by(events.c.id)
         .limit(most)
         .with_for_update(skip_locked=True)
@@ -136,7 +140,9 @@ async def take(connection: AsyncConnection, most: int) -> list[RawEvent]:
 async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UUID, Target]:
     """The message of each event (by event id): by our own id, else by the provider's; locked in id order."""
     by_provider = await _by_provider_ref(connection, {event.provider_ref for event in raw if event.provider_ref})
-    wanted = {event.id: event.message_ref or by_provider.get(event.provider_ref or "") for event in raw}
+    wanted = {
+        event.id: event.message_ref or by_provider.get((event.workspace_id, event.provider_ref or "")) for event in raw
+    }
     rows = await connection.execute(
         select(
             messages.c.id,
@@ -162,13 +168,16 @@ async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UU
     return found
 
 
-async def _by_provider_ref(connection: AsyncConnection, references: set[str]) -> dict[str, UUID]:
+async def _by_provider_ref(connection: AsyncConnection, references: set[str]) -> dict[tuple[UUID, str], UUID]:
+    """By workspace and the provider's id: two workspaces may know messages by the same one."""
     if not references:
         return {}
     rows = await connection.execute(
-        select(attempts.c.provider_id, attempts.c.message_id).where(attempts.c.provider_id.in_(references))
+        select(messages.c.workspace_id, attempts.c.provider_id, attempts.c.message_id)
+        .join(messages, messages.c.id == attempts.c.message_id)
+        .where(attempts.c.provider_id.in_(references))
     )
-    return {row.provider_id: row.message_id for row in rows}
+    return {(row.workspace_id, row.provider_id): row.message_id for row in rows}
 
 
 _ESTABLISHED: Columns = {"id": Uuid(), "run": Integer(), **{fact.value: BigInteger() for fact in Fact}}
@@ -187,9 +196,26 @@ async def apply(connection: AsyncConnection, raw: Sequence[RawEvent], targets: M
     matched = [(each.id, targets[each.id].id, each.run or targets[each.id].run) for each in raw if each.id in targets]
     if matched:
         await connection.execute(_marking(is_sqlite), parameters("matched", _MATCHED, matched, is_sqlite=is_sqlite))
-    parked = [event.id for event in raw if event.id not in targets]
-    if parked:
-        await connection.execute(update(events).where(events.c.id.in_(parked)).values(parked_at=now_ms()))
+    await park(connection, [event.id for event in raw if event.id not in targets])
+
+
+async def park(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
+    """Put events aside that cannot be applied now: the older one is, the longer; given up after 72 hours."""
+    if not ids:
+        return
+    age = now_ms() - events.c.received_at
+    pause = case(
+        (age < _SHORTEST_PAUSE_MS, _SHORTEST_PAUSE_MS), (age > _LONGEST_PAUSE_MS, _LONGEST_PAUSE_MS), else_=age
+    )
+    given_up = age > _PARKED_FOR_MS
+    await connection.execute(
+        update(events)
+        .where(events.c.id.in_(ids))
+        .values(
+            retry_at=case((given_up, null()), else_=now_ms() + pause),
+            applied_at=case((given_up, now_ms()), else_=null()),
+        )
+    )
 
 
 def _earliest_facts(raw: Sequence[RawEvent], targets: Mapping[UUID, Target]) -> list[tuple[Any, ...]]:

@@ -157,6 +157,7 @@ async def suppressed(
             suppressions.c.kind,
         ).where(
             suppressions.c.workspace_id.in_(workspace_ids),
+            suppressions.c.channel.in_({channel.value for _, channel, _ in wanted}),
             suppressions.c.address_digest.in_(digests),
             or_(suppressions.c.expires_at.is_(None), suppressions.c.expires_at > now_ms()),
         )
@@ -264,8 +265,10 @@ async def _insert(connection: AsyncConnection, accepted: Sequence[NewMessage]) -
 
 
 async def _give_turns(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> None:
-    groups = [_group(message) for message in accepted if message.ready]
-    next_turn = await turns.allot(connection, groups)
+    counts = dict.fromkeys(map(_group, accepted), 0)
+    for message in accepted:
+        counts[_group(message)] += message.ready
+    next_turn = await turns.allot(connection, counts)
     for message in accepted:
         message.row["turn"] = None
         if message.ready:

@@ -3,45 +3,61 @@
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Uuid, bindparam, delete, literal, null, select, tuple_, update
+from sqlalchemy import BigInteger, Integer, Uuid, bindparam, delete, exists, literal, null, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
 from models.store import turns
+from models.store.claims import SUSPECT_AFTER
 from models.store.recordset import Columns, parameters, recordset
-from models.tables import campaigns, events, idempotency_keys, messages
+from models.tables import campaigns, events, idempotency_keys, lanes, messages
 from models.vocabulary import CampaignState, Channel, FailureReason, Lane, State
 
 _READIED: Columns = {"id": Uuid(), "turn": BigInteger()}
 
 
-async def ready_due(connection: AsyncConnection, most: int) -> set[tuple[Channel, Lane]]:
-    """Give turns to parked rows that are due; returns the lanes that got work."""
-    rows = (
-        await connection.execute(
-            select(messages.c.id, messages.c.channel, messages.c.lane, messages.c.workspace_id)
-            .where(
-                messages.c.state == literal(State.QUEUED.value, literal_execute=True),
-                messages.c.turn.is_(None),
-                ~messages.c.paused,
-                messages.c.due_at <= now_ms(),
-            )
-            .order_by(messages.c.due_at)
-            .limit(most)
-            .with_for_update(skip_locked=True)
+_PARKED = (
+    messages.c.state == literal(State.QUEUED.value, literal_execute=True),
+    messages.c.turn.is_(None),
+    ~messages.c.paused,
+    messages.c.due_at <= now_ms(),
+)
+
+
+async def groups_due(connection: AsyncConnection) -> list[turns.Group]:
+    """Each workspace's lane that has parked rows which are due: one index probe each."""
+    due = exists().where(
+        messages.c.channel == lanes.c.channel,
+        messages.c.lane == lanes.c.lane,
+        messages.c.workspace_id == lanes.c.workspace_id,
+        *_PARKED,
+    )
+    rows = await connection.execute(select(lanes.c.channel, lanes.c.lane, lanes.c.workspace_id).where(due))
+    return [(Channel(row.channel), Lane(row.lane), row.workspace_id) for row in rows]
+
+
+async def ready_due(connection: AsyncConnection, group: turns.Group, most: int) -> int:
+    """Give turns to up to ``most`` parked rows of a group that are due, the longest due first; returns how many."""
+    channel, lane, workspace_id = group
+    rows = await connection.scalars(
+        select(messages.c.id)
+        .where(
+            messages.c.channel == channel.value,
+            messages.c.lane == lane.value,
+            messages.c.workspace_id == workspace_id,
+            *_PARKED,
         )
-    ).all()
-    if not rows:
-        return set()
-    groups = [(Channel(row.channel), Lane(row.lane), row.workspace_id) for row in rows]
-    next_turn = await turns.allot(connection, groups)
-    readied = []
-    for row, group in zip(rows, groups, strict=True):
-        readied.append((row.id, next_turn[group]))
-        next_turn[group] += 1
-    is_sqlite = connection.dialect.name == "sqlite"
-    await connection.execute(_readying(is_sqlite), parameters("readied", _READIED, readied, is_sqlite=is_sqlite))
-    return {(channel, lane) for channel, lane, _ in groups}
+        .order_by(messages.c.due_at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(rows)
+    if ids:
+        first = (await turns.allot(connection, {group: len(ids)}))[group]
+        is_sqlite = connection.dialect.name == "sqlite"
+        readied = [(each, first + place) for place, each in enumerate(ids)]
+        await connection.execute(_readying(is_sqlite), parameters("readied", _READIED, readied, is_sqlite=is_sqlite))
+    return len(ids)
 
 
 @cache
@@ -56,6 +72,8 @@ async def lanes_with_work(connection: AsyncConnection) -> set[tuple[Channel, Lan
         select(literal(channel.value).label("channel"), literal(lane.value).label("lane")).where(
             select(messages.c.id)
             .where(messages.c.channel == channel.value, messages.c.lane == lane.value, messages.c.turn.is_not(None))
+            .order_by(messages.c.turn)
+            .limit(1)
             .exists()
         )
         for channel in Channel
@@ -63,6 +81,16 @@ async def lanes_with_work(connection: AsyncConnection) -> set[tuple[Channel, Lan
     ]
     rows = await connection.execute(probes[0].union_all(*probes[1:]))
     return {(Channel(row.channel), Lane(row.lane)) for row in rows}
+
+
+async def channels_with_suspects(connection: AsyncConnection) -> set[Channel]:
+    """Channels that have a ready row which is claimed only alone."""
+    rows = await connection.scalars(
+        select(messages.c.channel)
+        .where(messages.c.turn.is_not(None), messages.c.crashes >= literal(SUSPECT_AFTER, literal_execute=True))
+        .distinct()
+    )
+    return {Channel(each) for each in rows}
 
 
 def _batch(condition: Any, most: int) -> Any:
@@ -94,29 +122,10 @@ async def expire(connection: AsyncConnection, most: int) -> int:
 
 async def resume(connection: AsyncConnection, most: int) -> int:
     """Unpark messages whose campaign runs again (or was cancelled: the claim ends them); returns how many."""
-    waiting = (
-        select(messages.c.id)
-        .join(campaigns, campaigns.c.id == messages.c.campaign_id)
-        .where(messages.c.paused, campaigns.c.state != CampaignState.PAUSED.value)
-        .limit(most)
-    )
+    parked = exists().where(messages.c.paused, messages.c.campaign_id == campaigns.c.id)
+    running = select(campaigns.c.id).where(campaigns.c.state != CampaignState.PAUSED.value, parked)
+    waiting = select(messages.c.id).where(messages.c.paused, messages.c.campaign_id.in_(running)).limit(most)
     result = await connection.execute(update(messages).where(messages.c.id.in_(waiting)).values(paused=False))
-    return result.rowcount
-
-
-async def park_paused(connection: AsyncConnection, most: int) -> int:
-    """Take the ready messages of paused campaigns off their lanes; returns how many."""
-    ready = (
-        select(messages.c.id)
-        .join(campaigns, campaigns.c.id == messages.c.campaign_id)
-        .where(campaigns.c.state == CampaignState.PAUSED.value, messages.c.turn.is_not(None))
-        .limit(most)
-    )
-    result = await connection.execute(
-        update(messages)
-        .where(messages.c.id.in_(ready), messages.c.state == State.QUEUED.value)
-        .values(paused=True, turn=null())
-    )
     return result.rowcount
 
 
@@ -135,27 +144,18 @@ async def forget_keys(connection: AsyncConnection, kept_ms: int, most: int) -> i
 async def waiting_events(connection: AsyncConnection) -> bool:
     """Whether raw events wait to be applied."""
     found = await connection.scalar(
-        select(events.c.id).where(events.c.applied_at.is_(None), events.c.parked_at.is_(None)).limit(1)
+        select(events.c.id).where(events.c.applied_at.is_(None), events.c.retry_at.is_(None)).limit(1)
     )
     return found is not None
 
 
-async def retry_parked_events(connection: AsyncConnection, kept_ms: int, most: int) -> None:
-    """Offer parked events to the tracker again whose message is known by now; give up those older than ``kept_ms``."""
-    known = select(messages.c.id).where(
-        messages.c.id == events.c.message_ref, messages.c.workspace_id == events.c.workspace_id
-    )
-    parked = (
+async def retry_parked_events(connection: AsyncConnection, most: int) -> int:
+    """Offer parked events whose time has come to the tracker again; returns how many."""
+    due = (
         select(events.c.id)
-        .where(events.c.applied_at.is_(None), events.c.parked_at.is_not(None), known.exists())
+        .where(events.c.applied_at.is_(None), events.c.retry_at <= now_ms())
+        .order_by(events.c.retry_at)
         .limit(most)
     )
-    await connection.execute(update(events).where(events.c.id.in_(parked)).values(parked_at=null()))
-    await connection.execute(
-        update(events)
-        .where(
-            events.c.applied_at.is_(None),
-            events.c.parked_at < now_ms() - bindparam("kept", kept_ms, BigInteger()),
-        )
-        .values(applied_at=now_ms())
-    )
+    result = await connection.execute(update(events).where(events.c.id.in_(due)).values(retry_at=null()))
+    return result.rowcount

@@ -85,6 +85,7 @@ def _row(ended: Ended) -> tuple[Any, ...]:
 async def record(connection: AsyncConnection, chunk: Sequence[Ended]) -> None:
     """Record a chunk of outcomes. Repeating it changes nothing."""
     is_sqlite = connection.dialect.name == "sqlite"
+    chunk = sorted(chunk, key=lambda ended: ended.message_id)  # rows are locked in id order, as everywhere
     values = parameters("ended", _COLUMNS, [_row(ended) for ended in chunk], is_sqlite=is_sqlite)
     settled = {row.id for row in await connection.execute(_fresh(is_sqlite), values)}
     stale = [ended for ended in chunk if ended.message_id not in settled and ended.outcome is Outcome.ACCEPTED]
@@ -93,6 +94,12 @@ async def record(connection: AsyncConnection, chunk: Sequence[Ended]) -> None:
             _stale(is_sqlite), parameters("ended", _COLUMNS, [_row(ended) for ended in stale], is_sqlite=is_sqlite)
         )
     await write_attempts(connection, [_attempt(ended) for ended in chunk if ended.outcome is not None])
+    for ended in stale:  # the rescue wrote the attempt first, without the peer's name for the message
+        await connection.execute(
+            update(attempts)
+            .where(attempts.c.message_id == ended.message_id, attempts.c.token == ended.token)
+            .values(provider_id=ended.provider_id)
+        )
     dead = [ended for ended in chunk if ended.dead_address]
     if dead:
         await suppress_dead(connection, [(ended.message_id, str(ended.reason)) for ended in dead])
@@ -130,7 +137,8 @@ def _fresh(is_sqlite: bool) -> Any:
             turn=null(),
             worker_id=null(),
             tries=messages.c.tries + ended.c.burnt,
-            due_at=now_ms() + ended.c.delay_ms,
+            # What is due at once stays due, also when the database's clock was set back meanwhile.
+            due_at=case((ended.c.delay_ms == 0, messages.c.due_at), else_=now_ms() + ended.c.delay_ms),
             ended_at=case((over, now_ms()), else_=null()),
             failure_reason=case((accepted, null()), else_=ended.c.reason),
             **_facts(ended, is_sqlite=is_sqlite),
@@ -218,4 +226,6 @@ async def insert_suppressions(connection: AsyncConnection, new: Sequence[dict[st
     if not new:
         return
     now = int(await connection.scalar(select(now_ms())) or 0)
-    await insert_ignoring(connection, suppressions, [{**row, "created_at": now} for row in new])
+    # In one order everywhere, so that two transactions never wait for each other in a circle.
+    rows = [{**row, "created_at": now} for row in sorted(new, key=_SUPPRESSION_KEY)]
+    await insert_ignoring(connection, suppressions, rows)

@@ -5,8 +5,7 @@ lane's last claimed one. So a workspace with a million messages and one with thr
 an idle workspace saves up nothing. Two messages may share a turn; their ids then decide.
 """
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -45,12 +44,12 @@ def _allotting(is_sqlite: bool) -> Any:
     ).returning(lanes.c.last_turn)
 
 
-async def allot(connection: AsyncConnection, groups: Iterable[Group]) -> dict[Group, int]:
-    """Reserve one turn per item of ``groups`` (repeat a group for more); returns the first turn of each group."""
+async def allot(connection: AsyncConnection, counts: Mapping[Group, int]) -> dict[Group, int]:
+    """Reserve so many turns for each group, none for 0 (which makes it known); returns each group's first."""
     statement = _allotting(connection.dialect.name == "sqlite")
     first: dict[Group, int] = {}
     # In one order everywhere, so that two transactions never wait for each other in a circle.
-    for group, count in sorted(Counter(groups).items()):
+    for group, count in sorted(counts.items()):
         channel, lane, workspace_id = group
         last_turn = await connection.scalar(
             statement,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.session import now_ms
 from models.store.outcomes import write_attempts
 from models.store.recordset import Columns, parameters, recordset
+from models.store.rows import insert_ignoring
 from models.tables import message_details, messages, workers
 from models.vocabulary import FailureReason, OnUnknown, Outcome, State
 
@@ -27,10 +28,10 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 async def register(connection: AsyncConnection, worker_id: UUID, host: str, pid: int) -> None:
-    """A new worker; its lease begins now."""
-    await connection.execute(
-        workers.insert().values(id=worker_id, host=host, pid=pid, started_at=now_ms(), renewed_at=now_ms())
-    )
+    """A new worker; its lease begins now. Repeating it changes nothing."""
+    row = {"id": worker_id, "host": host, "pid": pid}
+    insert = insert_ignoring(connection, workers)
+    await connection.execute(insert.values(**row, started_at=now_ms(), renewed_at=now_ms()))
 
 
 async def renew(connection: AsyncConnection, worker_id: UUID) -> bool:
@@ -74,9 +75,11 @@ _RESCUED: Columns = {"id": Uuid(), "token": BigInteger(), "state": Text()}
 
 
 async def rescue(connection: AsyncConnection, worker_id: UUID) -> int:
-    """Take every message out of a dead worker's hands, each attempt marked ambiguous; returns how many.
+    """Take every message out of a dead worker's hands; returns how many.
 
-    A message goes back to its lane, is held where its sender asked for that, or is given up as poison.
+    The claim stands for the attempt, which is marked ambiguous: the message goes back to its lane, or is given
+    up as poison. Where its sender wants it held when in doubt, the beginning of a send was written down: what
+    was not begun goes back, what was is held.
     """
     rows = (
         await connection.execute(
@@ -86,6 +89,7 @@ async def rescue(connection: AsyncConnection, worker_id: UUID) -> int:
                 messages.c.run,
                 messages.c.crashes,
                 messages.c.claimed_at,
+                messages.c.begun,
                 message_details.c.on_unknown,
             )
             .join(message_details, message_details.c.message_id == messages.c.id)
@@ -110,6 +114,7 @@ async def rescue(connection: AsyncConnection, worker_id: UUID) -> int:
                 "provider_id": None,
             }
             for row in rows
+            if row.on_unknown != OnUnknown.HOLD.value or row.begun
         ],
     )
     is_sqlite = connection.dialect.name == "sqlite"
@@ -121,7 +126,7 @@ async def rescue(connection: AsyncConnection, worker_id: UUID) -> int:
 def _after_crash(row: Any) -> State:
     if row.crashes + 1 >= MOST_CRASHES:
         return State.FAILED
-    return State.HELD if row.on_unknown == OnUnknown.HOLD.value else State.QUEUED
+    return State.HELD if row.on_unknown == OnUnknown.HOLD.value and row.begun else State.QUEUED
 
 
 @cache
@@ -137,11 +142,26 @@ def _retoken(is_sqlite: bool) -> Any:
             token=messages.c.token + 1,
             crashes=messages.c.crashes + 1,
             worker_id=null(),
-            due_at=now_ms(),
             ended_at=case((or_(sent, poison), now_ms()), else_=null()),
             failure_reason=case((sent, null()), (poison, literal(FailureReason.POISON.value)), else_=null()),
         )
     )
+
+
+async def abandoned(connection: AsyncConnection) -> list[UUID]:
+    """Workers that are dead or unknown and still have messages in their hands."""
+    holders = (
+        select(messages.c.worker_id)
+        .where(messages.c.state == literal(State.SENDING.value, literal_execute=True))
+        .distinct()
+        .subquery()
+    )
+    rows = await connection.execute(
+        select(holders.c.worker_id)
+        .outerjoin(workers, workers.c.id == holders.c.worker_id)
+        .where(or_(workers.c.id.is_(None), workers.c.dead_at.is_not(None)))
+    )
+    return list(rows.scalars())
 
 
 async def forget(connection: AsyncConnection, older_than_ms: int) -> None:

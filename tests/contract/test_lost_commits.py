@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,14 +14,16 @@ from channels.contract import Content, Envelope, Receipt
 from models.coalesce import Coalescer
 from models.errors import StorageUnavailable
 from models.session import Database
-from models.store import keeping, outcomes
+from models.store import in_hand, keeping, outcomes
+from models.store.claims import Claim
 from models.store.outcomes import Ended
-from models.vocabulary import Channel, Lane, Status
+from models.vocabulary import Channel, Lane, OnUnknown, Status
 from tests.support.scene import Scene
 from tests.support.waiting import wait_until
-from worker.dispatch import Dispatcher, Services
+from worker.dispatch import Dispatcher
+from worker.hand import Hand
 from worker.leases import Lease
-from worker.quarantine import Quarantine
+from worker.services import Services
 
 
 class Forgetful(Database):
@@ -76,17 +79,26 @@ async def test_an_accepted_message_is_accepted_once(scene: Scene, forgetful: For
 
 async def test_a_claim_whose_answer_got_lost_is_sent_once(scene: Scene, forgetful: Forgetful, tmp_path: Path) -> None:
     contact = await scene.contact()
-    await scene.intake.submit_many([scene.draft(contact) for _ in range(20)])
+    await scene.intake.submit_many(
+        [scene.draft(contact, on_unknown=OnUnknown.HOLD if number % 2 else OnUnknown.RETRY) for number in range(20)]
+    )
 
     async def record(chunk: Sequence[Ended]) -> Sequence[None]:
         async with forgetful.write() as connection:
             await outcomes.record(connection, chunk)
         return [None] * len(chunk)
 
-    lease = Lease(scene.database, on_lost=lambda: None)
+    async def begin(chunk: Sequence[Claim]) -> Sequence[set[UUID]]:
+        async with forgetful.write() as connection:
+            ours = await in_hand.mark_begun(connection, chunk)
+        return [ours] * len(chunk)
+
+    hand = Hand()
+    lease = Lease(scene.database, hand.ids, on_lost=lambda: None)
     await lease.begin()
     recorder: Coalescer[Ended, None] = Coalescer(record, most=100, patience_s=60)
-    services = Services(forgetful, lease, scene.keyring, scene.wakeups, recorder, Quarantine())
+    beginner: Coalescer[Claim, set[UUID]] = Coalescer(begin, most=100, patience_s=60)
+    services = Services(forgetful, lease, scene.keyring, scene.wakeups, hand, recorder, beginner)
     drum = Drum()
     dispatcher = Dispatcher(drum, services, most=40, per_second=None)
     forgetful.losses = 1
@@ -96,7 +108,9 @@ async def test_a_claim_whose_answer_got_lost_is_sent_once(scene: Scene, forgetfu
 
     async def all_sent() -> bool:
         async with scene.database.write() as connection:
-            await keeping.ready_due(connection, 100)
+            await in_hand.give_back_strays(connection, lease.worker_id, hand.ids, older_than_ms=-1)
+            for group in await keeping.groups_due(connection):
+                await keeping.ready_due(connection, group, 100)
         await dispatcher.pull(Lane.TRANSACTIONAL)
         return {row.status for row in await scene.rows()} == {Status.SENT}
 

@@ -4,11 +4,12 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Idempotency
 from models.errors import IdempotencyMismatch, NotFound, Refused
 from models.ids import new_id
-from models.store import claims, keeping, message_views, outcomes, workers
+from models.store import claims, in_hand, keeping, message_views, outcomes, pauses, workers
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.tables import attempts, campaigns, contents, messages, suppressions
@@ -21,6 +22,12 @@ WORKER = UUID(int=1)
 async def claim(scene: Scene, most: int = 10, lane: Lane = Lane.TRANSACTIONAL, worker: UUID = WORKER) -> list[Claim]:
     async with scene.database.write() as connection:
         return (await claims.claim(connection, Channel.EMAIL, lane, worker, most))[0]
+
+
+async def ready(connection: AsyncConnection) -> set[tuple[Channel, Lane]]:
+    """Ready what is due; the lanes that got work."""
+    groups = await keeping.groups_due(connection)
+    return {group[:2] for group in groups if await keeping.ready_due(connection, group, 10)}
 
 
 async def record(scene: Scene, *chunk: Ended) -> None:
@@ -184,7 +191,7 @@ async def test_what_changed_since_is_read_again(scene: Scene) -> None:
     async with scene.database.write() as connection:
         await connection.execute(campaigns.update().values(state="running"))
         assert await keeping.resume(connection, 10) == 1
-        assert await keeping.ready_due(connection, 10) == {(Channel.EMAIL, Lane.TRANSACTIONAL)}
+        assert await ready(connection) == {(Channel.EMAIL, Lane.TRANSACTIONAL)}
     assert [each.id for each in await claim(scene)] == [mass.id]
 
 
@@ -197,10 +204,10 @@ async def test_a_failure_for_now_waits_and_counts(scene: Scene) -> None:
     assert row.due_at >= row.queued_at + 60_000
     assert await claim(scene) == []
     async with scene.database.write() as connection:
-        assert await keeping.ready_due(connection, 10) == set()
+        assert await ready(connection) == set()
     await scene.set(sent.id, due_at=0)
     async with scene.database.write() as connection:
-        assert await keeping.ready_due(connection, 10) == {(Channel.EMAIL, Lane.TRANSACTIONAL)}
+        assert await ready(connection) == {(Channel.EMAIL, Lane.TRANSACTIONAL)}
     (again,) = await claim(scene)
     assert (again.token, again.tries) == (claimed.token + 1, 1)
 
@@ -243,7 +250,7 @@ async def test_a_late_success_stops_the_second_send(scene: Scene) -> None:
     (claimed,) = await claim(scene)
     async with scene.database.write() as connection:
         await workers.rescue(connection, WORKER)
-        await keeping.ready_due(connection, 10)
+        await ready(connection)
     await record(scene, ended(claimed))
     row = await scene.row(sent.id)
     assert (row.status, row.state) == (Status.SENT, State.DONE)
@@ -263,7 +270,11 @@ async def test_a_rescued_attempt_is_ambiguous_and_its_token_stale(scene: Scene) 
     ann = await scene.contact()
     again = await scene.send(ann)
     hold = await scene.send(ann, on_unknown=OnUnknown.HOLD)
+    untouched = await scene.send(ann, on_unknown=OnUnknown.HOLD)
     first = await claim(scene)
+    async with scene.database.write() as connection:
+        begun = [each for each in first if each.id == hold.id]
+        assert await in_hand.mark_begun(connection, begun) == {hold.id}
     async with scene.database.write() as connection:
         await workers.register(connection, WORKER, "here", 1)
         (beat,) = await workers.heartbeats(connection, 15_000)
@@ -271,12 +282,17 @@ async def test_a_rescued_attempt_is_ambiguous_and_its_token_stale(scene: Scene) 
         assert not await workers.declare_dead(connection, WORKER, beat.renewed_at - 1)
         assert await workers.declare_dead(connection, WORKER, beat.renewed_at)
         assert not await workers.renew(connection, WORKER)
-        assert await workers.rescue(connection, WORKER) == 2
+        assert await workers.rescue(connection, WORKER) == 3
         assert await workers.rescue(connection, WORKER) == 0
-    await record(scene, *(ended(each, State.QUEUED, Outcome.TRANSIENT, delay_ms=9) for each in first))
+    await record(
+        scene, *(ended(each, State.QUEUED, Outcome.TRANSIENT, delay_ms=9) for each in first if each.id == again.id)
+    )
     assert (await scene.row(again.id)).tries == 0
     held = await scene.row(hold.id)
     assert (held.state, held.status) == (State.HELD, Status.SENDING)
+    assert (await scene.row(untouched.id)).state is State.QUEUED
+    async with scene.database.read() as connection:
+        assert await message_views.attempts_of(connection, scene.workspace_id, untouched.id) == []
     async with scene.database.read() as connection:
         views = await message_views.attempts_of(connection, scene.workspace_id, again.id)
     assert [view.outcome for view in views] == [Outcome.AMBIGUOUS]
@@ -285,11 +301,16 @@ async def test_a_rescued_attempt_is_ambiguous_and_its_token_stale(scene: Scene) 
 async def test_the_fifth_crash_is_poison(scene: Scene) -> None:
     sent = await scene.send(await scene.contact())
     for crashes in range(workers.MOST_CRASHES):
-        (claimed,) = await claim(scene)
-        assert claimed.crashes == crashes
+        claimed = await claim(scene)
+        if crashes >= claims.SUSPECT_AFTER:  # alone, and only when asked for
+            assert claimed == []
+            async with scene.database.write() as connection:
+                assert await keeping.channels_with_suspects(connection) == {Channel.EMAIL}
+                claimed, _ = await claims.claim(connection, Channel.EMAIL, Lane.TRANSACTIONAL, WORKER, 1, suspects=True)
+        assert [each.crashes for each in claimed] == [crashes]
         async with scene.database.write() as connection:
             await workers.rescue(connection, WORKER)
-            await keeping.ready_due(connection, 10)
+            await ready(connection)
     row = await scene.row(sent.id)
     assert (row.status, row.failure_reason) == (Status.FAILED, FailureReason.POISON)
 
@@ -301,18 +322,18 @@ async def test_scheduled_messages_wait_for_their_time(scene: Scene) -> None:
     assert later.id not in {each.id for each in await claim(scene)}
     await scene.set(later.id, due_at=now)
     async with scene.database.write() as connection:
-        await keeping.ready_due(connection, 10)
+        await ready(connection)
     assert [each.id for each in await claim(scene)] == [later.id]
 
 
 async def test_a_resting_channel_is_not_claimed(scene: Scene) -> None:
     await scene.send(await scene.contact())
     async with scene.database.write() as connection:
-        await claims.rest(connection, Channel.EMAIL, 60_000, "login refused")
-        await claims.rest(connection, Channel.EMAIL, 60_000, "login refused")
+        await pauses.rest(connection, Channel.EMAIL, 60_000, "login refused")
+        await pauses.rest(connection, Channel.EMAIL, 60_000, "login refused")
     assert await claim(scene) == []
     async with scene.database.write() as connection:
-        await claims.rest(connection, Channel.EMAIL, -1, "mended")
+        await pauses.rest(connection, Channel.EMAIL, -1, "mended")
     assert len(await claim(scene)) == 1
 
 

@@ -1,6 +1,7 @@
 """Worker and keeper as processes of their own, as an operator starts them, to be watched and killed."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -59,6 +60,8 @@ class House:
                 process.send_signal(signal.SIGTERM)
         for process in self._processes:
             stop(process)
+            with contextlib.suppress(ProcessLookupError):  # a master that had to be killed leaves its child
+                os.killpg(process.pid, signal.SIGKILL)
         for path in sorted(self._folder.glob("*.log")):
             sys.stdout.write(f"--- {path.name}\n{path.read_text(errors='replace')[-4000:]}\n")
 

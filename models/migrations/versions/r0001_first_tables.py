@@ -66,7 +66,7 @@ def upgrade() -> None:
         sa.Column("machine", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("raw", sa.LargeBinary(), nullable=False),
         sa.Column("applied_at", sa.BigInteger(), nullable=True),
-        sa.Column("parked_at", sa.BigInteger(), nullable=True),
+        sa.Column("retry_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sa.UniqueConstraint("source_id", "dedupe_key", name=op.f("uq_events_source_id_dedupe_key")),
     )
@@ -80,10 +80,18 @@ def upgrade() -> None:
     op.create_index(
         "ix_events_unapplied",
         "events",
-        ["parked_at", "id"],
+        ["id"],
         unique=False,
-        postgresql_where=sa.text("applied_at IS NULL"),
-        sqlite_where=sa.text("applied_at IS NULL"),
+        postgresql_where=sa.text("applied_at IS NULL AND retry_at IS NULL"),
+        sqlite_where=sa.text("applied_at IS NULL AND retry_at IS NULL"),
+    )
+    op.create_index(
+        "ix_events_parked",
+        "events",
+        ["retry_at"],
+        unique=False,
+        postgresql_where=sa.text("applied_at IS NULL AND retry_at IS NOT NULL"),
+        sqlite_where=sa.text("applied_at IS NULL AND retry_at IS NOT NULL"),
     )
     op.create_index(op.f("ix_events_workspace_id_id"), "events", ["workspace_id", "id"], unique=False)
     op.create_table(
@@ -141,6 +149,7 @@ def upgrade() -> None:
         sa.Column("token", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("worker_id", sa.Uuid(), nullable=True),
         sa.Column("claimed_at", sa.BigInteger(), nullable=True),
+        sa.Column("begun", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("run", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("tries", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("crashes", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -180,10 +189,10 @@ def upgrade() -> None:
     op.create_index(
         "ix_messages_parked",
         "messages",
-        ["due_at"],
+        ["channel", "lane", "workspace_id", "due_at"],
         unique=False,
         postgresql_where=sa.text("state = 'queued' AND turn IS NULL AND NOT paused"),
-        sqlite_where=sa.text("state = 'queued' AND turn IS NULL AND NOT paused"),
+        sqlite_where=sa.text("state = 'queued' AND turn IS NULL AND paused = 0"),
     )
     op.create_index(
         "ix_messages_paused",
@@ -191,7 +200,23 @@ def upgrade() -> None:
         ["campaign_id"],
         unique=False,
         postgresql_where=sa.text("paused"),
-        sqlite_where=sa.text("paused"),
+        sqlite_where=sa.text("paused = 1"),
+    )
+    op.create_index(
+        "ix_messages_suspects",
+        "messages",
+        ["channel", "lane", "turn"],
+        unique=False,
+        postgresql_where=sa.text("turn IS NOT NULL AND crashes >= 2"),
+        sqlite_where=sa.text("turn IS NOT NULL AND crashes >= 2"),
+    )
+    op.create_index(
+        "ix_messages_held",
+        "messages",
+        ["workspace_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'held'"),
+        sqlite_where=sa.text("state = 'held'"),
     )
     op.create_index(
         "ix_messages_ready",

@@ -1,0 +1,57 @@
+"""The command line: ``python -m bench``. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from bench.rows import ROWS
+from bench.run import Options, run
+from models.errors import WireroomError
+
+_PAIRS: Final = 5
+_MESSAGES: Final = 10_000
+_QUICK_PAIRS: Final = 3
+_QUICK_MESSAGES: Final = 3_000
+_IDS: Final = tuple(row.id for row in ROWS)
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong on purpose is one line on standard error and exit code 1."""
+    try:
+        app(prog_name="bench")
+    except WireroomError as error:
+        sys.stderr.write(f"bench: {error}\n")
+        sys.exit(1)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.stderr.write("bench: interrupted\n")
+        sys.exit(130)
+
+
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer pairs of fewer messages.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    pairs: Annotated[int | None, typer.Option(min=1, max=50, help=f"Default {_PAIRS}; quick: {_QUICK_PAIRS}.")] = None,
+    messages: Annotated[
+        int | None, typer.Option(min=1, max=200_000, help=f"Per run; default {_MESSAGES}; quick: {_QUICK_MESSAGES}.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(_IDS)}; may be repeated.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Then show where the worker's time goes.")] = False,
+) -> None:
+    """The whole pipeline against bare client loops, on this machine, now: ratios of one run."""
+    if unknown := set(only or ()) - set(_IDS):
+        raise typer.BadParameter(f"no row {', '.join(sorted(unknown))}", param_hint="--only")
+    options = Options(
+        rows=[row for row in ROWS if not only or row.id in only],
+        pairs=pairs or (_QUICK_PAIRS if quick else _PAIRS),
+        messages=messages or (_QUICK_MESSAGES if quick else _MESSAGES),
+        json_file=json_file,
+        profile=profile,
+    )
+    run(options, Console(stderr=False))

@@ -1,0 +1,127 @@
+"""The processes of one installation: API, one worker process, keeper, on servers and sinks that stand already."""
+
+import asyncio
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from bench import traffic
+from bench.errors import BenchFailed
+from bench.machine import Cores
+from bench.processes import Children, Process, busy_seconds, cpu_seconds, pinned
+from bench.settings import PROFILE_VARIABLE
+from bench.sinks.remote import Sink
+from wireroom import up
+from wireroom.settings import fresh_environment
+
+_READY_S: Final = 30.0
+_POLL_S: Final = 0.02
+_WORKER: Final = "worker.main"
+_PROFILED: Final = "bench.profiled"
+
+
+class Servers:
+    """What an installation stands on. ``database`` and ``broker`` are process ids."""
+
+    def __init__(self, *, database: int, broker: int, sinks: Mapping[str, Sink]) -> None:
+        self.database = database
+        self.broker = broker
+        self.sinks = sinks
+
+
+class House:
+    """One installation. The worker gets the sending core, the others the rest, which the bench itself runs on."""
+
+    def __init__(self, children: Children, cores: Cores, servers: Servers, settings: Mapping[str, str]) -> None:
+        """``settings``: the installation's ``WIREROOM_*``, from ``settings_for``."""
+        self.settings = settings
+        self.url = f"http://{settings['WIREROOM_BIND']}"
+        self.sinks = servers.sinks
+        self._children = children
+        self._cores = cores
+        self._pids = {"database": servers.database, "broker": servers.broker} | {
+            f"sink {name}": sink.process.pid for name, sink in servers.sinks.items()
+        }
+        self._pids["api"] = self._start("api", up.API.command).pid
+        self._pids["keeper"] = self._start("keeper", up.KEEPER.command).pid
+        self._worker = self._start_worker(_WORKER, {})
+
+    async def wait_ready(self) -> None:
+        """Return once the API says so; raises BenchFailed."""
+        give_up_at = time.monotonic() + _READY_S
+        async with aiohttp.ClientSession() as session:
+            while not await self._is_ready(session):
+                self._children.require_alive()
+                if time.monotonic() > give_up_at:
+                    raise BenchFailed(f"the API was not ready in time:\n{self._children.log_tail('api')}")
+                await asyncio.sleep(_POLL_S)
+
+    async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
+        try:
+            async with session.get(f"{self.url}/health/ready") as answer:
+                return answer.ok
+        except aiohttp.ClientError:
+            return False
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """What each group of processes has used since it began; ``client`` is the bench, which posts the batches."""
+        return {name: cpu_seconds(pid) for name, pid in self._pids.items()} | {"client": time.process_time()}
+
+    def sending_core_seconds(self) -> float:
+        """How long the sending core has worked for anybody; 0 where nothing is pinned."""
+        return busy_seconds(self._cores.sending)
+
+    def profile_worker(self, path: Path) -> None:
+        """From now on the worker is one that measures itself; ``stop_worker`` makes it write ``path``."""
+        self.stop_worker()
+        self._worker = self._start_worker(_PROFILED, {PROFILE_VARIABLE: str(path)})
+
+    def use_plain_worker(self) -> None:
+        """From now on the worker is the ordinary one again."""
+        self._worker = self._start_worker(_WORKER, {})
+
+    def stop_worker(self) -> None:
+        """Let the worker finish what it has, and end."""
+        self._children.stop(self._worker)
+
+    def require_alive(self) -> None:
+        """Raise BenchFailed where a process has ended."""
+        self._children.require_alive()
+
+    def _start_worker(self, module: str, more: Mapping[str, str]) -> Process:
+        command = [module if part == _WORKER else part for part in up.worker_service(1).command]
+        with pinned(self._cores.sending):
+            worker = self._start("worker", command, more)
+        self._pids["worker"] = worker.pid
+        return worker
+
+    def _start(
+        self, name: str, command: "tuple[str, ...] | list[str]", more: Mapping[str, str] | None = None
+    ) -> Process:
+        return self._children.start(name, command, settings={**fresh_environment(self.settings), **(more or {})})
+
+
+def settings_for(folder: Path, *, database_url: str, redis_url: str, smtp_port: int) -> dict[str, str]:
+    """The ``WIREROOM_*`` of an installation in ``folder`` that sends to sinks of this machine."""
+    return {
+        "WIREROOM_DATA_DIR": str(folder),
+        "WIREROOM_DATABASE_URL": database_url,
+        "WIREROOM_REDIS_URL": redis_url,
+        "WIREROOM_BIND": f"127.0.0.1:{_free_port()}",
+        "WIREROOM_SECRET_KEY": secrets.token_urlsafe(32),
+        "WIREROOM_SMTP_URL": f"smtp+plain://127.0.0.1:{smtp_port}",
+        "WIREROOM_EMAIL_FROM": f"{traffic.SENDER_NAME} <{traffic.SENDER}>",
+        "WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
