@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api_shim import problems
+from api_shim.protocol import BoundedProtocol
 from api_shim.routing import routes
 from api_shim.services import Services
 from api_shim.settings import ApiSettings
@@ -76,6 +77,7 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
+        http=BoundedProtocol,
         lifespan="on",
         log_config=None,
         access_log=False,

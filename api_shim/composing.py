@@ -30,6 +30,11 @@ from models.store.intake import NewMessage, Owned, TemplateVersion
 from models.vocabulary import CampaignState, Channel, FailureReason, State
 
 _TEXTS_KEPT: Final = 16 << 20  # characters
+_LARGEST_BODY: Final = 2 << 20  # characters
+_LONGEST_SUBJECT: Final = 998  # characters: a line of a mail (RFC 5322, section 2.1.1)
+_WITHOUT_SENDER: Final = {
+    Channel.EMAIL: "until the operator sets WIREROOM_SMTP_URL and WIREROOM_EMAIL_FROM and starts Wireroom again"
+}
 
 
 class Known(msgspec.Struct):
@@ -80,7 +85,8 @@ class Composer:
             raise Refused(FailureReason.UNKNOWN_JOURNEY, "no such journey", "/journeyId")
         entry = self._channels.get(draft.channel)
         if entry is None:
-            raise Refused(FailureReason.CHANNEL_NOT_CONFIGURED, f"{draft.channel} has no sender", "/channel")
+            said = f"{draft.channel} has no sender {_WITHOUT_SENDER.get(draft.channel, 'in this version')}"
+            raise Refused(FailureReason.CHANNEL_NOT_CONFIGURED, said, "/channel")
         address = address_of(draft, recipient, entry.check_address)
         digest = self._keyring.address_digest(draft.channel.value, address)
         return Addressed(draft, recipient, address, digest, template)
@@ -143,11 +149,14 @@ class Composer:
         subject = None
         if content.subject is not None:
             text = self._text(content.subject, "/subject", escape=False)
+            _check_size(text, attributes, _LONGEST_SUBJECT, "/subject")
             subject = text.fill(attributes)
             check_header(subject, "/subject")
             names |= text.names
         if content.body is not None:
-            names |= self._text(content.body, "/body", escape=content.format == "html").names
+            text = self._text(content.body, "/body", escape=content.format == "html")
+            _check_size(text, attributes, _LARGEST_BODY, "/body")
+            names |= text.names
         return subject, names
 
     def _text(self, source: str, pointer: str, *, escape: bool) -> Text:
@@ -160,3 +169,10 @@ class Composer:
                 raise Refused(FailureReason.RENDER_ERROR, str(error), pointer) from None
             self._texts.put(key, text, len(source))
         return text
+
+
+def _check_size(text: Text, attributes: Mapping[str, str], most: int, pointer: str) -> None:
+    """Raises Refused where the filled text is too long: a short one may ask for a long value many times."""
+    if text.size(attributes) > most:
+        said = f"with the contact's values it is longer than {most:,} characters"
+        raise Refused(FailureReason.RENDER_ERROR, said, pointer)

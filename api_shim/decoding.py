@@ -21,12 +21,16 @@ T = TypeVar("T")
 _BODY_TIMEOUT_S: Final = 60
 _DEEPEST: Final = 32
 _YEAR_9999: Final = 253_370_764_800_000
+# Names, paths and words of a client that are longer than ours can be are neither compared nor repeated whole.
+_LONGEST_COMPARED: Final = 40
+_LONGEST_SHOWN: Final = 100
+_LONGEST_PATH: Final = 500
 # A client that still writes when the connection is closed never sees the answer: so much is read, and dropped.
 _MOST_DISCARDED: Final = 16 << 20
 
-_AT: Final = re.compile(r"(?s)\A(?P<said>.*?)(?: - at (?:key in )?`(?P<path>\$[^`]*)`)?\Z")
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
-_UNKNOWN: Final = re.compile(r"(?s)\AObject contains unknown field `(?P<field>.*)`\Z")
+_INTEGER: Final = re.compile(r"-?[0-9]+")
+_UNKNOWN: Final = "Object contains unknown field `"
 _MISSING: Final = re.compile(r"\AObject missing required field `(?P<field>.*)`\Z")
 
 
@@ -79,7 +83,8 @@ def _too_deep() -> Problem:
 def _check_strictness(raw: bytes) -> None:
     """Refuse what the decoder lets pass: a name twice in one object, NUL characters, and deep nesting."""
     try:
-        tree = _STRICT.decode(raw.decode())
+        # The decoder found one document, so there is nothing to look for behind it.
+        tree, _ = _STRICT.raw_decode(raw.decode().lstrip())
     except RecursionError:
         raise _too_deep() from None
     except ValueError as error:
@@ -125,30 +130,67 @@ def milliseconds(moment: datetime | None, pointer: str) -> int | None:
 
 def convert_query(values: Mapping[str, str], wanted: type[T]) -> T:
     """Query parameters as a ``wanted``; raises Problem (400) that names the parameter."""
+    for name, value in values.items():
+        _check_form(name, value, _kinds_at(wanted, [name]))
     try:
         return msgspec.convert(values, wanted, strict=False)
     except msgspec.ValidationError as error:
-        match = _AT.match(str(error))
-        steps = _steps(match["path"] if match else None)
+        said, steps = _said_where(str(error))
         name = str(steps[0]) if steps else ""
-        detail = _expectation(match["said"] if match else "", wanted, steps)
-        raise Problem(problems.INVALID_PARAMETER, errors=(FieldError(detail, parameter=name),)) from None
+        raise _bad_parameter(_expectation(said, wanted, steps), name) from None
+
+
+def check_names(values: Iterable[str], wanted: type | None) -> None:
+    """Raises Problem (400) for a query parameter that ``wanted`` does not have; None has none."""
+    known = [] if wanted is None else _names_at(wanted, [])
+    for name in values:
+        if name not in known:
+            raise _bad_parameter(f"unknown parameter{_nearest(name, known)}", _shortened(name))
+
+
+def _check_form(name: str, value: str, kinds: Sequence[msgspec.inspect.Type]) -> None:
+    """Raises Problem (400) for what msgspec takes from a text: ``1e2`` as an integer, ``null`` as no value."""
+    if any(isinstance(kind, msgspec.inspect.StrType) for kind in kinds):
+        return
+    if any(isinstance(kind, msgspec.inspect.IntType) for kind in kinds) and not _INTEGER.fullmatch(value):
+        raise _bad_parameter("expected `int`", name)
+    if kinds and value.lower() == "null":
+        raise _bad_parameter("null is no value; leave the parameter out", name)
+
+
+def _bad_parameter(detail: str, name: str) -> Problem:
+    return Problem(problems.INVALID_PARAMETER, errors=(FieldError(detail, parameter=name),))
 
 
 def _explain(message: str, wanted: Any) -> Problem:
-    """The problem for msgspec's ``message``, which ends with the place: `` - at `$.items[3].to` ``."""
-    match = _AT.match(message)
-    said, path = (match["said"], match["path"]) if match else (message, None)
-    steps = _steps(path)
-    if unknown := _UNKNOWN.match(said):
-        name = unknown["field"]
-        close = difflib.get_close_matches(name, _names_at(wanted, steps), n=1)
-        detail = "unknown field" + (f"; did you mean {close[0]}?" if close else "")
-        return Problem(problems.UNKNOWN_FIELD, errors=(FieldError(detail, _pointer([*steps, name[:100]])),))
+    """The problem for msgspec's ``message``."""
+    said, steps = _said_where(message)
+    if said.startswith(_UNKNOWN):
+        name = said.removeprefix(_UNKNOWN).removesuffix("`")
+        detail = f"unknown field{_nearest(name, _names_at(wanted, steps))}"
+        return Problem(problems.UNKNOWN_FIELD, errors=(FieldError(detail, _pointer([*steps, _shortened(name)])),))
     if missing := _MISSING.match(said):
         error = FieldError("required", _pointer([*steps, missing["field"]]))
         return Problem(problems.MISSING_FIELD, errors=(error,))
     return problems.invalid(_expectation(said, wanted, steps), _pointer(steps))
+
+
+def _said_where(message: str) -> tuple[str, list[str | int]]:
+    """What msgspec says, and the place that it ends with: `` - at `$.items[3].to` ``."""
+    said, _, place = message.rpartition(" - at ")
+    path = place.removeprefix("key in ")
+    if len(path) > _LONGEST_PATH or not (path.startswith("`$") and path.endswith("`")):
+        return message, []
+    return said, _steps(path[1:-1])
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1) if len(name) <= _LONGEST_COMPARED else []
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
 
 
 def _expectation(said: str, wanted: Any, steps: Sequence[str | int]) -> str:
@@ -159,10 +201,10 @@ def _expectation(said: str, wanted: Any, steps: Sequence[str | int]) -> str:
     return said[:1].lower() + said[1:]
 
 
-def _steps(path: str | None) -> list[str | int]:
+def _steps(path: str) -> list[str | int]:
     """The names and positions in msgspec's path; a free mapping's key is not given there and ends it."""
     steps: list[str | int] = []
-    for found in _STEP.finditer(path or ""):
+    for found in _STEP.finditer(path):
         name, position = found.groups()
         if name is None and position is None:
             break
@@ -209,6 +251,8 @@ def _kinds_at(wanted: Any, steps: Sequence[str | int]) -> list[msgspec.inspect.T
 
 
 def _alternatives(kind: msgspec.inspect.Type) -> list[msgspec.inspect.Type]:
+    if isinstance(kind, msgspec.inspect.Metadata):  # a description stands around the type
+        return _alternatives(kind.type)
     return list(kind.types) if isinstance(kind, msgspec.inspect.UnionType) else [kind]
 
 

@@ -1,5 +1,6 @@
 """The OpenAPI document, as JSON and as a page that needs nothing from elsewhere, and the meaning of every problem."""
 
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any, Final
@@ -10,6 +11,7 @@ from api_shim import problems
 from api_shim.openapi import Json, document
 from api_shim.operations import Call, Operation, Reply
 
+_CODE: Final = re.compile(r"`+([^`]+)`+")
 _HTML: Final = "text/html; charset=utf-8"
 _SECURED: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -84,7 +86,7 @@ def _html(title: str, body: str) -> Reply:
 
 def _body(described: Json) -> Iterator[str]:
     info = described["info"]
-    yield f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])}</p>"
+    yield f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{_prose(info['description'])}</p>"
     tags = [tag["name"] for tag in described["tags"]]
     links = "".join(f'<a href="#{_anchor(tag)}">{escape(tag)}</a>' for tag in [*tags, "Types", "Problems"])
     yield f'<nav>{links}<a href="/openapi.json">openapi.json</a></nav>'
@@ -97,7 +99,9 @@ def _body(described: Json) -> Iterator[str]:
     yield '<h2 id="types">Types</h2>'
     for name, schema in described["components"]["schemas"].items():
         shown = escape(name)
-        yield f'<details id="type-{shown}"><summary><code>{shown}</code></summary>{_json(schema)}</details>'
+        said = "".join(f"<p>{_prose(part)}</p>" for part in schema.get("description", "").split("\n\n"))
+        rest = _json({key: value for key, value in schema.items() if key != "description"})
+        yield f'<details id="type-{shown}"><summary><code>{shown}</code></summary>{said}{rest}</details>'
     yield '<h2 id="problems">Problems</h2><table>'
     for each in problems.ALL_TYPES:
         yield (
@@ -111,10 +115,10 @@ def _anchor(tag: str) -> str:
 
 
 def _operation(path: str, method: str, operation: Json) -> str:
-    parts = [f'<p class="says">{escape(operation.get("description", ""))}</p>']
+    parts = [f'<p class="says">{_prose(operation.get("description", ""))}</p>']
     if operation["parameters"]:
         rows = "".join(
-            f"<tr><td><code>{escape(each['name'])}</code><td>{each['in']}<td>{escape(each.get('description', ''))}"
+            f"<tr><td><code>{escape(each['name'])}</code><td>{each['in']}<td>{_prose(each.get('description', ''))}"
             f"<td><code>{_inline(each['schema'])}</code>"
             for each in operation["parameters"]
         )
@@ -125,10 +129,10 @@ def _operation(path: str, method: str, operation: Json) -> str:
             parts.append(_json(content["example"]))
     for status, response in operation["responses"].items():
         types = ", ".join(_type(content["schema"]) for content in response.get("content", {}).values())
-        parts.append(f"<p><b>{escape(status)}</b> {escape(response['description'])} {types}</p>")
+        parts.append(f"<p><b>{escape(status)}</b> {_prose(response['description'])} {types}</p>")
     return (
         f'<details><summary><span class="method">{method.upper()}</span><code>{escape(path)}</code> '
-        f'<span class="says">{escape(operation["summary"])}</span></summary>{"".join(parts)}</details>'
+        f'<span class="says">{_prose(operation["summary"])}</span></summary>{"".join(parts)}</details>'
     )
 
 
@@ -137,6 +141,11 @@ def _type(schema: Json) -> str:
     return (
         f'<a href="#type-{escape(name)}"><code>{escape(name)}</code></a>' if name else f"<code>{_inline(schema)}</code>"
     )
+
+
+def _prose(text: str) -> str:
+    """Words with code between backticks, as HTML."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
 
 
 def _inline(value: Any) -> str:

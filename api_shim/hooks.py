@@ -1,10 +1,11 @@
 """What providers report: proved, stored whole, and only then answered; the tracker applies it afterwards."""
 
+import asyncio
 import base64
 import binascii
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -13,14 +14,17 @@ from api_shim import problems
 from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
 from api_shim.workspaces.hooks import BASIC_AUTH, SIGNING_KEY
-from channels.providers.contract import BadSignature, HookRequest, HookSecrets, ProviderAdapter
+from channels.providers.contract import BadSignature, HookRequest, HookSecrets, ProviderAdapter, TooManyEvents
 from channels.providers.generic import GenericProvider
+from models.events import ParsedEvent
 from models.secrets import Keyring, token_digest
 from models.store import events, hooks
 from models.store.hooks import HookRow
 from models.vocabulary import EventType, Provider
 
 HOOK_BYTES: Final = 5 << 20
+# How many events are stored before other requests, and other writers of the database, get their turn.
+_AT_ONCE: Final = 1_000
 
 _ADAPTERS: Final[Mapping[Provider, ProviderAdapter]] = {Provider.GENERIC: GenericProvider()}
 
@@ -49,14 +53,30 @@ async def receive(call: Call) -> Reply:
         adapter.verify(request, HookSecrets(signing_keys=signing_keys), time.time())
     except BadSignature:
         raise Problem(problems.UNAUTHORIZED, "The signature does not prove where the request comes from.") from None
-    parsed = adapter.parse(request)
-    async with call.services.database.write() as connection:
-        new = await events.insert(
-            connection, workspace_id=hook.workspace_id, source_id=hook.id, provider=hook.provider, events_=parsed
-        )
+    try:
+        parsed = adapter.parse(request)
+    except TooManyEvents as error:
+        raise Problem(problems.TOO_LARGE, f"{error}.") from None
+    new = await _store(call, hook, parsed)
     call.services.wakeups.poke("tracker", "events")
     unreadable = sum(event.type is EventType.IGNORED for event in parsed)
     return Reply(HookReply(stored=new, repeated=len(parsed) - new, unreadable=unreadable))
+
+
+async def _store(call: Call, hook: HookRow, parsed: Sequence[ParsedEvent]) -> int:
+    """Store the events; returns how many are new. Where it ends half-way, the provider repeats the whole request."""
+    new = 0
+    for start in range(0, len(parsed), _AT_ONCE):
+        async with call.services.database.write() as connection:
+            new += await events.insert(
+                connection,
+                workspace_id=hook.workspace_id,
+                source_id=hook.id,
+                provider=hook.provider,
+                events_=parsed[start : start + _AT_ONCE],
+            )
+        await asyncio.sleep(0)
+    return new
 
 
 async def _hook(call: Call) -> HookRow:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 import msgspec
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim.composing import Addressed, Composer, Known
@@ -14,14 +15,14 @@ from models.admission import (
     Draft,
 )
 from models.coalesce import Coalescer
-from models.errors import IdempotencyMismatch, NotFound, WireroomError
+from models.errors import IdempotencyMismatch, NotFound, StorageUnavailable, WireroomError
 from models.secrets import Keyring
 from models.session import Database
 from models.store import intake as store
 from models.store import message_views
 from models.store.intake import NewMessage, Owned
 from models.store.message_views import MessageRow
-from models.vocabulary import Channel
+from models.vocabulary import Channel, Lane, State
 from worker.wakeups import Wakeups
 
 _CHUNK: Final = 500
@@ -38,6 +39,8 @@ class Accepted(msgspec.Struct, frozen=True):
 
 Result = Accepted | WireroomError
 
+log = structlog.get_logger(__name__)
+
 
 class Intake:
     """Accepts drafts. ``channels``: those that are configured."""
@@ -51,7 +54,9 @@ class Intake:
         self._doubtful: set[UUID] = set()
         # Apart, so that a person's message never waits behind a batch of ten thousand.
         self._singles: Coalescer[Draft, Result] = Coalescer(self._flush, most=_CHUNK, patience_s=_PATIENCE_S)
-        self._batches: Coalescer[Draft, Result] = Coalescer(self._flush, most=_CHUNK, patience_s=_PATIENCE_S)
+        self._batches: Coalescer[Sequence[Draft], Sequence[Result]] = Coalescer(
+            self._flush_batch, most=1, patience_s=_PATIENCE_S
+        )
 
     async def submit(self, draft: Draft) -> Accepted:
         """Accept one draft: it is durable when this returns.
@@ -68,14 +73,28 @@ class Intake:
 
     async def submit_many(self, drafts: Sequence[Draft]) -> list[Result]:
         """Accept many, each for itself; in order. Raises StorageUnavailable where nothing at all was stored."""
-        waiting = [self._batches.put(draft) for draft in drafts]
-        results = await asyncio.gather(*waiting, return_exceptions=True)
+        chunks = [drafts[start : start + _CHUNK] for start in range(0, len(drafts), _CHUNK)]
+        flushed = await asyncio.gather(*map(self._batches.put, chunks), return_exceptions=True)
         self._doubtful.difference_update(draft.id for draft in drafts)
-        broken = [result for result in results if isinstance(result, BaseException)]
+        broken = [result for result in flushed if isinstance(result, BaseException)]
         for error in broken:
-            if len(broken) == len(results) or not isinstance(error, WireroomError):
+            if len(broken) == len(flushed) or not isinstance(error, WireroomError):
                 raise error
-        return [result for result in results if isinstance(result, Accepted | WireroomError)]
+        results: list[Result] = []
+        for chunk, result in zip(chunks, flushed, strict=True):
+            results += [result] * len(chunk) if isinstance(result, WireroomError) else cast("Sequence[Result]", result)
+        return results
+
+    async def _flush_batch(self, chunks: Sequence[Sequence[Draft]]) -> Sequence[Sequence[Result]]:
+        """Flush the one chunk there is; where its data break that, each draft for itself."""
+        (chunk,) = chunks
+        try:
+            return [await self._flush(chunk)]
+        except StorageUnavailable:
+            raise
+        except Exception:
+            log.exception("intake.chunk_broke")
+        return [[await self._singles.submit(draft) for draft in chunk]]
 
     async def drain(self) -> None:
         """Return once everything submitted is stored or refused."""
@@ -192,8 +211,23 @@ def _mismatch() -> IdempotencyMismatch:
 
 
 def _as_row(message: NewMessage, template_id: UUID | None) -> MessageRow:
-    fields = message.row | {
-        name: message.details[name] for name in ("step", "subject", "topic", "essential", "metadata")
-    }
-    known = {name: fields[name] for name in MessageRow.__struct_fields__ if name in fields}
-    return msgspec.convert(known | {"template_id": template_id}, MessageRow)
+    row, details = message.row, message.details
+    return MessageRow(
+        id=row["id"],
+        workspace_id=row["workspace_id"],
+        contact_id=row["contact_id"],
+        channel=Channel(row["channel"]),
+        lane=Lane(row["lane"]),
+        state=State(row["state"]),
+        queued_at=row["queued_at"],
+        due_at=row["due_at"],
+        campaign_id=row["campaign_id"],
+        journey_id=row["journey_id"],
+        template_id=template_id,
+        step=details["step"],
+        subject=details["subject"],
+        topic=details["topic"],
+        essential=details["essential"],
+        metadata=details["metadata"],
+        expires_at=row["expires_at"],
+    )

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made of the table of operations and of the types that validate."""
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -30,7 +31,7 @@ def document(operations: Sequence[Operation], public_url: str) -> Json:
         "info": {
             "title": "Wireroom",
             "version": version("wireroom"),
-            "description": "Message dispatch by email, web push, Telegram, in-app inbox and webhooks.",
+            "description": "Message dispatch by email and webhook, with a status that never lies.",
         },
         "servers": [{"url": public_url}],
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
@@ -52,8 +53,14 @@ def _schemas(operations: Sequence[Operation]) -> tuple[dict[Any, Json], Json]:
     types = list(wanted)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     queries = {operation.query.__name__ for operation in operations if operation.query is not None}
-    shown = {name: schema for name, schema in components.items() if name not in queries}
+    shown = {name: _described(schema) for name, schema in components.items() if name not in queries}
     return dict(zip(types, schemas, strict=True)), shown
+
+
+def _described(schema: Json) -> Json:
+    """A component with the docstring it is described by as CommonMark, in which an indented line would be code."""
+    description = inspect.cleandoc(schema.get("description", "")).replace("``", "`")
+    return schema | {"description": description} if description else schema
 
 
 def _shown_path(operation: Operation) -> str:

@@ -39,10 +39,11 @@ UNAUTHORIZED: Final = ProblemType("unauthorized", "Unauthorized", 401)
 MISSING_SCOPE: Final = ProblemType("missing-scope", "The key does not have the scope for this", 403)
 NOT_FOUND: Final = ProblemType("not-found", "Not found", 404)
 METHOD_NOT_ALLOWED: Final = ProblemType("method-not-allowed", "The address knows no such method", 405)
-TIMED_OUT: Final = ProblemType("request-timed-out", "The request's body did not arrive in time", 408)
+TIMED_OUT: Final = ProblemType("request-timed-out", "The request did not arrive in time", 408)
 CONFLICT: Final = ProblemType("conflict", "The present state does not allow it", 409)
 TOO_LARGE: Final = ProblemType("request-too-large", "The request is too large", 413)
 UNSUPPORTED_ENCODING: Final = ProblemType("unsupported-encoding", "The body's Content-Encoding is not supported", 415)
+HEAD_TOO_LARGE: Final = ProblemType("request-head-too-large", "Address and headers are too large", 431)
 IDEMPOTENCY_MISMATCH: Final = ProblemType(
     "idempotency-mismatch", "The Idempotency-Key was used for another request", 422
 )
@@ -69,6 +70,7 @@ ALL_TYPES: Final = (
     CONFLICT,
     TOO_LARGE,
     UNSUPPORTED_ENCODING,
+    HEAD_TOO_LARGE,
     IDEMPOTENCY_MISMATCH,
     INTERNAL,
     STORAGE_UNAVAILABLE,

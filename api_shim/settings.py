@@ -25,9 +25,11 @@ class ApiSettings:
         bind = environ.get("WIREROOM_BIND") or "127.0.0.1:8080"
         host, _, port = bind.rpartition(":")
         if not host or not port.isascii() or not port.isdigit() or int(port) > _HIGHEST_PORT:
-            raise InvalidSetting(f"WIREROOM_BIND: {bind!r} is no host:port")
+            raise InvalidSetting(f"WIREROOM_BIND: {bind!r} is no host:port, as in 127.0.0.1:8080")
         public_url = (environ.get("WIREROOM_PUBLIC_URL") or f"http://{bind}").rstrip("/")
         parts = urlsplit(public_url)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-            raise InvalidSetting(f"WIREROOM_PUBLIC_URL: {public_url!r} is no http:// or https:// address")
+            raise InvalidSetting(
+                f"WIREROOM_PUBLIC_URL: {public_url!r} is no http:// or https:// address, as in https://mail.example.org"
+            )
         return cls(host=host.strip("[]"), port=int(port), public_url=public_url)

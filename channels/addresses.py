@@ -1,7 +1,7 @@
 """E-mail addresses: the shape that an address must have before it may go on an SMTP command line."""
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 import idna
 
@@ -13,15 +13,28 @@ _MAX_DOMAIN_OCTETS: Final = 253
 
 _ATEXT: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL: Final = re.compile(rf'{_ATEXT}(?:\.{_ATEXT})*|"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*"')
+_ENCODED_WORD: Final = re.compile(r"=\?.*\?=")
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+
+_MOST_MAILBOXES: Final = 100
+_COMMA: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[,"]')
+_NAMED: Final = re.compile(r'(?:"((?:[^"\\]|\\.)*+)" *|([^"<>()\[\]:;@\\,]*+))<([^<>]*+)>')
+
+
+class Mailbox(NamedTuple):
+    """An address and the name that stands before it, which may be empty."""
+
+    name: str
+    address: str
 
 
 def check_address(address: str) -> str:
     """The address as it is used: its domain in lower case, an international one as A-labels (RFC 5890).
 
     The shape is the ``Mailbox`` of RFC 5321, section 4.1.2, with an ASCII local part and without address literals
-    (``user@[192.0.2.1]``). Raises ValueError with a reason that does not repeat the address.
+    (``user@[192.0.2.1]``), and holds nothing that a reader could decode as an encoded word (RFC 2047). Raises
+    ValueError with a reason that does not repeat the address.
     """
     local, at, domain = address.rpartition("@")
     if not at:
@@ -30,6 +43,8 @@ def check_address(address: str) -> str:
         raise ValueError("the part before the @ may hold ASCII characters only")
     if len(local) > _MAX_LOCAL_OCTETS or not _LOCAL.fullmatch(local):
         raise ValueError("the part before the @ is malformed")
+    if _ENCODED_WORD.search(local) or (local.startswith('"') and "=?" in local):
+        raise ValueError("the part before the @ looks like an encoded word")
     checked = f"{local}@{_check_domain(domain)}"
     if len(checked) > MAX_OCTETS:
         raise ValueError(f"an e-mail address has at most {MAX_OCTETS} octets")
@@ -38,6 +53,8 @@ def check_address(address: str) -> str:
 
 def _check_domain(domain: str) -> str:
     """The domain in lower case, as A-labels; raises ValueError."""
+    if len(domain) > _MAX_DOMAIN_OCTETS:
+        raise ValueError("the part after the @ is no domain name")
     if not domain.isascii():
         try:
             domain = idna.encode(domain, uts46=True).decode("ascii")
@@ -47,3 +64,33 @@ def _check_domain(domain: str) -> str:
     if len(domain) > _MAX_DOMAIN_OCTETS or not _DOMAIN.fullmatch(domain):
         raise ValueError("the part after the @ is no domain name")
     return domain
+
+
+def parse_mailboxes(text: str) -> list[Mailbox]:
+    """Read ``user@example.org, Name <user@example.org>``, as in RFC 5322, section 3.4, without groups and comments.
+
+    ``text`` holds no control characters. A name may hold any character, in quotes if it is a comma or the like.
+    Raises ValueError with a reason that repeats nothing of the text.
+    """
+    starts, ends = [0], []
+    for found in _COMMA.finditer(text):
+        if found[0] == '"':
+            raise ValueError("a quotation mark is not closed")
+        if found[0] == ",":
+            ends.append(found.start())
+            starts.append(found.end())
+        if len(starts) > _MOST_MAILBOXES:
+            raise ValueError(f"more than {_MOST_MAILBOXES} addresses")
+    ends.append(len(text))
+    return [_parse_mailbox(text[start:end].strip(" ")) for start, end in zip(starts, ends, strict=True)]
+
+
+def _parse_mailbox(text: str) -> Mailbox:
+    named = _NAMED.fullmatch(text)
+    if named is None:
+        return Mailbox("", check_address(text))
+    quoted, bare, address = named.groups()
+    name = " ".join((bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)).split())
+    if "=?" in name:
+        raise ValueError("a name looks like an encoded word: write the name itself")
+    return Mailbox(name, check_address(address))

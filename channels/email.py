@@ -3,10 +3,9 @@
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.policy import SMTP
 from typing import Final
 
-from channels.addresses import check_address
+from channels.addresses import check_address, parse_mailboxes
 from channels.contract import Content, Envelope, Receipt
 from channels.errors import Permanent
 from channels.mime import Mail
@@ -53,14 +52,13 @@ def parse_sender(text: str) -> Sender:
     """Read ``user@example.org`` or ``Name <user@example.org>``; raises InvalidSetting, naming the variable."""
     if has_control(text):
         raise InvalidSetting(f"{SENDER_VARIABLE}: holds a control character")
-    addresses = SMTP.header_factory("From", text).addresses
-    if len(addresses) != 1:
-        raise InvalidSetting(f"{SENDER_VARIABLE}: must be one address; quote a name that holds a comma")
     try:
-        address = check_address(addresses[0].addr_spec)
+        mailboxes = parse_mailboxes(text)
     except ValueError as error:
         raise InvalidSetting(f"{SENDER_VARIABLE}: {error}") from None
-    return Sender(name=addresses[0].display_name, address=address)
+    if len(mailboxes) != 1:
+        raise InvalidSetting(f"{SENDER_VARIABLE}: must be one address; quote a name that holds a comma")
+    return Sender(*mailboxes[0])
 
 
 class EmailChannel:

@@ -126,7 +126,9 @@ class Guard:
         if any(address in network for network in self._allow_nets):
             return
         if not is_public(address):
-            raise ForbiddenDestination("the destination is not a public address")
+            raise ForbiddenDestination(
+                "the destination is not a public address; WIREROOM_WEBHOOK_ALLOW_NETS may allow its network"
+            )
         _check_public(scheme, port)
 
     def _check_url(self, text: str) -> URL:
@@ -142,9 +144,13 @@ class Guard:
 
 def _check_public(scheme: str, port: int) -> None:
     if scheme != "https":
-        raise ForbiddenDestination("the destination is not in an allowed network, and http is allowed only there")
+        raise ForbiddenDestination(
+            "http is allowed only in the networks that the operator lists in WIREROOM_WEBHOOK_ALLOW_NETS"
+        )
     if port not in PUBLIC_PORTS:
-        raise ForbiddenDestination("the destination is not in an allowed network, and its port is allowed only there")
+        raise ForbiddenDestination(
+            "other ports than 443, 80 and 8443 are allowed only in the networks of WIREROOM_WEBHOOK_ALLOW_NETS"
+        )
 
 
 def _literal(host: str) -> Address | None:

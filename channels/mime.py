@@ -2,25 +2,41 @@
 
 Every text part is quoted-printable or base64 and every file is base64, so no line of a body can hold ``=_``: a
 boundary that begins with it needs no search (RFC 2045, section 6.7). The format is RFC 5322 and RFC 2045 to 2047.
+
+The standard library's email package writes no header here: it decodes encoded words in the values that it is given,
+and what they held, line breaks too, would stand in the mail.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from email.message import EmailMessage, MIMEPart
-from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Final
 
+from channels.addresses import Mailbox, parse_mailboxes
 from channels.contract import Attachment, Content
 from channels.errors import Permanent
-from channels.mime_encoding import Body, compile_body, has_control, header, mailbox_header, structured_header
+from channels.mime_encoding import (
+    Body,
+    ascii_header,
+    base64_lines,
+    compile_body,
+    has_control,
+    header,
+    header_names,
+    mailbox_header,
+    parameter,
+)
 from channels.plain_text import html_to_text
 from channels.rendering import RenderError, Text
 from models.vocabulary import FailureReason
 
 _HEADER_NAME: Final = re.compile(r"[!-9;-~]{1,76}")
-_CONTENT_ID: Final = re.compile(r"[^\s<>]{1,900}", re.ASCII)
+_CONTENT_ID: Final = re.compile(r"[!-;=?-~]{1,900}")
+_TOKEN: Final = r"[A-Za-z0-9!#$&^_.+-]+"
+_PARAMETER: Final = rf' *; *({_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*+"))'
+_MEDIA_TYPE: Final = re.compile(rf"({_TOKEN}/{_TOKEN})((?:{_PARAMETER})*)")
+_LONGEST_MEDIA_TYPE: Final = 500
 _MARK: Final = re.compile("\0(\\d+)\0")
 
 _RESERVED: Final = frozenset(
@@ -42,15 +58,71 @@ _RESERVED: Final = frozenset(
 _RESERVED_PREFIXES: Final = ("content-", "resent-", "x-wireroom-")
 
 
-def check_headers(headers: Mapping[str, str]) -> None:
-    """Whether a mail may carry these headers of the sender's; raises ValueError with a reason fit to be shown."""
-    for name, value in headers.items():
+_OF_ADDRESSES: Final = frozenset(
+    {
+        "disposition-notification-to",
+        "errors-to",
+        "mail-followup-to",
+        "mail-reply-to",
+        "reply-to",
+        "return-receipt-to",
+        "x-confirm-reading-to",
+    }
+)
+
+
+class UnfitForMail(ValueError):
+    """A header or a file that no mail may carry; its text is fit to be shown, ``reason`` is what a refusal names."""
+
+    def __init__(self, detail: str, reason: FailureReason = FailureReason.HEADER_INJECTION) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def check_headers(names: Iterable[str]) -> None:
+    """Whether a mail may carry headers of the sender's with these names; raises UnfitForMail."""
+    seen = set()
+    for name in names:
         if not _HEADER_NAME.fullmatch(name):
-            raise ValueError("a header's name is 1 to 76 visible ASCII characters without a colon")
-        if name.lower() in _RESERVED or name.lower().startswith(_RESERVED_PREFIXES):
-            raise ValueError(f"the header {name} is reserved")
-        if has_control(value):
-            raise ValueError(f"the header {name} holds a control character")
+            raise UnfitForMail("a header's name is 1 to 76 visible ASCII characters without a colon")
+        lower = name.lower()
+        if lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES):
+            raise UnfitForMail(f"the header {name} is reserved")
+        if lower in seen:
+            raise UnfitForMail(f"the header {name} is given twice")
+        seen.add(lower)
+
+
+def custom_header(name: str, value: str) -> bytes:
+    """A header of the sender's, ended by CRLF; raises UnfitForMail.
+
+    ASCII stands as it is, since its grammar may be any; other text becomes encoded words (RFC 2047). What has
+    addresses is read, and written anew.
+    """
+    if has_control(value):
+        raise UnfitForMail(f"the header {name} holds a control character")
+    if "=?" in value:
+        raise UnfitForMail(f"the header {name} holds =?, which begins an encoded word: write the text itself")
+    if name.lower() in _OF_ADDRESSES:
+        try:
+            return mailbox_header(name, parse_mailboxes(value))
+        except ValueError as error:
+            detail = f"the header {name} must be a list of addresses: {error}"
+            raise UnfitForMail(detail, FailureReason.INVALID_ADDRESS) from None
+    if not value.isascii():
+        return header(name, value)
+    field = ascii_header(name, value)
+    if field is None:
+        raise UnfitForMail(f"the header {name} has too long a word", FailureReason.RENDER_ERROR)
+    return field
+
+
+def check_file(file: Attachment) -> None:
+    """Whether a mail may carry the file under its name, type and contentId; raises UnfitForMail."""
+    if has_control(file.filename) or has_control(file.content_type):
+        raise UnfitForMail("an attachment's name or type holds a control character")
+    if file.content_id is not None and (not _CONTENT_ID.fullmatch(file.content_id) or "=?" in file.content_id):
+        raise UnfitForMail("an attachment's contentId is malformed")
 
 
 _Entity = list[bytes | Body]
@@ -66,14 +138,16 @@ class Mail:
         self._subject = _compile_text(content.subject or "", "subject", escape=False)
         if any(has_control(literal) for literal in self._subject.pieces[::2]):
             raise Permanent("the subject holds a control character", reason=FailureReason.HEADER_INJECTION)
+        try:
+            check_headers(content.headers)
+            custom = [custom_header(name, value) for name, value in content.headers.items()]
+            self._body = _compile_content(content)
+        except UnfitForMail as error:
+            raise Permanent(str(error), reason=error.reason) from error
         self._fixed = b"".join(
-            [
-                mailbox_header("From", sender_name, sender),
-                b"MIME-Version: 1.0\r\n",
-                *_custom_headers(content.headers),
-            ]
+            [mailbox_header("From", [Mailbox(sender_name, sender)]), b"MIME-Version: 1.0\r\n", *custom]
         )
-        self._body = _compile_content(content)
+        _expect_names(self._fixed, ["From", "MIME-Version", *content.headers])
 
     def fill(self, *, message_id: str, run: int, recipient: str, variables: Mapping[str, str], date: datetime) -> bytes:
         """The mail for one recipient, in lines ended by CRLF, not dot-stuffed.
@@ -90,7 +164,12 @@ class Mail:
             f"To: {recipient}\r\n"
             f"X-Wireroom-Message: {message_id}; run={run}\r\n"
         ).encode("ascii")
-        parts = [head, header("Subject", subject) if subject.strip(" ") else b"", self._fixed]
+        names = ["Message-ID", "Date", "To", "X-Wireroom-Message"]
+        if subject.strip(" "):
+            head += header("Subject", subject)
+            names.append("Subject")
+        _expect_names(head, names)
+        parts = [head, self._fixed]
         parts.extend([part if isinstance(part, bytes) else part.fill(variables) for part in self._body])
         return b"".join(parts)
 
@@ -104,25 +183,10 @@ def _compile_text(source: str, what: str, *, escape: bool) -> Text:
         ) from error
 
 
-def _custom_headers(headers: Mapping[str, str]) -> list[bytes]:
-    """The sender's own headers; raises Permanent where one cannot be sent."""
-    try:
-        check_headers(headers)
-    except ValueError as error:
-        raise Permanent(str(error), reason=FailureReason.HEADER_INJECTION) from error
-    return [_custom_header(name, value) for name, value in headers.items()]
-
-
-def _custom_header(name: str, value: str) -> bytes:
-    """ASCII as it is: we do not know its grammar. Else as the email package encodes a field of that name."""
-    if not value.isascii():
-        message = EmailMessage(policy=SMTP)
-        message[name] = value
-        return SMTP.fold_binary(name, message[name])
-    field = structured_header(name, value)
-    if field is None:
-        raise Permanent(f"the header {name} has too long a word", reason=FailureReason.RENDER_ERROR)
-    return field
+def _expect_names(block: bytes, names: Sequence[str]) -> None:
+    """The net under all that writes headers; raises Permanent where a block holds other fields than we set."""
+    if header_names(block) != names:
+        raise Permanent("a header would hold a line break", reason=FailureReason.HEADER_INJECTION)
 
 
 def _compile_content(content: Content) -> _Entity:
@@ -171,29 +235,23 @@ def _multipart(subtype: str, entities: Sequence[_Entity], parameters: str = "") 
 
 def _file(file: Attachment) -> _Entity:
     """A file in base64, attached or, where it has a Content-ID, inline (RFC 2183, RFC 2392)."""
-    if has_control(file.filename) or has_control(file.content_type):
-        raise Permanent("an attachment's name or type holds a control character", reason=FailureReason.HEADER_INJECTION)
-    if file.content_id is not None and not (file.content_id.isascii() and _CONTENT_ID.fullmatch(file.content_id)):
-        raise Permanent("an attachment's contentId is malformed", reason=FailureReason.HEADER_INJECTION)
-    maintype, subtype, parameters = _media_type(file.content_type)
-    part = MIMEPart(policy=SMTP)
-    part.set_content(
-        file.content,
-        maintype,
-        subtype,
-        params=parameters,
-        filename=file.filename,
-        disposition="attachment" if file.content_id is None else "inline",
-        cid=None if file.content_id is None else f"<{file.content_id}>",
-    )
-    return [part.as_bytes()]
+    check_file(file)
+    fields = {
+        "Content-Type": _media_type(file.content_type),
+        "Content-Transfer-Encoding": "base64",
+        "Content-Disposition": ("attachment" if file.content_id is None else "inline")
+        + parameter("filename", file.filename),
+    }
+    if file.content_id is not None:
+        fields["Content-ID"] = f"<{file.content_id}>"
+    head = "".join([f"{name}: {value}\r\n" for name, value in fields.items()]).encode("ascii")
+    _expect_names(head, list(fields))
+    return [head + b"\r\n", base64_lines(file.content)]
 
 
-def _media_type(content_type: str) -> tuple[str, str, dict[str, str]]:
-    """Type, subtype and parameters; what cannot be read, or may not be base64 (RFC 2046, 5.1 and 5.2), is octets."""
-    part = MIMEPart(policy=SMTP)
-    part["Content-Type"] = content_type
-    field = part["Content-Type"]
-    if field.defects or field.maintype in ("multipart", "message"):
-        return "application", "octet-stream", {}
-    return field.maintype, field.subtype, dict(field.params)
+def _media_type(content_type: str) -> str:
+    """What Content-Type says. What cannot be read, or may not be base64 (RFC 2046, 5.1 and 5.2), is octets."""
+    read = _MEDIA_TYPE.fullmatch(content_type) if len(content_type) <= _LONGEST_MEDIA_TYPE else None
+    if read is None or "=?" in content_type or read[1].lower().startswith(("multipart/", "message/")):
+        return "application/octet-stream"
+    return read[1].lower() + "".join([f";\r\n {found}" for found in re.findall(_PARAMETER, read[2])])

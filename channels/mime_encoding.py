@@ -1,13 +1,20 @@
 """Text on the wire: header fields and body parts in 7-bit lines that every reader turns back into the same text."""
 
+import base64
 import binascii
 import html
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
+from urllib.parse import quote
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+from channels.addresses import Mailbox
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TOKENS: Final = re.compile(r" *[^ ]+")
+_SAFE_IN_QUOTES: Final = re.compile(
+    r"[A-Za-z0-9!#$&'()+,./:;@\[\]^_`{|}~-]+(?: [A-Za-z0-9!#$&'()+,./:;@\[\]^_`{|}~-]+)*"
+)
 _LINE_END: Final = re.compile(r"\r\n?")
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
@@ -17,11 +24,14 @@ _MAX_LINE_LENGTH: Final = 998
 """What a line must not exceed."""
 _WORD_LINE_LENGTH: Final = 76
 """What a line that holds an encoded word must not exceed (RFC 2047, section 2)."""
+_MOST_INDENT: Final = 40
+"""From how long a header's name on its words begin on the next line."""
+_SECTION_LENGTH: Final = 60
 _WORD_FRAME: Final = len("=?utf-8?b??=")
 
 
 def has_control(text: str) -> bool:
-    """Whether the text holds a C0 or C1 control character, DEL or half a surrogate pair: no header can carry it."""
+    """Whether the text holds a C0 or C1 control, a line or paragraph separator or half a surrogate pair."""
     return _CONTROL.search(text) is not None
 
 
@@ -33,33 +43,88 @@ def header(name: str, value: str) -> bytes:
     """
     value = value.strip(" ")
     if value.isascii() and "=?" not in value:
-        folded = _fold(name, value)
+        field = ascii_header(name, value)
+        if field is not None:
+            return field
+    start, indent = _start(name)
+    return f"{start}{encoded_words(value, indent)}\r\n".encode("ascii")
+
+
+def ascii_header(name: str, value: str) -> bytes | None:
+    """One header field of ASCII as it is, folded before spaces; None if it has a word that fits on no line."""
+    folded = _fold(value.strip(" "), len(name) + 2)
+    return None if folded is None else f"{name}: {folded}\r\n".encode("ascii")
+
+
+def mailbox_header(name: str, mailboxes: Sequence[Mailbox]) -> bytes:
+    """``name: Display Name <address>, …`` (RFC 5322, section 3.4), a line each; no control characters anywhere."""
+    start, indent = _start(name)
+    lines = []
+    for number, mailbox in enumerate(mailboxes, 1):
+        lines.append(_mailbox(mailbox, "," if number < len(mailboxes) else "", indent))
+        indent = 1
+    return (start + "\r\n ".join(lines) + "\r\n").encode("ascii")
+
+
+def _mailbox(mailbox: Mailbox, end: str, indent: int) -> str:
+    name, address = mailbox
+    if name.isascii() and "=?" not in name:
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        phrase = name if _ATOMS.fullmatch(name) else f'"{quoted}"'
+        folded = _fold(f"{phrase} <{address}>{end}" if name else f"{address}{end}", indent)
         if folded is not None:
             return folded
-    return f"{name}: {encoded_words(value, len(name) + 2)}\r\n".encode("ascii")
+    return f"{encoded_words(name, indent)}\r\n <{address}>{end}"
 
 
-def structured_header(name: str, value: str) -> bytes | None:
-    """One header field of ASCII whose words have a grammar, as it is, folded before spaces; None if it cannot be."""
-    return _fold(name, value.strip(" "))
+def _start(name: str) -> tuple[str, int]:
+    """How a field begins that may hold encoded words, and how much of the line that takes."""
+    if len(name) + 2 > _MOST_INDENT:
+        return f"{name}:\r\n ", 1
+    return f"{name}: ", len(name) + 2
 
 
-def _fold(name: str, value: str) -> bytes | None:
-    """The field in lines that break before spaces (RFC 5322, section 2.2.3); None where a line gets too long."""
-    if len(name) + 2 + len(value) <= _LINE_LENGTH:
-        return f"{name}: {value}\r\n".encode("ascii")
-    lines = []
-    line = f"{name}:"
-    for number, token in enumerate(_TOKENS.findall(" " + value)):
-        if number and len(line) + len(token) > _LINE_LENGTH:
+def parameter(name: str, value: str) -> str:
+    """A parameter of a header field, on lines of its own that go on from the one before; no control characters.
+
+    What is more than plain ASCII is cut into sections of percent-encoded UTF-8 (RFC 2231, sections 3 and 4).
+    """
+    if _SAFE_IN_QUOTES.fullmatch(value) and len(value) < _MAX_LINE_LENGTH - len(name) - 8:
+        return f';\r\n {name}="{value}"'
+    encoded = "utf-8''" + quote(value, safe="")
+    if len(encoded) <= _SECTION_LENGTH:
+        return f";\r\n {name}*={encoded}"
+    sections = re.findall(rf"(?:%..|[^%]){{1,{_SECTION_LENGTH // 3}}}", encoded)
+    return "".join([f";\r\n {name}*{number}*={section}" for number, section in enumerate(sections)])
+
+
+def header_names(block: bytes) -> list[str]:
+    """The names of the fields in header lines ended by CRLF, as a mail server reads them.
+
+    ``""`` stands for a line that is neither a field nor the continuation of one; a CR or LF alone ends a line too.
+    """
+    lines = re.split(rb"\r\n|\r|\n", block)[:-1]
+    return [line.partition(b":")[0].decode("ascii") for line in lines if not line.startswith((b" ", b"\t"))]
+
+
+def _fold(text: str, indent: int) -> str | None:
+    """Text in lines that break before spaces (RFC 5322, section 2.2.3); None where a line gets too long.
+
+    ``indent`` is what stands before it on the first line.
+    """
+    if indent + len(text) <= _LINE_LENGTH:
+        return text
+    lines: list[str] = []
+    line = ""
+    for token in _TOKENS.findall(text):
+        if line and indent + len(line) + len(token) > _LINE_LENGTH:
             lines.append(line)
             line = token
+            indent = 0
         else:
             line += token
     lines.append(line)
-    if max(map(len, lines)) > _MAX_LINE_LENGTH:
-        return None
-    return ("\r\n".join(lines) + "\r\n").encode("ascii")
+    return None if any(len(line) + indent > _MAX_LINE_LENGTH for line in lines) else "\r\n".join(lines)
 
 
 def encoded_words(text: str, indent: int) -> str:
@@ -84,17 +149,6 @@ def encoded_words(text: str, indent: int) -> str:
 def _octets_that_fit(indent: int) -> int:
     """How many octets one encoded word can hold after ``indent`` characters."""
     return max(4, (_WORD_LINE_LENGTH - indent - _WORD_FRAME) // 4 * 3)
-
-
-def mailbox_header(name: str, display_name: str, address: str) -> bytes:
-    """``name: Display Name <address>`` (RFC 5322, section 3.4); no control characters in any of them."""
-    if display_name.isascii() and "=?" not in display_name:
-        quoted = display_name.replace("\\", "\\\\").replace('"', '\\"')
-        phrase = display_name if _ATOMS.fullmatch(display_name) else f'"{quoted}"'
-        folded = _fold(name, f"{phrase} <{address}>" if display_name else address)
-        if folded is not None:
-            return folded
-    return f"{name}: {encoded_words(display_name, len(name) + 2)}\r\n <{address}>\r\n".encode("ascii")
 
 
 class Body(Protocol):
@@ -163,9 +217,12 @@ class _Base64Body:
 
     @staticmethod
     def _encode(filled: Sequence[str]) -> bytes:
-        octets = "".join(filled).replace("\n", "\r\n").encode("utf-8", "replace")
-        encoded = binascii.b2a_base64(octets, newline=False)
-        return b"".join([encoded[start : start + 76] + b"\r\n" for start in range(0, len(encoded), 76)])
+        return base64_lines("".join(filled).replace("\n", "\r\n").encode("utf-8", "replace"))
+
+
+def base64_lines(octets: bytes) -> bytes:
+    """Octets as base64 in lines of 76 characters, each ended by CRLF (RFC 2045, section 6.8)."""
+    return base64.encodebytes(octets).replace(b"\n", b"\r\n")
 
 
 def _to_lf(text: str) -> str:

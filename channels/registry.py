@@ -22,6 +22,7 @@ def configured(settings: ChannelSettings) -> Mapping[ChannelName, Entry]:
     """The channels that can send with these settings. Raises InvalidSetting where one cannot be used."""
     entries: dict[ChannelName, Entry] = {}
     if settings.smtp_url and settings.email_from:
+        email.parse_sender(settings.email_from)  # a wrong one is said at the start, and not by the first message
         email_config = email.EmailConfig(settings.smtp_url, settings.email_from)
         entries[ChannelName.EMAIL] = Entry(addresses.check_address, lambda: email.EmailChannel(email_config))
     webhook_config = webhook.WebhookConfig(allow_nets=settings.webhook_allow_nets)

@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -19,7 +20,7 @@ class Text:
     ``pieces``: literals and names in turn, a literal first and last.
     """
 
-    __slots__ = ("_escape", "names", "pieces")
+    __slots__ = ("_asked", "_escape", "_literal_size", "names", "pieces")
 
     def __init__(self, source: str, *, escape: bool) -> None:
         pieces = _PLACEHOLDER.split(source)
@@ -28,7 +29,14 @@ class Text:
                 raise RenderError(f"cannot read what follows {literal[found.start() : found.start() + 20]!r}")
         self.pieces: Final[Sequence[str]] = pieces
         self._escape = escape
-        self.names = frozenset(pieces[1::2])
+        self._literal_size = sum(len(literal) for literal in pieces[::2])
+        self._asked = Counter(pieces[1::2])
+        self.names = frozenset(self._asked)
+
+    def size(self, variables: Mapping[str, str]) -> int:
+        """How many characters ``fill`` would give, without filling."""
+        filled = (count * len(self._shown(variables.get(name, ""))) for name, count in self._asked.items())
+        return self._literal_size + sum(filled)
 
     def fill(self, variables: Mapping[str, str]) -> str:
         """The text for one recipient; a name without a value becomes the empty string."""
@@ -37,6 +45,8 @@ class Text:
             return pieces[0]
         filled = list(pieces)
         for position in range(1, len(pieces), 2):
-            value = variables.get(pieces[position], "")
-            filled[position] = html.escape(value) if self._escape else value
+            filled[position] = self._shown(variables.get(pieces[position], ""))
         return "".join(filled)
+
+    def _shown(self, value: str) -> str:
+        return html.escape(value) if self._escape else value

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Self
 
+from channels.smtp_url import parse_smtp_url
 from models.errors import InvalidSetting
 
 
@@ -22,8 +23,12 @@ class ChannelSettings:
         """Read ``WIREROOM_*``; raises InvalidSetting, naming the variable."""
         smtp_url = environ.get("WIREROOM_SMTP_URL") or None
         email_from = environ.get("WIREROOM_EMAIL_FROM") or None
-        if smtp_url and not email_from:
-            raise InvalidSetting("WIREROOM_EMAIL_FROM: needed together with WIREROOM_SMTP_URL")
+        if smtp_url:
+            parse_smtp_url(smtp_url)
+            if not email_from:
+                raise InvalidSetting(
+                    "WIREROOM_EMAIL_FROM: needed together with WIREROOM_SMTP_URL, as in 'Acme <noreply@example.org>'"
+                )
         return cls(
             smtp_url=smtp_url,
             email_from=email_from,
@@ -35,4 +40,6 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     try:
         return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:
-        raise InvalidSetting(f"WIREROOM_WEBHOOK_ALLOW_NETS: {error}") from None
+        raise InvalidSetting(
+            f"WIREROOM_WEBHOOK_ALLOW_NETS: {error}; networks are written as in 127.0.0.0/8,10.1.0.0/16"
+        ) from None

@@ -100,7 +100,10 @@ async def open_session(server: SmtpServer, tls: ssl.SSLContext | None, ehlo_name
 async def _start_tls(client: aiosmtplib.SMTP) -> None:
     """Go over to TLS. A server that does not offer it may be someone in between who took the offer out."""
     if not client.supports_extension("starttls"):
-        raise Misconfigured("the SMTP server does not offer STARTTLS, which smtp:// requires")
+        raise Misconfigured(
+            "the SMTP server does not offer STARTTLS, which smtp:// requires; "
+            "smtp+plain:// does without, on a trusted link"
+        )
     await client.starttls()
     await client.ehlo()
 

@@ -23,6 +23,8 @@ _VERSION_PREFIX: Final = "v1,"
 _NEW_KEY_BYTES: Final = 32
 _KEY_BYTES: Final = range(24, 65)
 _TIMESTAMP_DIGITS: Final = range(1, 13)
+# A sender that rotates its secrets has two or three; what comes after these is not read.
+_MOST_SIGNATURES: Final = 10
 
 
 class BadSignature(ValueError):
@@ -62,21 +64,22 @@ def sign(secrets: Iterable[str], *, message_id: str, timestamp: int, body: bytes
 def verify(secrets: Iterable[str], headers: Mapping[str, str], body: bytes, *, now: float) -> None:
     """Return if any signature in the headers is that of any secret; raise BadSignature if not.
 
-    ``headers`` is looked up by lower-case names; ``now`` is in Unix seconds. Signatures of versions that we do not
-    know are passed over. Raises ValueError for a malformed secret.
+    ``headers`` is looked up by lower-case names; ``now`` is in Unix seconds. The first ten signatures are read; those
+    of versions that we do not know are passed over. Raises ValueError for a malformed secret.
     """
     message_id, timestamp = headers.get(ID_HEADER), headers.get(TIMESTAMP_HEADER)
     signatures = headers.get(SIGNATURE_HEADER)
     if not message_id or not timestamp or not signatures:
         raise BadSignature("a webhook header is missing")
+    if "." in message_id:
+        # It separates what is signed: the id "a.1" at the time 2 would have the signature of "a" at 1 and "2.body".
+        raise BadSignature("webhook-id holds a full stop")
     _check_time(timestamp, now)
     signed = f"{message_id}.{timestamp}.".encode("utf-8", "surrogateescape") + body
-    given = [_given(signature) for signature in signatures.split(" ") if signature.startswith(_VERSION_PREFIX)]
-    matches = [
-        hmac.compare_digest(_signature(decode_secret(secret), signed).encode(), signature)
-        for secret in secrets
-        for signature in given
-    ]
+    read = signatures.split(" ", _MOST_SIGNATURES)[:_MOST_SIGNATURES]
+    given = [_given(signature) for signature in read if signature.startswith(_VERSION_PREFIX)]
+    expected = [_signature(decode_secret(secret), signed).encode() for secret in secrets]
+    matches = [hmac.compare_digest(ours, theirs) for ours in expected for theirs in given]
     if not any(matches):
         raise BadSignature("no signature matches")
 

@@ -5,6 +5,7 @@ No address, subject, body, token or secret ever goes into a log line; log ids.
 
 import logging
 import sys
+import traceback
 
 import structlog
 
@@ -39,5 +40,10 @@ def configure(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("aiosqlite", "alembic", "asyncio", "httpx", "httpcore", "uvicorn.access", "dramatiq"):
+    for chatty in ("aiosqlite", "alembic", "asyncio", "httpx", "httpcore", "uvicorn", "dramatiq"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def places(error: BaseException) -> str:
+    """Where an error happened, line by line, without its words, which may hold personal data."""
+    return "".join(traceback.format_tb(error.__traceback__))

@@ -36,7 +36,8 @@ _HEADER_LENGTH: Final = len(_VERSION) + _KEY_ID_LENGTH
 _KEY_LENGTH: Final = 32
 _DIGEST_LENGTH: Final = 16
 _DIGEST_KEY: Final = "address-digest"
-_SHORT_KEY: Final = 32
+SHORT_KEY: Final = 32
+"""Characters; a secret key of fewer may be guessed."""
 _TOKEN_BYTES: Final = 32
 
 log = structlog.get_logger("models.secrets")
@@ -163,7 +164,7 @@ def read_secret_keys(settings: StorageSettings) -> tuple[bytes, ...]:
     sealed, so that a key can be set later on. Raises InvalidSetting where the file holds no key.
     """
     file = settings.data_dir / "secret.key"
-    if any(len(key) < _SHORT_KEY for key in settings.secret_keys):
+    if any(len(key) < SHORT_KEY for key in settings.secret_keys):
         log.warning("WIREROOM_SECRET_KEY is short enough to be guessed; `openssl rand -base64 32` makes a good one")
     given = tuple(key.encode() for key in settings.secret_keys)
     if given and not file.exists():
@@ -171,7 +172,7 @@ def read_secret_keys(settings: StorageSettings) -> tuple[bytes, ...]:
     if not file.exists():
         _create_key_file(file)
     text = file.read_text(encoding="ascii", errors="replace").strip()
-    if len(text) < _SHORT_KEY:
+    if len(text) < SHORT_KEY:
         raise InvalidSetting(f"{file} holds no key: restore it, or set WIREROOM_SECRET_KEY")
     return (*given, text.encode())
 

@@ -1,11 +1,13 @@
 """Times: milliseconds since 1970 (UTC) inside, RFC 3339 with milliseconds and ``Z`` outside."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - without its zone, which would be shown as +00:00
 
 
+@lru_cache(maxsize=1024)  # the messages of a batch share their times
 def show(millis: int) -> str:
     """RFC 3339, UTC, milliseconds, ``Z``."""
     moment = _EPOCH + timedelta(milliseconds=millis)

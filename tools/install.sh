@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 usable() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
+echo "Installing into .venv, up to a minute …"
 if ! usable .venv/bin/python; then
     for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
         usable "$candidate" && base=$candidate && break

@@ -5,10 +5,11 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from models import ids, migrate, timestamps
-from models.errors import NotFound, StorageUnavailable, WireroomError
+from models.errors import Conflict, NotFound, WireroomError
 from models.secrets import new_token
 from models.session import Database
 from models.store import keys, workspaces
@@ -17,6 +18,7 @@ from models.vocabulary import Scope
 _DURATION: Final = re.compile(r"(\d{1,6})([mhdw])")
 _UNIT_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _HINT_LENGTH: Final = 4
+_FORMS: Final = "give 45m, 12h, 30d or 2w, a date as 2030-01-31, or a time as 2030-01-31T12:00:00Z"
 
 DEFAULT_SCOPES: Final = frozenset(Scope) - {Scope.ESSENTIAL}
 
@@ -38,18 +40,38 @@ async def opened(database_url: str) -> AsyncIterator[Database]:
 
 
 async def _is_current(database: Database) -> bool:
-    try:
-        return await migrate.at_head(database)
-    except StorageUnavailable:
-        if database.is_sqlite:  # its folder is not there yet
-            return False
-        raise
+    return not _is_missing(database) and await migrate.at_head(database)
+
+
+def _is_missing(database: Database) -> bool:
+    """Whether there is no file yet; to open it would make an empty one."""
+    file = database.engine.url.database
+    return database.is_sqlite and file is not None and not Path(file).exists()
 
 
 async def create_workspace(database_url: str, name: str) -> str:
-    """The shown id of a new workspace; raises Conflict where the name is taken."""
+    """The shown id of a new workspace; raises Conflict, which names the other's id, where the name is taken."""
     async with opened(database_url) as database, database.write() as connection:
-        return ids.show(ids.Kind.WORKSPACE, (await workspaces.create(connection, name)).id)
+        try:
+            return _shown(await workspaces.create(connection, name))
+        except Conflict as error:
+            found = await workspaces.find(connection, name)
+            if found is None:
+                raise
+            raise Conflict(
+                f"{error}, its id is {_shown(found)}: use it, or choose another name; "
+                "`wireroom workspace list` shows all"
+            ) from error
+
+
+async def list_workspaces(database_url: str) -> list[tuple[str, str]]:
+    """The shown id and the name of every workspace, the oldest first."""
+    async with opened(database_url) as database, database.read() as connection:
+        return [(_shown(row), row.name) for row in await workspaces.everything(connection)]
+
+
+def _shown(row: workspaces.WorkspaceRow) -> str:
+    return ids.show(ids.Kind.WORKSPACE, row.id)
 
 
 async def create_token(
@@ -63,7 +85,10 @@ async def create_token(
     async with opened(database_url) as database, database.write() as connection:
         found = await workspaces.find(connection, workspace)
         if found is None:
-            raise NotFound(f"no workspace {workspace}: `wireroom workspace create NAME` makes one")
+            raise NotFound(
+                f"no workspace {workspace}: `wireroom workspace create NAME` makes one, `wireroom workspace list` "
+                "shows all"
+            )
         key = await keys.create(
             connection,
             found.id,
@@ -79,15 +104,21 @@ async def create_token(
 def expiry(text: str) -> int:
     """Milliseconds (UTC) of a duration from now (``30d``, ``12h``, ``2w``, ``45m``) or of an RFC 3339 date or time.
 
-    Raises ValueError where it is neither, or has passed.
+    Raises ValueError, saying the forms, where it is neither, or has passed.
     """
     now = time.time_ns() // 1_000_000
-    if found := _DURATION.fullmatch(text):
-        moment = now + int(found[1]) * _UNIT_MS[found[2]]
-    elif len(text) == len("2026-01-15"):
-        moment = timestamps.from_datetime(datetime.fromisoformat(text).replace(tzinfo=UTC))
-    else:
-        moment = timestamps.parse(text)
+    try:
+        moment = _moment(text, now)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is no time: {_FORMS}") from None
     if moment <= now:
-        raise ValueError("has passed already")
+        raise ValueError(f"{text!r} has passed already: {_FORMS}")
     return moment
+
+
+def _moment(text: str, now: int) -> int:
+    if found := _DURATION.fullmatch(text):
+        return now + int(found[1]) * _UNIT_MS[found[2]]
+    if len(text) == len("2026-01-15"):
+        return timestamps.from_datetime(datetime.fromisoformat(text).replace(tzinfo=UTC))
+    return timestamps.parse(text)

@@ -7,20 +7,22 @@ import asyncio
 import json
 import sys
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from models.errors import StorageUnavailable, WireroomError
+from models.errors import WireroomError
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Scope
+from wireroom import data_dir
 from wireroom.settings import ClientSettings, child_environment
 
 if TYPE_CHECKING:
     from wireroom.client import Client
 
-_HELP: Final = "Self-hosted message dispatch: email, web push, Telegram, in-app inbox and webhooks."
+_HELP: Final = "Self-hosted message dispatch by email and webhook, with a status that never lies."
 
 app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 workspace_app = typer.Typer(help="Workspaces.", no_args_is_help=True)
@@ -32,11 +34,32 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
-    """Run the command line; what goes wrong on purpose is one line on standard error and exit code 1."""
+    """Run the command line; what is not our fault is one line on standard error and exit code 1."""
     try:
         app(prog_name="wireroom")
-    except WireroomError as error:
-        _fail(error)
+    except Exception as error:
+        from wireroom import database_faults  # noqa: PLC0415 - see the top
+
+        # What a database refuses is raised by its driver, which no command but those that use it loads.
+        known = database_faults.refusal(error) or error
+        if not isinstance(known, WireroomError):
+            raise
+        _fail(known)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wireroom {version('wireroom')}")
+        raise typer.Exit
+
+
+@app.callback()
+def begin(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """See the commands."""
 
 
 @app.command("up")
@@ -73,7 +96,7 @@ def run_migrate(as_json: AsJson = False) -> None:
     from models import migrate  # noqa: PLC0415 - see the top
 
     settings = StorageSettings.read()
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data_dir.make(settings.data_dir)
     migrate.upgrade(settings.database_url)
     revision = migrate.head()
     _print({"revision": revision}, f"The schema is at {revision}.", as_json=as_json)
@@ -97,8 +120,21 @@ def create_workspace(name: str, as_json: AsJson = False) -> None:
     """Make a workspace and print its id."""
     from wireroom import accounts  # noqa: PLC0415 - see the top
 
-    shown = asyncio.run(accounts.create_workspace(StorageSettings.read().database_url, name))
+    shown = asyncio.run(accounts.create_workspace(_database_url(), name))
     _print({"id": shown, "name": name}, shown, as_json=as_json)
+
+
+@workspace_app.command("list")
+def list_workspaces(as_json: AsJson = False) -> None:
+    """Print the id and the name of every workspace."""
+    from wireroom import accounts  # noqa: PLC0415 - see the top
+
+    found = asyncio.run(accounts.list_workspaces(_database_url()))
+    if as_json:
+        typer.echo(json.dumps({"data": [{"id": shown, "name": name} for shown, name in found]}))
+    else:
+        for shown, name in found:
+            typer.echo(f"{shown}  {name}")
 
 
 @token_app.command("create")
@@ -118,8 +154,7 @@ def create_token(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--expires") from None
     scopes = frozenset(scope or accounts.DEFAULT_SCOPES)
-    url = StorageSettings.read().database_url
-    key, secret = asyncio.run(accounts.create_token(url, workspace, scopes=scopes, expires_at=expires_at))
+    key, secret = asyncio.run(accounts.create_token(_database_url(), workspace, scopes=scopes, expires_at=expires_at))
     _print({"id": key, "token": secret, "scopes": sorted(scopes)}, secret, as_json=as_json)
 
 
@@ -127,7 +162,9 @@ def create_token(
 def send(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     contact: Annotated[str | None, typer.Option(help="The contact's id, ct_….")] = None,
     to: Annotated[str | None, typer.Option(help="A mail address; without --contact its contact is made.")] = None,
-    channel: Annotated[Channel, typer.Option(case_sensitive=False)] = Channel.EMAIL,
+    channel: Annotated[
+        Channel, typer.Option(case_sensitive=False, help="In this version EMAIL and WEBHOOK have senders.")
+    ] = Channel.EMAIL,
     subject: Annotated[str | None, typer.Option()] = None,
     body: Annotated[str | None, typer.Option(help="The text, or - to read it from standard input.")] = None,
     workspace: Annotated[str | None, typer.Option(help="ws_…; default WIREROOM_WORKSPACE.")] = None,
@@ -164,10 +201,16 @@ def _print(data: dict[str, Any], plain: str, *, as_json: bool) -> None:
     typer.echo(json.dumps(data) if as_json else plain)
 
 
+def _database_url() -> str:
+    """Where the database is; raises InvalidSetting where it lies in a data directory that cannot be used."""
+    storage = StorageSettings.read()
+    if str(storage.data_dir) in storage.database_url:
+        data_dir.check(storage.data_dir)
+    return storage.database_url
+
+
 def _fail(error: WireroomError) -> NoReturn:
     said = str(error)
-    if isinstance(error, StorageUnavailable):
-        said = f"the database cannot be used now ({said}): `wireroom doctor` says more"
     if "--json" in sys.argv:
         typer.echo(json.dumps({"error": said}))
     typer.echo(f"wireroom: {said}", err=True)

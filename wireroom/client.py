@@ -58,7 +58,12 @@ class Client:
         try:
             answer = await self._http.request(method, path, **request)
         except httpx.HTTPError as error:
-            raise ApiError(f"no answer from {self._http.base_url.host}: {type(error).__name__}") from error
+            url = self._http.base_url
+            port = url.port or (443 if url.scheme == "https" else 80)
+            raise ApiError(
+                f"no answer from {url.host}:{port} ({type(error).__name__}): is `wireroom up` running there? "
+                "--url or WIREROOM_PUBLIC_URL names another place"
+            ) from error
         if answer.is_success:
             return answer.json()
         raise ApiError(_explain(answer))

@@ -18,8 +18,9 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
+from models.errors import InvalidSetting
 from models.vocabulary import Channel
-from wireroom import demo_story
+from wireroom import data_dir, demo_story
 from wireroom.demo_readers import Readers
 from wireroom.demo_scene import Scene
 from wireroom.demo_sinks import Sinks
@@ -44,9 +45,7 @@ class Options:
 def run(options: Options) -> int:
     """Run it; the exit code: 0 where everything arrived as it was sent. Raises WireroomError."""
     if options.folder is not None:
-        if options.folder.exists() and any(options.folder.iterdir()):
-            raise CannotStart(f"{options.folder} is not empty: the demo begins with a fresh folder")
-        options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_fresh(options.folder.absolute())
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="wireroom-demo-"))).absolute()
     code = 1
     try:
@@ -57,6 +56,17 @@ def run(options: Options) -> int:
         elif options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
     return code
+
+
+def _make_fresh(folder: Path) -> None:
+    try:
+        data_dir.make(folder)
+        is_empty = not any(folder.iterdir())
+    except (InvalidSetting, OSError) as error:
+        said = data_dir.obstacle(folder) or str(error)
+        raise CannotStart(f"--dir: {said}; name a folder that this user may write, or leave --dir out") from error
+    if not is_empty:
+        raise CannotStart(f"--dir: {folder} is not empty: the demo begins with a fresh folder")
 
 
 class _Demo:
@@ -135,7 +145,7 @@ class _Demo:
             for fault in scene.faults[:_FAULTS_SHOWN]:
                 self._console.print(fault, markup=False, highlight=False, soft_wrap=True)
         else:
-            self._console.print(_proof(stack, scene))
+            self._console.print(_proof(stack, scene, once=self._options.once))
             if not self._options.once:
                 self._console.print("\nSend one yourself, and watch it here (Ctrl-C ends the demo):\n", style="bold")
                 self._console.print(_curl(stack, scene), markup=False, highlight=False, soft_wrap=True)
@@ -172,7 +182,8 @@ def _summary(stack: Stack, scene: Scene) -> dict[str, object]:
     }
 
 
-def _proof(stack: Stack, scene: Scene) -> Panel:
+def _proof(stack: Stack, scene: Scene, *, once: bool) -> Panel:
+    """What was compared and, unless it ends ``once`` this is said, where it can be reached."""
     mails = sum(sent.letter.channel is Channel.EMAIL for sent in scene.sent.values())
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold green")
@@ -180,14 +191,15 @@ def _proof(stack: Stack, scene: Scene) -> Panel:
     grid.add_row("✓", f"{len(scene.sent)} messages accepted; each arrived once and ended where it should")
     grid.add_row("✓", f"{mails} mails equal to what was sent: subject, both parts, headers, attachment")
     grid.add_row("✓", f"{len(scene.sent) - mails} webhooks equal to what was sent; every signature verifies")
-    grid.add_row()
-    for name, value in (
-        ("API", stack.listens_at),
-        ("Reference", f"{stack.listens_at}/docs"),
-        ("Workspace", scene.workspace),
-        ("Token", scene.token),
-    ):
-        grid.add_row(f"[dim]{name}[/]", value)
+    if not once:
+        grid.add_row()
+        for name, value in (
+            ("API", stack.listens_at),
+            ("Reference", f"{stack.listens_at}/docs"),
+            ("Workspace", scene.workspace),
+            ("Token", scene.token),
+        ):
+            grid.add_row(f"[dim]{name}[/]", value)
     return Panel(grid, title="[bold green]Everything arrived[/]", border_style="green", expand=False)
 
 

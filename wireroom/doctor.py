@@ -1,7 +1,6 @@
 """``wireroom doctor``: whether every configured part works from here, and what mends it if not."""
 
 import asyncio
-import os
 import ssl
 import stat
 import time
@@ -15,16 +14,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from api_shim.settings import ApiSettings
+from channels import registry
 from channels.errors import Misconfigured, SendError
 from channels.settings import ChannelSettings
 from channels.smtp_session import Timeouts, open_session, take_leave
 from channels.smtp_url import Security, parse_smtp_url
 from models import migrate
-from models.errors import InvalidSetting, StorageUnavailable
+from models.errors import InvalidSetting
+from models.secrets import SHORT_KEY
 from models.session import Database
 from models.settings import StorageSettings
 from models.store import clock
+from wireroom import data_dir, database_faults
 from wireroom.embedded import EmbeddedBroker
+from wireroom.settings import unknown_variables
 from worker.broker import connect
 from worker.settings import WorkerSettings
 
@@ -37,7 +40,7 @@ _CLOCK_TOLERANCE_MS: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one part; ``mend`` says what to do where it is not well."""
+    """What was found of one part; ``mend`` says what to do where it is not well. Well with a mend is a warning."""
 
     part: str
     ok: bool
@@ -52,17 +55,19 @@ async def examine(environment: Mapping[str, str]) -> list[Finding]:
         ApiSettings.read(environment)
         channels = ChannelSettings.read(environment)
         WorkerSettings.read(environment)
+        registry.configured(channels)
     except InvalidSetting as error:
-        return [Finding("settings", ok=False, detail=str(error), mend=_CORRECT)]
+        return [Finding("settings", ok=False, detail=str(error), mend=_CORRECT), *_doubts(environment)]
     findings = [_examine_folder(storage), *await _examine_database(storage), await _examine_broker(storage)]
-    return [*findings, await _examine_smtp(channels)]
+    return [*findings, await _examine_smtp(channels), *_doubts(environment), *_examine_keys(storage)]
 
 
 def show(findings: list[Finding]) -> None:
     """Print the findings as a table."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for one in findings:
-        mark = "[bold green]✓[/]" if one.ok else "[bold red]✗[/]"
+        well = "[bold green]✓[/]" if one.mend is None else "[bold yellow]![/]"
+        mark = well if one.ok else "[bold red]✗[/]"
         said = escape(one.detail) if one.mend is None else f"{escape(one.detail)}\n[bold]→ {escape(one.mend)}[/]"
         table.add_row(mark, one.part, said)
     Console().print(table)
@@ -70,20 +75,50 @@ def show(findings: list[Finding]) -> None:
 
 def _examine_folder(storage: StorageSettings) -> Finding:
     folder = storage.data_dir
+    obstacle = data_dir.obstacle(folder)
+    if obstacle is not None:
+        return Finding("data directory", ok=False, detail=obstacle, mend=data_dir.MEND)
     if not folder.is_dir():
         return Finding("data directory", ok=False, detail=f"{folder} does not exist", mend="`wireroom up` makes it")
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        mend = "give it to the user that runs Wireroom, or set WIREROOM_DATA_DIR"
-        return Finding("data directory", ok=False, detail=f"{folder} cannot be written", mend=mend)
     if folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         detail = f"{folder} is open to other users, and it holds keys"
         return Finding("data directory", ok=False, detail=detail, mend=f"chmod 700 {folder}")
     return Finding("data directory", ok=True, detail=str(folder))
 
 
-async def _examine_database(storage: StorageSettings) -> list[Finding]:
-    if storage.database_url.startswith("sqlite") and not storage.data_dir.is_dir():
+def _doubts(environment: Mapping[str, str]) -> list[Finding]:
+    """Variables that look like ours and are read by nothing."""
+    return [
+        Finding("settings", ok=True, detail=f"{name} is no setting of this version", mend=_rather(nearest))
+        for name, nearest in unknown_variables(environment).items()
+    ]
+
+
+def _rather(nearest: str | None) -> str:
+    return "remove it: nothing reads it" if nearest is None else f"did you mean {nearest}?"
+
+
+def _examine_keys(storage: StorageSettings) -> list[Finding]:
+    if all(len(key) >= SHORT_KEY for key in storage.secret_keys):
+        return []
+    mend = "`openssl rand -base64 32` makes a good one; put it first, a comma, then the old one"
+    return [Finding("secret key", ok=True, detail="WIREROOM_SECRET_KEY is short enough to be guessed", mend=mend)]
+
+
+def _without_folder(storage: StorageSettings) -> list[Finding]:
+    """What there is to say of a database whose folder cannot be used or is not there."""
+    if str(storage.data_dir) not in storage.database_url:
+        return []
+    if data_dir.obstacle(storage.data_dir) is not None:
+        return [Finding("database", ok=False, detail="lies in the data directory", mend="mend that first")]
+    if not storage.data_dir.is_dir():
         return [Finding("database", ok=False, detail="SQLite, not made yet", mend="wireroom migrate")]
+    return []
+
+
+async def _examine_database(storage: StorageSettings) -> list[Finding]:
+    if not_there := _without_folder(storage):
+        return not_there
     try:
         database = Database.connect(storage.database_url, pool_size=1)
     except InvalidSetting as error:
@@ -95,9 +130,13 @@ async def _examine_database(storage: StorageSettings) -> list[Finding]:
                 theirs = await clock.read(connection)
             after = time.time_ns() // 1_000_000
             is_current = await migrate.at_head(database)
-    except (StorageUnavailable, TimeoutError) as error:
+    except Exception as error:
+        # What a server refuses, a wrong password say, is raised as its driver's own error.
+        if not isinstance(error, TimeoutError) and database_faults.refusal(error) is None:
+            raise
         mend = "start it, or correct WIREROOM_DATABASE_URL"
-        return [Finding("database", ok=False, detail=f"cannot be reached ({type(error).__name__})", mend=mend)]
+        said = f"cannot be used: {database_faults.cause(error)}"
+        return [Finding("database", ok=False, detail=said, mend=mend)]
     finally:
         await database.close()
     kind = storage.database_url.partition(":")[0]
@@ -134,11 +173,12 @@ async def _examine_broker(storage: StorageSettings) -> Finding:
 async def _examine_smtp(settings: ChannelSettings) -> Finding:
     if settings.smtp_url is None:
         return Finding("SMTP", ok=True, detail="not configured: EMAIL is off until WIREROOM_SMTP_URL is set")
+    server = parse_smtp_url(settings.smtp_url)
     try:
-        server = parse_smtp_url(settings.smtp_url)
-    except InvalidSetting as error:
-        return Finding("SMTP", ok=False, detail=str(error), mend=_CORRECT)
-    tls = None if server.security is Security.NONE else ssl.create_default_context(cafile=server.ca_file)
+        tls = None if server.security is Security.NONE else ssl.create_default_context(cafile=server.ca_file)
+    except OSError as error:
+        detail = f"cannot read the file of CA certificates ({error.strerror or type(error).__name__})"
+        return Finding("SMTP", ok=False, detail=detail, mend="correct ca= in WIREROOM_SMTP_URL")
     try:
         take_leave(await open_session(server, tls, _EHLO_NAME, _SMTP_TIMEOUTS))
     except Misconfigured as error:

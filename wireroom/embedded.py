@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from models.errors import WireroomError
 from models.settings import broker_socket
+from wireroom.data_dir import make
 
 _START_TIMEOUT_S: Final = 15.0
 _STOP_TIMEOUT_S: Final = 10.0
@@ -197,11 +198,11 @@ def _end_with_parent(parent: int) -> None:
 def main(arguments: list[str]) -> None:
     """Become the server of the data directory ``arguments[0]``, for the parent ``arguments[1]`` where given."""
     data_dir = Path(arguments[0]).absolute()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _folder(data_dir).mkdir(mode=0o700, exist_ok=True)
     try:
+        make(data_dir)
+        make(_folder(data_dir))
         server = find_server()
-    except BrokerUnavailable as error:
+    except WireroomError as error:
         sys.exit(f"wireroom: {error}")
     _lock(data_dir)
     if len(arguments) > 1:

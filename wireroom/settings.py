@@ -3,10 +3,33 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final, Self
+
+from models.vocabulary import Channel
 
 _PREFIX: Final = "WIREROOM_"
 _DEFAULT_BIND: Final = "127.0.0.1:8080"
+
+KNOWN: Final = frozenset(
+    {
+        "WIREROOM_BIND",
+        "WIREROOM_DATABASE_URL",
+        "WIREROOM_DATA_DIR",
+        "WIREROOM_EMAIL_FROM",
+        "WIREROOM_LOG_FORMAT",
+        "WIREROOM_LOG_LEVEL",
+        "WIREROOM_PUBLIC_URL",
+        "WIREROOM_REDIS_URL",
+        "WIREROOM_SECRET_KEY",
+        "WIREROOM_SMTP_URL",
+        "WIREROOM_TOKEN",
+        "WIREROOM_WEBHOOK_ALLOW_NETS",
+        "WIREROOM_WORKSPACE",
+    }
+    | {f"WIREROOM_{limit}_{channel}" for limit in ("MAX_INFLIGHT", "RATE") for channel in Channel}
+)
+"""Every variable that some part of Wireroom reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +49,12 @@ class ClientSettings:
             token=environ.get("WIREROOM_TOKEN") or None,
             workspace=environ.get("WIREROOM_WORKSPACE") or None,
         )
+
+
+def unknown_variables(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """The ``WIREROOM_*`` that nothing reads, each with the known name that it is nearest to, where there is one."""
+    unknown = sorted(name for name in environ if name.startswith(_PREFIX) and name not in KNOWN)
+    return {name: next(iter(get_close_matches(name, sorted(KNOWN), n=1, cutoff=0.8)), None) for name in unknown}
 
 
 def child_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

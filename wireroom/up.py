@@ -1,6 +1,7 @@
 """``wireroom up``: everything that Wireroom is, as children of one process."""
 
 import asyncio
+import errno
 import json
 import signal
 import socket
@@ -10,6 +11,7 @@ from collections.abc import Coroutine, Mapping
 from typing import IO, Final
 
 import httpx
+import redis
 import structlog
 import typer
 from rich.console import Console
@@ -23,9 +25,11 @@ from channels.settings import ChannelSettings
 from models import migrate
 from models.errors import WireroomError
 from models.settings import StorageSettings
+from models.vocabulary import Channel
+from wireroom import data_dir
 from wireroom.embedded import EmbeddedBroker
 from wireroom.supervisor import Service, Supervisor
-from worker.broker import THREADS
+from worker.broker import THREADS, connect
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger("wireroom.up")
@@ -37,6 +41,8 @@ _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # n
 API: Final = Service("api", (sys.executable, "-m", "api_shim.app"), drain_s=15.0)
 KEEPER: Final = Service("keeper", (sys.executable, "-m", "worker.keeper"), drain_s=10.0)
 _BROKER_DRAIN_S: Final = 10.0
+_BROKER_PATIENCE_S: Final = 2.0
+_HIGHEST_PORT: Final = 65_535
 _WORKER_DRAIN_S: Final = 35.0
 
 
@@ -47,7 +53,9 @@ class CannotStart(WireroomError):
 def worker_service(number: int) -> Service:
     """A worker: dramatiq's own command line with one process, which claims and sends until it is stopped."""
     # Without --path it would import from the folder that we run in first, which may have a "worker" of its own.
-    arguments = ("-m", "dramatiq", "worker.main", "--path", "--processes", "1", "--threads", str(THREADS))
+    # Without --skip-logging its master would print lines of its own form between ours.
+    options = ("--path", "--skip-logging", "--processes", "1", "--threads", str(THREADS))
+    arguments = ("-m", "dramatiq", "worker.main", *options)
     return Service(f"worker-{number}", (sys.executable, *arguments), drain_s=_WORKER_DRAIN_S)
 
 
@@ -59,7 +67,7 @@ class Stack:
         self.storage = StorageSettings.read(environment)
         self.api = ApiSettings.read(environment)
         WorkerSettings.read(environment)
-        registry.configured(ChannelSettings.read(environment))
+        self.channels = sorted(registry.configured(ChannelSettings.read(environment)))
         self.supervisor = Supervisor(environment, output)
         self._workers = [worker_service(number) for number in range(1, workers + 1)]
         self._broker = EmbeddedBroker(self.storage.data_dir) if self.storage.broker_is_embedded else None
@@ -68,14 +76,16 @@ class Stack:
     def listens_at(self) -> str:
         """A URL that reaches the API from this machine."""
         host = _EVERYWHERE.get(self.api.host, self.api.host)
-        return f"http://[{host}]:{self.api.port}" if ":" in host else f"http://{host}:{self.api.port}"
+        return f"http://{_bracketed(host)}:{self.api.port}"
 
     async def start(self) -> None:
         """Migrate, then start every part; raises CannotStart, InvalidSetting or StorageUnavailable."""
-        self.storage.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data_dir.make(self.storage.data_dir)
         check_port(self.api.host, self.api.port)
         if self._broker is not None and self._broker.answers():
             raise CannotStart(f"another Wireroom already runs on {self.storage.data_dir}")
+        if self._broker is None:
+            await asyncio.to_thread(_look_for_broker, self.storage.redis_url)
         await asyncio.to_thread(migrate.upgrade, self.storage.database_url)
         await self.supervisor.open()
         if self._broker is not None:
@@ -86,6 +96,7 @@ class Stack:
     async def wait_ready(self) -> None:
         """Return once the API says that it is ready; raises CannotStart where that takes too long."""
         give_up_at = time.monotonic() + _READY_TIMEOUT_S
+        missing = "its log says why"
         async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
             while time.monotonic() < give_up_at:
                 try:
@@ -94,8 +105,10 @@ class Stack:
                     answer = None
                 if answer is not None and answer.is_success:
                     return
+                if answer is not None and answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                    missing = f"missing: {', '.join(answer.json()['missing'])}"
                 await asyncio.sleep(_POLL_S)
-        raise CannotStart(f"the API was not ready within {_READY_TIMEOUT_S:.0f} s; its log says why")
+        raise CannotStart(f"the API was not ready within {_READY_TIMEOUT_S:.0f} s; {missing}")
 
     async def stop(self) -> None:
         """Take in no more, finish what is being sent, then stop the rest: API, workers, keeper, broker."""
@@ -117,10 +130,36 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise CannotStart(
-                f"cannot listen on {host}:{port}: {error.strerror}. Stop what listens there, or choose another "
-                f"address with WIREROOM_BIND, as in WIREROOM_BIND=127.0.0.1:{port + 1}"
-            ) from error
+            raise CannotStart(why_not_there(host, port, error)) from error
+
+
+def why_not_there(host: str, port: int, error: OSError) -> str:
+    """Why the API cannot listen there, and what to do."""
+    place, other = f"{_bracketed(host)}:{port}", 8080
+    if error.errno in (errno.EACCES, errno.EPERM):
+        mend = "Ports below 1024 are for root: choose a higher one, with a web server in front where it must be that"
+    elif error.errno == errno.EADDRINUSE:
+        other = port + 1 if port < _HIGHEST_PORT else other
+        mend = "Stop what listens there, or choose another port"
+    else:
+        host, mend = "127.0.0.1", "Choose an address of this machine"
+    return f"cannot listen on {place}: {error.strerror}. {mend}, as in WIREROOM_BIND={_bracketed(host)}:{other}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _look_for_broker(redis_url: str) -> None:
+    """Log where none answers: messages are accepted all the same. Raises InvalidSetting."""
+    try:
+        with connect(redis_url, connections=1, timeout_s=_BROKER_PATIENCE_S) as client:
+            client.ping()
+    except redis.RedisError as error:
+        log.warning(
+            "WIREROOM_REDIS_URL: no broker answers there; messages are accepted, and sent once one does",
+            error=type(error).__name__,
+        )
 
 
 def run(environment: Mapping[str, str], *, workers: int, as_json: bool) -> int:
@@ -135,6 +174,8 @@ async def _run(stack: Stack, workers: int, *, as_json: bool) -> int:
         await first_done(_settle(stack, workers, as_json=as_json), stopped.wait())
         await stopped.wait()
     finally:
+        if stopped.is_set() and not killed.is_set() and not as_json:
+            typer.echo("Finishing what is being sent … (a second Ctrl-C does not wait)")
         await stack.stop()
     return 1 if killed.is_set() else 0
 
@@ -181,7 +222,7 @@ def _announce(stack: Stack, workers: int, *, as_json: bool) -> None:
     storage, url = stack.storage, stack.listens_at
     if as_json:
         where = {"url": url, "docs": f"{url}/docs", "dataDir": str(storage.data_dir), "workers": workers}
-        typer.echo(json.dumps(where))
+        typer.echo(json.dumps(where | {"channels": stack.channels}))
         return
     grid = Table.grid(padding=(0, 3))
     grid.add_column(style="dim")
@@ -192,6 +233,9 @@ def _announce(stack: Stack, workers: int, *, as_json: bool) -> None:
     grid.add_row("Database", storage.database_url.partition(":")[0])
     grid.add_row("Broker", "embedded" if storage.broker_is_embedded else "WIREROOM_REDIS_URL")
     grid.add_row("Workers", str(workers))
+    grid.add_row("Channels", ", ".join(stack.channels))
+    if Channel.EMAIL not in stack.channels:
+        grid.add_row("", "EMAIL is off: set WIREROOM_SMTP_URL and WIREROOM_EMAIL_FROM, then start again")
     grid.add_row()
     grid.add_row("Begin", "wireroom workspace create acme")
     grid.add_row("", "wireroom token create --workspace acme")

@@ -108,6 +108,8 @@ class WakingRedisBroker(RedisBroker):
             heartbeat_timeout=_HEARTBEAT_TIMEOUT_MS,
             maintenance_chance=_MAINTENANCE_CHANCE,
         )
+        self._warning = threading.Lock()
+        self._warned_at = float("-inf")
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue, without the queue of delayed jobs that dramatiq would poll beside it."""
@@ -142,6 +144,15 @@ class WakingRedisBroker(RedisBroker):
         """The list of wake tokens of a queue."""
         return f"{self.namespace}:{queue_name}.wake"
 
+    def warn_away(self, error: redis.RedisError) -> None:
+        """Log that the server is away: now and then, and once for all consumers."""
+        with self._warning:
+            now = time.monotonic()
+            if now - self._warned_at < _SECONDS_BETWEEN_WARNINGS:
+                return
+            self._warned_at = now
+        log.warning("no broker, trying again", error=type(error).__name__)
+
     def close(self) -> None:
         """Close the connections."""
         self.client.close()
@@ -162,13 +173,12 @@ class _WakingConsumer(Consumer):
         self._fetched: list[bytes] = []
         self._in_hand: set[str] = set()
         self._room = threading.Event()
-        self._warned_at = float("-inf")
 
     def __next__(self) -> MessageProxy | None:
         try:
             return self._next()
         except redis.RedisError as error:  # TimeoutError too: no answer in time is a lost connection
-            self._warn(error)
+            self._broker.warn_away(error)
             time.sleep(_PAUSE_WITHOUT_SERVER_S)
             return None
 
@@ -205,7 +215,7 @@ class _WakingConsumer(Consumer):
             getattr(self._broker, f"do_{command}")(self._queue_name, message.options["redis_message_id"])
         except redis.RedisError as error:
             # The job may run again once this process is gone, and will find nothing to do.
-            self._warn(error)
+            self._broker.warn_away(error)
         finally:
             self._in_hand.discard(message.message_id)
             self._room.set()
@@ -218,12 +228,6 @@ class _WakingConsumer(Consumer):
                 self._broker.do_requeue(self._queue_name, *ids)
             except redis.RedisError as error:
                 raise ConnectionClosed(error) from error  # type: ignore[no-untyped-call]  # nor here
-
-    def _warn(self, error: redis.RedisError) -> None:
-        now = time.monotonic()
-        if now - self._warned_at >= _SECONDS_BETWEEN_WARNINGS:
-            self._warned_at = now
-            log.warning("no broker, trying again", queue=self._queue_name, error=type(error).__name__)
 
 
 class _UvloopThread(EventLoopThread):

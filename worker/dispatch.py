@@ -16,6 +16,7 @@ from models import ids
 from models.cache import WeighedCache
 from models.content import Content
 from models.errors import StorageUnavailable
+from models.logs import places
 from models.store import claims, contents, pauses
 from models.store.claims import Claim
 from models.store.outcomes import Ended
@@ -183,8 +184,9 @@ class Dispatcher:
             return self._channel.prepare(content)
         except SendError as error:
             return error
-        except Exception as error:
-            log.exception("prepare.broke", channel=self._channel.name)
+        except Exception as error:  # noqa: BLE001 - one text that breaks us must not stop those of others
+            # Not its words: they may quote the text.
+            log.error("prepare.broke", places=places(error), error=type(error).__name__)
             return Permanent(f"internal error: {type(error).__name__}", reason=FailureReason.RENDER_ERROR)
 
     async def _write_beginnings(self, claimed: Sequence[Claim]) -> set[UUID]:
@@ -219,7 +221,7 @@ class Dispatcher:
         except SendError as error:
             return await self._ended(claim, message_id, error)
         except Exception as error:  # noqa: BLE001 - no message may be left without an end
-            self._named(claim, message_id).exception("send.broke")
+            self._named(claim, message_id).error("send.broke", places=places(error), error=type(error).__name__)
             detail = f"internal error: {type(error).__name__}"
             return await self._ended(claim, message_id, Unknown(detail) if proceeded else Transient(detail))
         return verdicts.accepted(claim, receipt)
@@ -229,7 +231,9 @@ class Dispatcher:
             self._named(claim, message_id).error("send.misconfigured", code=error.code, detail=error.detail)
             await self._rest(error)
         elif not isinstance(error, NotStarted):
-            self._named(claim, message_id).info("send.ended", outcome=type(error).__name__, code=error.code)
+            reason = error.reason.value if isinstance(error, Permanent) else None
+            log_line = self._named(claim, message_id)
+            log_line.info("send.ended", outcome=type(error).__name__, code=error.code, reason=reason)
         return verdicts.ended(self._channel.name, claim, error, random.random())
 
     def _named(self, claim: Claim, message_id: str) -> Any:

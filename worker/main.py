@@ -1,5 +1,6 @@
 """The composition root of a worker process: ``dramatiq worker.main`` imports this and finds a broker."""
 
+import gc
 from collections.abc import Coroutine
 
 import dramatiq
@@ -40,6 +41,8 @@ def _run(coroutine: Coroutine[object, object, None]) -> None:
     thread.run_coroutine(coroutine)
 
 
+# Each message makes a few hundred short-lived objects: looking for cycles among them every 700 is a tenth of the work.
+gc.set_threshold(50_000, 20, 100)
 _storage = StorageSettings.read()
 logs.configure(_storage.log_level, _storage.log_format)
 _process = WorkerProcess(_storage, ChannelSettings.read(), WorkerSettings.read())

@@ -69,7 +69,11 @@ class WorkerProcess:
             for name, entry in registry.configured(self._channel_settings).items()
         }
         self._tracker = tracker.Tracker(self._database)
-        log.info("worker.started", worker=str(self._lease.worker_id), channels=sorted(self._dispatchers))
+        log.info(
+            "worker.started",
+            worker=str(self._lease.worker_id),
+            channels=sorted(each.value for each in self._dispatchers),
+        )
 
     async def send(self, channel: Channel, lane: str) -> None:
         """Answer a wake-up of a channel's actor."""

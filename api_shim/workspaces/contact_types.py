@@ -71,7 +71,10 @@ class ContactList(msgspec.Struct):
 
 
 class BrowserRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A browser's push subscription (RFC 8030, RFC 8291), as its ``PushSubscription.toJSON()`` gives it."""
+    """A browser's push subscription (RFC 8030, RFC 8291), as its ``PushSubscription.toJSON()`` gives it.
+
+    It is kept; this version has no sender for PUSH yet.
+    """
 
     contact_id: str
     endpoint: WebUrl

@@ -112,17 +112,40 @@ def _options(request: MessageRequest) -> dict[str, Any]:
 
 
 def _check_shape(request: MessageRequest) -> None:
-    """Raises Problem (400) where fields do not go together."""
+    """Raises Problem (400) where fields do not go together, and Refused (422) where no mail may hold what they hold."""
     if request.body is None and request.template_id is None:
         raise Problem(problems.MISSING_FIELD, errors=(FieldError("either body or templateId is required", "#/body"),))
     for field, channels in _ONLY_ON.items():
         if getattr(request, field) and request.channel not in channels:
             raise problems.invalid(f"not on {request.channel}", f"#/{field}")
+    _check_headers(request)
+    if request.channel is Channel.EMAIL:
+        _check_mail(request)
+    for name in _options(request).keys() - _OPTIONS.get(request.channel, frozenset()):
+        raise problems.invalid(f"not on {request.channel}", f"#/options/{name}")
+
+
+def _check_headers(request: MessageRequest) -> None:
+    """Raises Problem (400) where a name may not be used, and Refused (422) where one is given twice."""
+    if len({name.lower() for name in request.headers}) < len(request.headers):
+        raise Refused(FailureReason.HEADER_INJECTION, "two names differ in case alone", "/headers")
     check_headers = _HEADER_CHECKS.get(request.channel)
     if check_headers is not None:
         try:
-            check_headers(dict.fromkeys(request.headers, ""))  # the values are an admission's to judge
+            check_headers(dict.fromkeys(request.headers, ""))  # the values are judged apart
         except ValueError as error:
             raise problems.invalid(str(error), "#/headers") from None
-    for name in _options(request).keys() - _OPTIONS.get(request.channel, frozenset()):
-        raise problems.invalid(f"not on {request.channel}", f"#/options/{name}")
+
+
+def _check_mail(request: MessageRequest) -> None:
+    """Raises Refused where a header or a file cannot be sent: the worker would find out only after the 200."""
+    pointer = ""
+    try:
+        for name, value in request.headers.items():
+            pointer = f"/headers/{name.replace('~', '~0').replace('/', '~1')}"
+            mime.custom_header(name, value)
+        for position, file in enumerate(request.attachments):
+            pointer = f"/attachments/{position}"
+            mime.check_file(file)
+    except mime.UnfitForMail as error:
+        raise Refused(error.reason, str(error), pointer) from None

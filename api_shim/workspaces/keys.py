@@ -1,5 +1,7 @@
 """API keys in the "workspace" dialect."""
 
+import time
+
 from api_shim import problems
 from api_shim.decoding import milliseconds
 from api_shim.operations import Call, Reply
@@ -37,6 +39,8 @@ async def create(call: Call, request: KeyRequest) -> Reply:
     if not scopes <= own:
         raise Problem(problems.MISSING_SCOPE, "A key cannot give scopes that it does not have.")
     expires_at = milliseconds(request.expires_at, "#/expiresAt")
+    if expires_at is not None and expires_at <= time.time() * 1000:
+        raise problems.invalid("lies in the past", "#/expiresAt")
     token, digest = new_token(TOKEN_PREFIX)
     async with call.services.database.write() as connection:
         row = await keys.create(

@@ -3,13 +3,12 @@
 import asyncio
 from typing import Final
 
-import msgspec
-
 from api_shim import problems
 from api_shim.decoding import decode
 from api_shim.intake import Accepted
-from api_shim.operations import Call, Reply
+from api_shim.operations import BODY_LIMIT, Call, Reply
 from api_shim.problems import Problem
+from api_shim.workspaces.batches import split
 from api_shim.workspaces.drafts import draft_of, idempotency_key, key_in_batch
 from api_shim.workspaces.paging import Pagination
 from api_shim.workspaces.types import (
@@ -38,10 +37,10 @@ from models.store import campaigns, contacts, message_views, templates
 from models.store.message_views import MessageFilter
 
 BATCH_BYTES: Final = 16 << 20
-BATCH_MESSAGES: Final = 10_000
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}
-# How many items of a batch are worked on before other requests get their turn.
+# How many items of a batch, and how many bytes of them, are worked on before other requests get their turn.
 _AT_ONCE: Final = 100
+_BYTES_AT_ONCE: Final = 1 << 16
 
 
 async def send(call: Call, request: MessageRequest) -> Reply:
@@ -60,13 +59,14 @@ async def send(call: Call, request: MessageRequest) -> Reply:
 async def send_batch(call: Call) -> Reply:
     """Accept many messages, each for itself, in order."""
     key = idempotency_key(call.request.headers.get("idempotency-key"))
-    items = _split(await call.body(BATCH_BYTES), call.request.headers.get("content-type", ""))
-    if len(items) > BATCH_MESSAGES:
-        raise Problem(problems.TOO_LARGE, f"At most {BATCH_MESSAGES:,} messages.")
+    items = split(await call.body(BATCH_BYTES), call.request.headers.get("content-type", ""))
     drafts: list[Draft | Problem] = []
+    size = 0
     for position, item in enumerate(items):
         drafts.append(_try_draft(call, item, None if key is None else key_in_batch(key, position)))
-        if position % _AT_ONCE == 0:
+        size += len(item)
+        if position % _AT_ONCE == 0 or size > _BYTES_AT_ONCE:
+            size = 0
             await asyncio.sleep(0)
     good = [draft for draft in drafts if isinstance(draft, Draft)]
     intake = await call.services.intake()
@@ -82,19 +82,9 @@ async def send_batch(call: Call) -> Reply:
     return Reply(BatchReply(data=entries), headers=_REPLAYED if replayed else {})
 
 
-def _split(body: bytes, content_type: str) -> list[bytes]:
-    """The items of NDJSON, by the content type, or else of a JSON array; raises Problem (400)."""
-    if content_type.partition(";")[0].strip().lower() in ("application/x-ndjson", "application/ndjson"):
-        return [line for line in (line.strip() for line in body.split(b"\n")) if line]
-    try:
-        return [bytes(item) for item in msgspec.json.decode(body, type=list[msgspec.Raw])]
-    except msgspec.ValidationError:
-        raise problems.invalid("a JSON array is expected, or application/x-ndjson", "#") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Problem(problems.MALFORMED_JSON, "The body is neither a JSON array nor sent as NDJSON.") from None
-
-
 def _try_draft(call: Call, item: bytes, key: str | None) -> Draft | Problem:
+    if len(item) > BODY_LIMIT:
+        return Problem(problems.TOO_LARGE, f"At most {BODY_LIMIT:,} bytes.")
     try:
         return draft_of(decode(item, MessageRequest), call.caller, key)
     except Problem as problem:

@@ -6,8 +6,11 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-NO_CONTROLS: Final = r"^[^\x00-\x1f\x7f]+$(?!\n)"
-"""One line without control characters. Python's ``$`` also stands before a last line break: hence the look-ahead."""
+NO_CONTROLS: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$(?!\n)"
+"""One line without control characters or separators of lines.
+
+Python's ``$`` also stands before a last line break: hence the look-ahead.
+"""
 
 Moment = Annotated[datetime, Meta(tz=True)]
 """RFC 3339 with a zone."""

@@ -49,7 +49,8 @@ class TelegramButton(msgspec.Struct, forbid_unknown_fields=True):
 class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """What one channel alone knows.
 
-    PUSH ``ttl urgency icon url``, TELEGRAM ``buttons photo document silent``, ONSITE ``url icon``.
+    PUSH ``ttl urgency icon url``, TELEGRAM ``buttons photo document silent``, ONSITE ``url icon``: channels that this
+    version has no sender for yet. A message on one of them is refused with 422.
     """
 
     ttl: Annotated[int, Meta(ge=0, le=2_419_200, description="Seconds a push service keeps it (RFC 8030).")] | None = (
@@ -68,7 +69,7 @@ class MessageRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True)
     """One message to one contact. Either ``body`` or ``templateId`` is needed."""
 
     contact_id: Annotated[str, Meta(description="Target contact ID.")]
-    channel: Channel
+    channel: Annotated[Channel, Meta(description="EMAIL and WEBHOOK have senders in this version; others: 422.")]
     subject: Annotated[str, Meta(max_length=1000, description="May hold {{name}}.")] | None = None
     body: Annotated[str, Meta(description="May hold {{name}}; HTML where it begins with <.")] | None = None
     template_id: str | None = None

@@ -38,6 +38,7 @@ def message_fields(row: MessageRow) -> dict[str, Any]:
     """The fields that a message has in every answer."""
     facts = row.facts
     status = status_of(facts, row.state)
+    nothing_yet = not any(facts.values())  # of a message just accepted, of which a batch shows ten thousand
     return {
         "id": ids.show(Kind.MESSAGE, row.id),
         "channel": row.channel,
@@ -59,9 +60,9 @@ def message_fields(row: MessageRow) -> dict[str, Any]:
         "expires_at": show_optional(row.expires_at),
         "queued_at": show(row.queued_at),
         "sending_at": show_optional(row.sending_at),
-        "sent_at": show_optional(effective(facts, Fact.SENT)),
-        "delivered_at": show_optional(effective(facts, Fact.DELIVERED)),
-        "opened_at": show_optional(effective(facts, Fact.OPENED)),
+        "sent_at": None if nothing_yet else show_optional(effective(facts, Fact.SENT)),
+        "delivered_at": None if nothing_yet else show_optional(effective(facts, Fact.DELIVERED)),
+        "opened_at": None if nothing_yet else show_optional(effective(facts, Fact.OPENED)),
         "clicked_at": show_optional(row.clicked_at),
         "bounced_at": show_optional(bounced_at(row)),
         "failed_at": show_optional(_failed_at(row, status)),

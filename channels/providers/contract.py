@@ -29,6 +29,10 @@ class BadSignature(Exception):
     """The request does not prove that it comes from the provider."""
 
 
+class TooManyEvents(Exception):
+    """One request holds more events than an adapter reads."""
+
+
 class ProviderAdapter(Protocol):
     """One provider."""
 
@@ -36,4 +40,7 @@ class ProviderAdapter(Protocol):
         """Return where the request is the provider's own; raises BadSignature otherwise."""
 
     def parse(self, request: HookRequest) -> Sequence[ParsedEvent]:
-        """The request's events. What cannot be read becomes an event of type IGNORED, so that nothing is lost."""
+        """The request's events. What cannot be read becomes an event of type IGNORED, so that nothing is lost.
+
+        Raises TooManyEvents.
+        """

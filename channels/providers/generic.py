@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from channels import standard_webhooks
-from channels.providers.contract import BadSignature, HookRequest, HookSecrets
+from channels.json_arrays import TooManyItems, raw_items
+from channels.providers.contract import BadSignature, HookRequest, HookSecrets, TooManyEvents
 from models import ids, timestamps
 from models.events import ParsedEvent
 from models.vocabulary import BounceType, EventType
@@ -29,6 +30,7 @@ _TYPES: Final = {
         EventType.FAILED,
     )
 }
+_MOST_EVENTS: Final = 10_000
 _LONGEST_WORD: Final = 200
 _LONGEST_REASON: Final = 1000
 # The database keeps no NUL in a text.
@@ -59,7 +61,7 @@ class GenericBody(msgspec.Struct):
 class _RawBody(msgspec.Struct):
     """The same, read one event at a time, so that a bad one spoils no other."""
 
-    events: list[msgspec.Raw]
+    events: msgspec.Raw
 
 
 _BODY: Final = msgspec.json.Decoder(_RawBody)
@@ -79,13 +81,18 @@ class GenericProvider:
             raise BadSignature(str(error)) from None
 
     def parse(self, request: HookRequest) -> Sequence[ParsedEvent]:
-        """The events in their order; what cannot be read is kept as IGNORED, with the reason."""
+        """The events in their order; what cannot be read is kept as IGNORED, with the reason.
+
+        Raises TooManyEvents where there are more than 10,000.
+        """
         delivery = request.headers.get(standard_webhooks.ID_HEADER, "")
         try:
-            body = _BODY.decode(request.body)
+            items = raw_items(_BODY.decode(request.body).events, _MOST_EVENTS)
+        except TooManyItems:
+            raise TooManyEvents(f"at most {_MOST_EVENTS:,} events") from None
         except _UNREADABLE as error:
             return [_unreadable(request.body, f"{delivery}#", error)]
-        return [_parse_one(bytes(raw), f"{delivery}#{place}") for place, raw in enumerate(body.events)]
+        return [_parse_one(raw, f"{delivery}#{place}") for place, raw in enumerate(items)]
 
 
 def _parse_one(raw: bytes, place: str) -> ParsedEvent:

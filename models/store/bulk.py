@@ -14,7 +14,7 @@ from sqlalchemy import JSON, Table, Text, cast, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.store.recordset import Columns, parameters, recordset
+from models.store.recordset import Columns, recordset
 
 _NAME = "new"
 
@@ -29,10 +29,12 @@ async def insert_ignoring(connection: AsyncConnection, table: Table, rows: Seque
         values = [tuple([convert(row[name]) for name, convert in zip(order, converters, strict=True)]) for row in rows]
         result = await connection.exec_driver_sql(statement, values)
     else:
-        statement, columns = _for_postgresql(table, names)
-        json_names = {name for name in names if isinstance(table.c[name].type, JSON)}
-        plain = [[_json(row[name]) if name in json_names else row[name] for name in names] for row in rows]
-        result = await connection.execute(statement, parameters(_NAME, columns, plain, is_sqlite=False))
+        statement, json_names = _for_postgresql(table, names)
+        arrays = {
+            f"{_NAME}_{name}": [_json(row[name]) for row in rows] if name in json_names else [row[name] for row in rows]
+            for name in names
+        }
+        result = await connection.execute(statement, arrays)
     return int(result.rowcount)
 
 
@@ -45,11 +47,12 @@ def _for_sqlite(table: Table, names: tuple[str, ...]) -> tuple[str, Sequence[str
 
 
 @cache
-def _for_postgresql(table: Table, names: tuple[str, ...]) -> tuple[Any, Columns]:
-    columns: Columns = {name: Text() if isinstance(table.c[name].type, JSON) else table.c[name].type for name in names}
+def _for_postgresql(table: Table, names: tuple[str, ...]) -> tuple[Any, frozenset[str]]:
+    json_names = frozenset(name for name in names if isinstance(table.c[name].type, JSON))
+    columns: Columns = {name: Text() if name in json_names else table.c[name].type for name in names}
     new = recordset(_NAME, columns, is_sqlite=False)
-    values = [cast(new.c[name], JSON) if isinstance(table.c[name].type, JSON) else new.c[name] for name in names]
-    return postgresql.insert(table).from_select(list(names), select(*values)).on_conflict_do_nothing(), columns
+    values = [cast(new.c[name], JSON) if name in json_names else new.c[name] for name in names]
+    return postgresql.insert(table).from_select(list(names), select(*values)).on_conflict_do_nothing(), json_names
 
 
 def _json(value: Any) -> str:

@@ -15,7 +15,7 @@ from models.lifecycle import clamp, facts_of
 from models.session import now_ms
 from models.store.bulk import insert_ignoring
 from models.store.outcomes import insert_suppressions
-from models.store.recordset import Columns, parameters, recordset
+from models.store.recordset import Columns, among, parameters, recordset
 from models.store.status_sql import fact_column, least
 from models.tables import attempts, events, message_details, messages
 from models.vocabulary import BounceType, EventType, Fact, State, SuppressionKind
@@ -94,7 +94,8 @@ async def _made_at(connection: AsyncConnection, workspace_id: UUID, ids: Sequenc
         return {}
     rows = await connection.execute(
         select(messages.c.id, messages.c.queued_at).where(
-            messages.c.workspace_id == workspace_id, messages.c.id.in_(set(ids))
+            messages.c.workspace_id == workspace_id,
+            among(messages.c.id, set(ids), is_sqlite=connection.dialect.name == "sqlite"),
         )
     )
     return {row.id: row.queued_at for row in rows}
@@ -154,7 +155,7 @@ async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UU
             message_details.c.topic,
         )
         .join(message_details, message_details.c.message_id == messages.c.id)
-        .where(messages.c.id.in_({message_id for message_id in wanted.values() if message_id is not None}))
+        .where(among(messages.c.id, set(wanted.values()) - {None}, is_sqlite=connection.dialect.name == "sqlite"))
         .order_by(messages.c.id)
         .with_for_update(of=messages)
     )

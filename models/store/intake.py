@@ -5,13 +5,14 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Consent, Idempotency, Recipient
 from models.session import now_ms
 from models.store import turns
 from models.store.bulk import insert_ignoring
+from models.store.recordset import among
 from models.tables import (
     campaigns,
     contacts,
@@ -61,12 +62,12 @@ async def now(connection: AsyncConnection) -> int:
     return int(await connection.scalar(select(now_ms())) or 0)
 
 
-def _owned(table: Any, wanted: Collection[Owned]) -> Any:
-    by_workspace: dict[UUID, list[UUID]] = {}
-    for workspace_id, row_id in wanted:
-        by_workspace.setdefault(workspace_id, []).append(row_id)
-    return or_(
-        *(and_(table.c.workspace_id == workspace_id, table.c.id.in_(ids)) for workspace_id, ids in by_workspace.items())
+def _owned(connection: AsyncConnection, table: Table, wanted: Collection[Owned]) -> ColumnElement[bool]:
+    """Rows with such an id in one of these workspaces; the caller keeps each under its own pair."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    return and_(
+        among(table.c.workspace_id, {workspace_id for workspace_id, _ in wanted}, is_sqlite=is_sqlite),
+        among(table.c.id, {row_id for _, row_id in wanted}, is_sqlite=is_sqlite),
     )
 
 
@@ -95,7 +96,7 @@ async def recipients(connection: AsyncConnection, wanted: Collection[Owned]) -> 
             contacts.c.locale,
             contacts.c.timezone,
             contacts.c.attributes,
-        ).where(_owned(contacts, wanted), contacts.c.erased_at.is_(None))
+        ).where(_owned(connection, contacts, wanted), contacts.c.erased_at.is_(None))
     )
     return {(row[0], row[1]): Recipient(*tuple(row)[1:]) for row in rows}
 
@@ -113,7 +114,7 @@ async def template_versions_of(connection: AsyncConnection, wanted: Collection[O
                 template_versions.c.version == templates.c.current_version,
             ),
         )
-        .where(_owned(templates, wanted), templates.c.deleted_at.is_(None))
+        .where(_owned(connection, templates, wanted), templates.c.deleted_at.is_(None))
     )
     return {(row[0], row[1]): TemplateVersion(row[2], row[3]) for row in rows}
 
@@ -123,7 +124,7 @@ async def campaign_states(connection: AsyncConnection, wanted: Collection[Owned]
     if not wanted:
         return {}
     rows = await connection.execute(
-        select(campaigns.c.workspace_id, campaigns.c.id, campaigns.c.state).where(_owned(campaigns, wanted))
+        select(campaigns.c.workspace_id, campaigns.c.id, campaigns.c.state).where(_owned(connection, campaigns, wanted))
     )
     return {(row[0], row[1]): CampaignState(row[2]) for row in rows}
 
@@ -132,7 +133,9 @@ async def known_journeys(connection: AsyncConnection, wanted: Collection[Owned])
     """Those of ``wanted`` that exist."""
     if not wanted:
         return set()
-    rows = await connection.execute(select(journeys.c.workspace_id, journeys.c.id).where(_owned(journeys, wanted)))
+    rows = await connection.execute(
+        select(journeys.c.workspace_id, journeys.c.id).where(_owned(connection, journeys, wanted))
+    )
     return {(row[0], row[1]) for row in rows}
 
 
@@ -146,8 +149,7 @@ async def suppressed(
     """What stands against each address now, by topic ('' covers the channel); addresses with nothing are left out."""
     if not wanted:
         return {}
-    digests = {digest for _, _, digest in wanted}
-    workspace_ids = {workspace_id for workspace_id, _, _ in wanted}
+    is_sqlite = connection.dialect.name == "sqlite"
     rows = await connection.execute(
         select(
             suppressions.c.workspace_id,
@@ -156,9 +158,9 @@ async def suppressed(
             suppressions.c.topic,
             suppressions.c.kind,
         ).where(
-            suppressions.c.workspace_id.in_(workspace_ids),
-            suppressions.c.channel.in_({channel.value for _, channel, _ in wanted}),
-            suppressions.c.address_digest.in_(digests),
+            among(suppressions.c.workspace_id, {workspace_id for workspace_id, _, _ in wanted}, is_sqlite=is_sqlite),
+            among(suppressions.c.channel, {channel.value for _, channel, _ in wanted}, is_sqlite=is_sqlite),
+            among(suppressions.c.address_digest, {digest for _, _, digest in wanted}, is_sqlite=is_sqlite),
             or_(suppressions.c.expires_at.is_(None), suppressions.c.expires_at > now_ms()),
         )
     )
@@ -230,6 +232,7 @@ async def owners_of_keys(
     """For each idempotency key (workspace id, key) that was used: its message and that request's fingerprint."""
     if not keys:
         return {}
+    is_sqlite = connection.dialect.name == "sqlite"
     found = await connection.execute(
         select(
             idempotency_keys.c.workspace_id,
@@ -237,8 +240,8 @@ async def owners_of_keys(
             idempotency_keys.c.message_id,
             idempotency_keys.c.fingerprint,
         ).where(
-            idempotency_keys.c.workspace_id.in_({workspace_id for workspace_id, _ in keys}),
-            idempotency_keys.c.key.in_({key for _, key in keys}),
+            among(idempotency_keys.c.workspace_id, {workspace_id for workspace_id, _ in keys}, is_sqlite=is_sqlite),
+            among(idempotency_keys.c.key, {key for _, key in keys}, is_sqlite=is_sqlite),
         )
     )
     return {(row[0], row[1]): (row[2], row[3]) for row in found}

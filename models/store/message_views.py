@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.lifecycle import status_of
+from models.store.recordset import among
 from models.store.status_sql import status_expression
 from models.tables import attempts, events, message_details, messages, template_versions
 from models.vocabulary import BounceType, Channel, EventType, Fact, FailureReason, Lane, Outcome, State, Status
@@ -136,7 +137,10 @@ async def get_many(
     if not message_ids:
         return {}
     rows = await connection.execute(
-        _rows().where(messages.c.workspace_id == workspace_id, messages.c.id.in_(message_ids))
+        _rows().where(
+            messages.c.workspace_id == workspace_id,
+            among(messages.c.id, message_ids, is_sqlite=connection.dialect.name == "sqlite"),
+        )
     )
     return {row.id: _read(row) for row in rows}
 

@@ -4,12 +4,12 @@ PostgreSQL gets one array per column (``unnest``), SQLite one JSON text (``json_
 same for one row and for a thousand, so it is compiled and planned once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import FromClause, bindparam, column, func, select, type_coerce
+from sqlalchemy import ColumnElement, FromClause, any_, bindparam, column, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text, TypeEngine
 
@@ -29,6 +29,13 @@ def recordset(name: str, columns: Columns, *, is_sqlite: bool) -> FromClause:
     arrays = (bindparam(f"{name}_{each}", type_=ARRAY(kind, dimensions=1)) for each, kind in columns.items())
     typed = [column(each, kind) for each, kind in columns.items()]
     return func.unnest(*arrays).table_valued(*typed, name=name).render_derived()
+
+
+def among(column_: ColumnElement[Any], values: Collection[Any], *, is_sqlite: bool) -> ColumnElement[bool]:
+    """``column_ IN values``, as one array on PostgreSQL: the statement is the same whatever their number is."""
+    if is_sqlite:
+        return column_.in_(values)
+    return column_ == any_(bindparam(None, list(values), type_=ARRAY(column_.type, dimensions=1)))
 
 
 def parameters(name: str, columns: Columns, rows: Sequence[Sequence[Any]], *, is_sqlite: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import ids
@@ -36,6 +37,12 @@ async def create(connection: AsyncConnection, name: str) -> WorkspaceRow:
 async def get(connection: AsyncConnection, workspace_id: UUID) -> WorkspaceRow | None:
     """The workspace, where it exists."""
     return await fetch_one(connection, workspaces, WorkspaceRow, [workspaces.c.id == workspace_id])
+
+
+async def everything(connection: AsyncConnection) -> list[WorkspaceRow]:
+    """Every workspace, the oldest first."""
+    rows = await connection.execute(select(*columns_of(workspaces, WorkspaceRow)).order_by(workspaces.c.id))
+    return [read(row, WorkspaceRow) for row in rows]
 
 
 async def find(connection: AsyncConnection, name_or_id: str) -> WorkspaceRow | None:

@@ -16,6 +16,14 @@ async def test_once_ends_well_when_everything_arrived_as_it_was_sent(tmp_path: P
     assert {"CLICKED", "OPENED", "DELIVERED", "BOUNCED", "UNSUBSCRIBED"} == set(summary["totals"])
 
 
+async def test_once_shows_no_address_that_is_gone(tmp_path: Path) -> None:
+    answer = await wireroom("demo", "--once", "--dir", str(tmp_path / "demo"))
+    assert answer.code == 0, answer.err
+    shown = answer.out.partition("Everything arrived")[2]
+    assert "messages accepted" in shown
+    assert not any(word in shown for word in ("http://", "Token", "wr_live_"))
+
+
 async def test_the_demo_begins_with_a_fresh_folder(tmp_path: Path) -> None:
     (tmp_path / "something").touch()
     answer = await wireroom("demo", "--once", "--dir", str(tmp_path))

@@ -204,3 +204,38 @@ async def test_an_erased_person_is_gone_from_what_was_reported(
     assert (await tenant.call("DELETE", f"/contacts/{contact}")).status_code == 204
     everything = [await tenant.get(path) for path in ("/events", f"/messages/{message['id']}", "/suppressions")]
     assert "ann@" not in str(everything)
+
+
+async def test_many_events_are_stored_in_parts_and_too_many_not_at_all(tenant: Tenant, service: Service) -> None:
+    answer = await service.raw('{"events":[' + ",".join(["5"] * 10_001) + "]}")
+    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/request-too-large")
+    assert (await tenant.get("/events"))["pagination"]["total"] == 0
+    many = [{"id": number, "type": "opened"} for number in range(2_500)]
+    assert (await service.report(*many)).json() == {"stored": 2_500, "repeated": 0, "unreadable": 0}
+    assert (await service.report(*many, 5)).json() == {"stored": 1, "repeated": 2_500, "unreadable": 1}
+
+
+async def test_a_hooks_address_may_carry_parameters_and_its_key_any_character(tenant: Tenant) -> None:
+    hook = await tenant.post("/hooks", {"provider": "generic"})
+    path = httpx.URL(hook["url"]).path
+    assert (await tenant.root.post(f"{path}?from=provider", content=b"{}")).status_code == 401
+    unknown = [
+        await tenant.root.post(f"/hooks/{each}", content=b"{}") for each in ("generic/x", "generic/%00", "%00/x")
+    ]
+    assert {answer.status_code for answer in unknown} == {404}
+    assert len({answer.content for answer in unknown}) == 1
+
+
+async def test_a_bad_secret_is_not_repeated(tenant: Tenant) -> None:
+    contact = await tenant.contact()
+    canary = "whsec_canary"
+    for method, path, body in (
+        ("POST", "/hooks", {"provider": "generic", "signingKey": canary}),
+        ("POST", "/hooks", {"provider": "generic", "basicAuth": canary}),
+        ("POST", "/contacts", {"webhookSecret": canary}),
+        ("PATCH", f"/contacts/{contact}", {"webhookSecret": canary + "é"}),
+        ("PATCH", f"/contacts/{contact}", {"webhookSecret": [canary]}),
+    ):
+        answer = await tenant.call(method, path, json=body)
+        assert answer.status_code == 400, (path, body)
+        assert "canary" not in answer.text

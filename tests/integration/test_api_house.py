@@ -29,6 +29,8 @@ async def test_the_document_is_valid_and_holds_every_operation(api: Api, tenant:
     references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert references == set(document["components"]["schemas"])
     assert not re.search(r'"\$ref": "#/(?!components/schemas/)', json.dumps(document))
+    described = [schema.get("description", "") for schema in document["components"]["schemas"].values()]
+    assert not any("\n " in description or "``" in description for description in described)
 
 
 async def test_the_page_needs_nothing_from_elsewhere(tenant: Tenant) -> None:
@@ -39,6 +41,7 @@ async def test_the_page_needs_nothing_from_elsewhere(tenant: Tenant) -> None:
     assert "<script" not in answer.text
     for operation in DOCUMENTED:
         assert operation.path.replace(":path", "") in answer.text
+    assert "`" not in re.sub(r"<pre>.*?</pre>", "", answer.text, flags=re.DOTALL)
     linked = set(re.findall(r'href="(/problems/[^"]+)"', answer.text))
     assert "/problems/no-address" in linked
     assert (await tenant.root.get("/problems/no-address")).status_code == 200

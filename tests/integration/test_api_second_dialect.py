@@ -127,12 +127,16 @@ async def test_filters(tenant: Tenant) -> None:
     assert [item["id"] for item in (await listing(tenant, linked["next"]))["items"]] == [one]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "page=0", "page=x", "query=m:FAX", "query=%00"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=1e2", "page=0", "page=x", "limt=5", "query=m:FAX", "query=%00"]
+)
 async def test_bad_parameters(tenant: Tenant, query: str) -> None:
     answer = await tenant.root.get(f"/messages?{query}")
     assert answer.status_code == 400
     assert set(answer.json()) == {"internal_code", "message"}
     assert answer.json()["internal_code"] is None
+    if query == "limt=5":
+        assert answer.json()["message"] == "unknown parameter; did you mean limit?"
 
 
 async def test_errors_in_their_short_form(api: Api, tenant: Tenant) -> None:

@@ -177,11 +177,19 @@ async def test_jobs_run_again_soon_after_the_server_came_back_empty(valkey: Valk
         await runs_a_job(valkey, worker)
         with structlog.testing.capture_logs() as logs:
             valkey.kill()
-            await wait_until(lambda: len({entry.get("queue") for entry in logs}) == len(QUEUES))
+            await wait_until(lambda: logs)
         valkey.start_empty()
         back_at = time.monotonic()
         await runs_a_job(valkey, worker)
         assert time.monotonic() - back_at < 3.0
+
+
+def test_a_lost_server_is_said_once_for_all_queues() -> None:
+    broker = make_broker("redis://127.0.0.1:1", threads=2)
+    with structlog.testing.capture_logs() as logs:
+        for _queue in QUEUES:
+            broker.warn_away(redis.ConnectionError("gone"))
+    assert [entry["error"] for entry in logs] == ["ConnectionError"]
 
 
 async def test_a_worker_starts_without_a_server_and_waits_for_it(valkey: ValkeyServer) -> None:

@@ -11,6 +11,7 @@ import httpx
 import uvicorn
 
 from api_shim.app import create_app
+from api_shim.protocol import BoundedProtocol
 from api_shim.settings import ApiSettings
 from models import ids
 from models.ids import Kind
@@ -102,7 +103,8 @@ async def serving(folder: Path, database_url: str, redis_url: str) -> AsyncItera
         port = listener.getsockname()[1]
         settings = ApiSettings.read({"WIREROOM_BIND": f"127.0.0.1:{port}"})
         app = create_app(settings, storage_settings(folder, database_url, redis_url), channel_settings())
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_config=None, access_log=False))
+        config = uvicorn.Config(app, http=BoundedProtocol, lifespan="on", log_config=None, access_log=False)
+        server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         await wait_until(lambda: server.started or task.done())
         api = Api(settings.public_url, database_url)

@@ -48,6 +48,38 @@ async def wireroom(*arguments: str, given: str = "", **settings: str) -> Answer:
     return Answer(process.returncode or 0, out.decode(), err.decode())
 
 
+async def module(name: str, *arguments: str) -> tuple[int, str]:
+    """Run a module of ours to its end: its exit code, and what it wrote on standard error."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", name, *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=free_environment(),
+    )
+    _, err = await process.communicate()
+    return process.returncode or 0, err.decode()
+
+
+@contextlib.asynccontextmanager
+async def started(log: Path, /, **settings: str) -> AsyncIterator[Path]:
+    """``wireroom up`` as a person sees it, ready or not; what it prints goes to the file given. It must end well."""
+    output = log.with_suffix(".out")
+    with log.open("wb") as logged, output.open("wb") as written:
+        process = await asyncio.create_subprocess_exec(
+            *(WIREROOM, "up"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=written,
+            stderr=logged,
+            env=free_environment() | settings,
+        )
+    try:
+        yield output
+    finally:
+        process.terminate()
+        code = await asyncio.wait_for(process.wait(), 60)
+    assert code == 0
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody listened on a moment ago."""
     with socket.socket() as probe:

@@ -12,7 +12,17 @@ import psutil
 
 from tests.support.processes import die_with_parent, free_environment, stop
 
-WORKER: Final = (sys.executable, "-m", "dramatiq", "worker.main", "--processes", "1", "--threads", "4")
+WORKER: Final = (
+    sys.executable,
+    "-m",
+    "dramatiq",
+    "worker.main",
+    "--skip-logging",
+    "--processes",
+    "1",
+    "--threads",
+    "4",
+)
 KEEPER: Final = (sys.executable, "-m", "worker.keeper")
 
 

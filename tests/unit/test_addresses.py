@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.addresses import MAX_OCTETS, check_address
+from channels.addresses import MAX_OCTETS, check_address, parse_mailboxes
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,10 @@ def test_well_formed_addresses_are_normalised(given_address: str, used: str) -> 
         '"ann\r\n"@example.org',
         '"ann"b"@example.org',
         "zoë@example.org",
+        '"=?utf-8?q?x?="@example.org',
+        '"=?"@example.org',
+        "=?utf-8?q?=0D=0A?=@example.org",
+        "ann@" + "日" * 100_000,
         "ann@\u2028.example",
         "ann@" + "b" * 64 + ".example",
         "a" * 65 + "@example.org",
@@ -86,3 +90,40 @@ def test_whatever_passes_is_safe_on_a_command_line(local: str, domain: str) -> N
     assert used.isprintable()
     assert len(used) <= MAX_OCTETS
     assert ">" not in used or used.startswith('"')
+
+
+@pytest.mark.parametrize(
+    ("text", "mailboxes"),
+    [
+        ("ann@Example.org", [("", "ann@example.org")]),
+        ("<ann@example.org>", [("", "ann@example.org")]),
+        ("A. B. <a@example.org> , b@example.org", [("A. B.", "a@example.org"), ("", "b@example.org")]),
+        ('"a, \\"b\\"" <a@example.org>', [('a, "b"', "a@example.org")]),
+        ('"a,b"@example.org', [("", '"a,b"@example.org')]),
+        ("Zoë  日本<z@example.org>", [("Zoë 日本", "z@example.org")]),
+    ],
+)
+def test_lists_of_addresses_are_read(text: str, mailboxes: list[tuple[str, str]]) -> None:
+    assert parse_mailboxes(text) == mailboxes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ",", "a@b,", "a@b;", 'a@b "', '"a@b', "x <a@b> y", "x@y <a@b>", "group: a@b;", "(x) a@b", "<a@b", "a@b>"),
+        *("=?utf-8?q?x?= <a@b>", '"=?" <a@b>', ",".join(["a@b"] * 101), '"' * 100_001, "<" * 100_000, '"\\' * 50_001),
+    ],
+)
+def test_other_lists_of_addresses_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"address|@|quot|encoded"):
+        parse_mailboxes(text)
+
+
+@given(st.text('ab@<>,;:"\\ =?.é()', max_size=40))
+def test_any_text_is_a_list_of_addresses_or_refused(text: str) -> None:
+    try:
+        mailboxes = parse_mailboxes(text)
+    except ValueError:
+        return
+    assert mailboxes
+    assert all(check_address(mailbox.address) == mailbox.address for mailbox in mailboxes)

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from api_shim import problems
-from api_shim.decoding import convert_query, decode
+from api_shim.decoding import check_names, convert_query, decode
 from api_shim.problems import Problem
 from api_shim.workspaces.types import MessageQuery, MessageRequest
 
@@ -50,6 +50,11 @@ def test_an_unknown_field_below() -> None:
 
 def test_a_name_is_escaped_in_a_pointer() -> None:
     assert pointed(**{"a/b~c": 1})[2] == "#/a~1b~0c"
+
+
+@pytest.mark.parametrize("name", ["a" * 1_000_000, " - at `$" * 100_000, " - at `$.a" + ".a" * 100_000 + "`"])
+def test_an_endless_name_is_shortened_and_compared_with_nothing(name: str) -> None:
+    assert pointed(**{name: 1}) == (problems.UNKNOWN_FIELD, "unknown field", f"#/{name[:100]}…")
 
 
 def test_a_wrong_type_within_a_list() -> None:
@@ -136,6 +141,13 @@ def test_query_parameters() -> None:
         ("page", "9" * 400),
         ("status", "sent"),
         ("held", "?"),
+        ("held", "null"),
+        ("status", "null"),
+        ("limit", "null"),
+        ("limit", "1e2"),
+        ("limit", "5.0"),
+        ("limit", "+5"),
+        ("limit", "٣"),
     ],
 )
 def test_a_bad_parameter_is_named(name: str, value: str) -> None:
@@ -143,6 +155,23 @@ def test_a_bad_parameter_is_named(name: str, value: str) -> None:
         convert_query({name: value}, MessageQuery)
     assert caught.value.type is problems.INVALID_PARAMETER
     assert caught.value.body.errors[0].parameter == name
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [
+        ("limt", "unknown parameter; did you mean limit?"),
+        ("contact_id", "unknown parameter; did you mean contactId?"),
+        ("x", "unknown parameter"),
+    ],
+)
+def test_an_unknown_parameter_is_named_with_the_one_that_was_meant(name: str, detail: str) -> None:
+    check_names(["limit", "page", "contactId"], MessageQuery)
+    with pytest.raises(Problem) as caught:
+        check_names(["limit", name], MessageQuery)
+    assert caught.value.body.errors == [problems.FieldError(detail, parameter=name)]
+    with pytest.raises(Problem):
+        check_names(["limit"], None)
 
 
 def test_every_problem_has_a_name_of_its_own() -> None:

@@ -143,3 +143,42 @@ def test_times_become_milliseconds() -> None:
 @pytest.mark.parametrize("field", ["sendAt", "expiresAt"])
 def test_times_that_could_not_be_shown(field: str, text: str) -> None:
     assert refusal(**{field: text}).body.errors[0].pointer == f"#/{field}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "pointer"),
+    [
+        ({"headers": {"X-A": "é=?utf-8?q?=0D=0ABcc:_e=40x.example?="}}, FailureReason.HEADER_INJECTION, "/headers/X-A"),
+        ({"headers": {"X-A/~": "a\u2028b"}}, FailureReason.HEADER_INJECTION, "/headers/X-A~1~0"),
+        ({"headers": {"X-A": "a\x85b"}}, FailureReason.HEADER_INJECTION, "/headers/X-A"),
+        ({"headers": {"X-A": "a", "X-B": "x" * 999}}, FailureReason.RENDER_ERROR, "/headers/X-B"),
+        ({"headers": {"Reply-To": 'é: a@b, c@d;;;"'}}, FailureReason.INVALID_ADDRESS, "/headers/Reply-To"),
+        ({"headers": {"X-A": "a", "x-a": "b"}}, FailureReason.HEADER_INJECTION, "/headers"),
+        (
+            {"attachments": [{"filename": "a", "contentType": "a/b", "content": b"x", "contentId": "=?utf-8?q?x?="}]},
+            FailureReason.HEADER_INJECTION,
+            "/attachments/0",
+        ),
+    ],
+)
+def test_what_no_mail_may_hold_is_refused_before_it_is_accepted(
+    fields: dict[str, Any], reason: FailureReason, pointer: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        draft_of(request(**fields), caller(), None)
+    assert (caught.value.reason, caught.value.pointer) == (reason, pointer)
+
+
+@pytest.mark.parametrize("control", ["\n", "\x7f", "\x80", "\x85", "\x9f", "\u2028", "\u2029"])
+@pytest.mark.parametrize("field", ["filename", "contentType", "contentId"])
+def test_no_file_has_a_control_character_in_its_names(field: str, control: str) -> None:
+    file = {"filename": "a", "contentType": "text/plain", "content": b"x", "contentId": "c"}
+    request(attachments=[file])
+    for value in (f"a{control}", f"a/b{control}", f"{control}a"):
+        with pytest.raises(msgspec.ValidationError):
+            request(attachments=[file | {field: value}])
+
+
+def test_headers_that_a_mail_may_hold() -> None:
+    headers = {"Reply-To": "Zoë <zoe@example.org>, b@example.org", "X-A": "é " * 900, "X-B": "x " * 900}
+    assert draft_of(request(headers=headers), caller(), None).headers == headers

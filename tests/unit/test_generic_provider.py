@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels import standard_webhooks
-from channels.providers.contract import BadSignature, HookRequest, HookSecrets
+from channels.providers.contract import BadSignature, HookRequest, HookSecrets, TooManyEvents
 from channels.providers.generic import GenericProvider
 from models import ids
 from models.events import ParsedEvent
@@ -107,3 +107,14 @@ def test_nothing_breaks_it(body: bytes) -> None:
 def test_hostile_bodies_are_kept_and_change_nothing(body: bytes) -> None:
     (event,) = PROVIDER.parse(HookRequest(headers={}, body=body))
     assert event.type is EventType.IGNORED
+
+
+def test_ten_thousand_events_and_no_more() -> None:
+    assert len(parse(*[5] * 10_000)) == 10_000
+    with pytest.raises(TooManyEvents):
+        parse(*[5] * 10_001)
+
+
+def test_events_that_are_no_list_are_kept_as_one() -> None:
+    (event,) = PROVIDER.parse(HookRequest(headers={}, body=b'{"events":5}'))
+    assert (event.type, event.raw) == (EventType.IGNORED, b'{"events":5}')

@@ -6,14 +6,17 @@ from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.header import decode_header, make_header
 from email.message import EmailMessage
+from email.parser import BytesParser
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from channels.addresses import check_address
 from channels.contract import Attachment, Content
 from channels.errors import Permanent
 from channels.mime import Mail, check_headers
+from channels.mime_encoding import header_names
 from models.vocabulary import FailureReason
 
 DATE = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -170,7 +173,7 @@ def test_encoded_lines_keep_to_76_characters() -> None:
     assert max(map(len, raw.partition(b"\r\n\r\n")[2].split(b"\r\n"))) <= 76
 
 
-@given(st.sampled_from("\r\n\0\t\x0b\x1f\x7f\x80\x85\x9f\ud800"))
+@given(st.sampled_from("\r\n\0\t\x0b\x1f\x7f\x80\x85\x9f\u2028\u2029\ud800"))
 def test_no_control_character_gets_into_a_header(control: str) -> None:
     bad = f"a{control}Bcc: eve@example.org"
     mail = compiled(Content(subject="Hi {{x}}"))
@@ -201,14 +204,11 @@ def test_own_headers_are_carried_and_folded() -> None:
         + "u" * 60
         + ">",
         "X-Campaign": "Frühling",
-        "X-Plain": "=?utf-8?q?kept?=",
     }
-    raw = filled(Content(headers=headers))
     message = parsed(Content(headers=headers))
     assert message["Reply-To"].addresses[0].display_name == "Zoë"
     assert message["List-Unsubscribe"] == headers["List-Unsubscribe"]
     assert message["X-Campaign"] == "Frühling"
-    assert b"X-Plain: =?utf-8?q?kept?=\r\n" in raw
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,131 @@ def test_own_headers_are_carried_and_folded() -> None:
 )
 def test_reserved_and_malformed_names_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="header"):
-        check_headers({name: "x"})
+        check_headers([name])
     with pytest.raises(Permanent):
         compiled(Content(headers={name: "x"}))
+
+
+INJECTIONS = [
+    "é=?utf-8?q?=0D=0ABcc:_evil=40x.example=0D=0A=0D=0Abody?=",
+    "=?utf-8?q?=0D=0ABcc:_evil=40x.example?=",
+    "=?utf-8?b?DQpCY2M6IGV2aWxAeC5leGFtcGxl?=",
+    "=?",
+]
+
+
+@pytest.mark.parametrize("value", INJECTIONS)
+@pytest.mark.parametrize("name", ["X-A", "Reply-To", "References", "List-Unsubscribe"])
+def test_a_header_that_a_reader_would_decode_is_refused(name: str, value: str) -> None:
+    with pytest.raises(Permanent) as refused:
+        compiled(Content(headers={name: value}))
+    assert refused.value.reason is FailureReason.HEADER_INJECTION
+    assert "evil" not in refused.value.detail
+
+
+@pytest.mark.parametrize("value", INJECTIONS)
+def test_encoded_words_are_taken_as_they_are_written(value: str) -> None:
+    file = Attachment(value, f'text/plain; name="{value}"', b"x")
+    message = parsed(Content(subject=value, body=value, attachments=(file,)), name=value)
+    assert message["Subject"] == value
+    assert message["Bcc"] is None
+    (attached,) = message.iter_attachments()
+    assert (attached.get_filename(), attached.get_content_type()) == (value, "application/octet-stream")
+    with pytest.raises(Permanent):
+        compiled(Content(attachments=(Attachment("a", "image/png", b"", content_id=value.replace(" ", "")),)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['é: a@b, c@d;;;"', "", "Zoë", "a@b,", "a@b c@d", "<a@b", '"a <a@b.example>', "x: a@b.example;", "a@b (note)"],
+)
+def test_what_is_no_list_of_addresses_is_refused(value: str) -> None:
+    with pytest.raises(Permanent) as refused:
+        compiled(Content(headers={"Reply-To": value}))
+    assert refused.value.reason is FailureReason.INVALID_ADDRESS
+
+
+def test_a_list_of_addresses_is_carried() -> None:
+    people = [("", "ann@example.org"), ("Zoë, 日本", "zoe@example.org"), ('Bob "B" \\', "b@xn--bcher-kva.example")]
+    value = 'ann@Example.org, "Zoë, 日本" <zoe@example.org>,"Bob \\"B\\" \\\\" <b@bücher.example>'
+    field = parsed(Content(headers={"Reply-To": value}))["Reply-To"]
+    assert [(address.display_name, address.addr_spec) for address in field.addresses] == people
+
+
+ascii_names = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=":"), min_size=1)
+some_values = st.one_of(
+    st.text(),
+    line_text,
+    words.map("".join),
+    st.text('é=?utf-8qb0DA:_@<>,;"\\() \r\n', max_size=60),
+    st.sampled_from([*INJECTIONS, "Zoë <zoe@example.org>, bob@example.org"]),
+)
+
+
+@settings(max_examples=300)
+@given(
+    headers=st.dictionaries(
+        st.sampled_from(["Reply-To", "References", "List-Id", "x" * 76]) | ascii_names, some_values
+    ),
+    subject=some_values,
+    filename=some_values,
+    content_type=some_values | st.sampled_from(["image/png", 'text/x; a=b;c="d e"']),
+    recipient=st.sampled_from(["ann@example.net", '"a b@c"@example.net', "a?=b@example.net"]),
+)
+def test_whatever_is_asked_for_a_mail_has_the_headers_that_were_set_and_no_other(
+    headers: dict[str, str], subject: str, filename: str, content_type: str, recipient: str
+) -> None:
+    file = Attachment(filename, content_type, b"x" * 100, content_id=None)
+    try:
+        mail = compiled(Content(subject="{{s}}", body="Hi", headers=headers, attachments=(file,)))
+        raw = mail.fill(
+            message_id="msg_1", run=1, recipient=check_address(recipient), variables={"s": subject}, date=DATE
+        )
+    except Permanent:
+        return
+    set_by_us = [
+        *("Message-ID", "Date", "To", "X-Wireroom-Message"),
+        *(["Subject"] if subject.strip(" ") else []),
+        *("From", "MIME-Version", *headers, "Content-Type"),
+    ]
+    assert_well_formed(raw)
+    head, _, body = raw.partition(b"\r\n\r\n")
+    lines_of_head = [line for line in head.split(b"\r\n") if not line.startswith(b" ")]
+    assert [line.partition(b":")[0].decode() for line in lines_of_head] == set_by_us
+    message = BytesParser(policy=policy.compat32).parsebytes(raw)
+    assert message.keys() == set_by_us
+    assert [part.get_content_type() for part in message.walk()][:2] == ["multipart/mixed", "text/plain"]
+    _, text, attached = message.walk()
+    assert text.get_payload(decode=True) == b"Hi\r\n"
+    assert attached.keys() == ["Content-Type", "Content-Transfer-Encoding", "Content-Disposition"]
+    assert attached.get_payload(decode=True) == file.content
+    assert attached.get_filename() == filename
+    assert body.count(b"--=_mixed") == 3
+    for name, value in headers.items():
+        if name.lower() not in ("reply-to", "errors-to"):
+            unfolded = str(make_header(decode_header(message[name])))
+            assert unfolded.replace("\r\n", "") == value.strip(" ")
+
+
+@given(st.lists(st.sampled_from([b"X-A: b", b" c", b"\t", b"X-B", b"", b"Bcc: e", b"\r", b"\n", b"\nBcc: e"])))
+def test_the_names_in_a_block_of_headers_are_those_a_server_sees(lines: list[bytes]) -> None:
+    found = header_names(b"".join([line + b"\r\n" for line in lines]))
+    whole = b"\r\n".join(lines).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    fields = [line for line in whole if line[:1] not in (b" ", b"\t")] if lines else []
+    assert found == [line.partition(b":")[0].decode() for line in fields]
+
+
+def test_the_net_lets_no_line_through_that_nobody_set() -> None:
+    mail = compiled(Content(subject="Hi"))
+    for recipient in ("a@example.net\r\nBcc: evil@x.example", "a@example.net\r\n\r\nbody", "a@example.net\nX: y"):
+        with pytest.raises(Permanent) as refused:
+            mail.fill(message_id="msg_1", run=1, recipient=recipient, variables={}, date=DATE)
+        assert refused.value.reason is FailureReason.HEADER_INJECTION
+
+
+def test_a_header_given_twice_is_refused() -> None:
+    with pytest.raises(Permanent):
+        compiled(Content(headers={"X-A": "1", "x-a": "2"}))
 
 
 def test_a_header_that_cannot_be_folded_is_refused() -> None:

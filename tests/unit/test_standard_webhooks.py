@@ -160,3 +160,17 @@ def test_what_is_no_secret_is_refused_without_repeating_it(secret: str) -> None:
         ours.decode_secret(secret)
     assert len(secret) < 7 or secret not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+def test_ten_signatures_are_read() -> None:
+    ours.verify([SECRET], headers("v1,AAAA " * 9 + SIGNATURE), BODY, now=TIMESTAMP)
+    with pytest.raises(ours.BadSignature):
+        ours.verify([SECRET], headers("v1,AAAA " * 10 + SIGNATURE), BODY, now=TIMESTAMP)
+
+
+def test_a_body_with_its_time_moved_into_the_id_is_refused() -> None:
+    # What was signed as (a, t, "5.x") reads the same as (a.t, 5, "x").
+    signature = ours.sign([SECRET], message_id="a", timestamp=TIMESTAMP, body=f"{TIMESTAMP}.x".encode())
+    moved = headers(signature) | {"webhook-id": f"a.{TIMESTAMP}"}
+    with pytest.raises(ours.BadSignature, match="full stop"):
+        ours.verify([SECRET], moved, b"x", now=TIMESTAMP)
