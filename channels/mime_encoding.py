@@ -98,13 +98,15 @@ def parameter(name: str, value: str) -> str:
     return "".join([f";\r\n {name}*{number}*={section}" for number, section in enumerate(sections)])
 
 
-def header_names(block: bytes) -> list[str]:
-    """The names of the fields in header lines ended by CRLF, as a mail server reads them.
+def holds_fields(block: bytes, count: int) -> bool:
+    """Whether a block of header lines holds so many fields and nothing else.
 
-    ``""`` stands for a line that is neither a field nor the continuation of one; a CR or LF alone ends a line too.
+    Every line ends with CRLF, no CR or LF stands alone, and a line that goes on from the one before begins with a
+    space. Counted, because it is asked for each mail.
     """
-    lines = re.split(rb"\r\n|\r|\n", block)[:-1]
-    return [line.partition(b":")[0].decode("ascii") for line in lines if not line.startswith((b" ", b"\t"))]
+    lines = block.count(b"\r\n")
+    alone = block.count(b"\r") + block.count(b"\n") - 2 * lines
+    return block.endswith(b"\r\n") and not alone and lines - block.count(b"\r\n ") == count
 
 
 def _fold(text: str, indent: int) -> str | None:
