@@ -48,6 +48,7 @@ class Dispatcher:
         self._claims = 0
         self._waiting: set[Lane] = set()
         self._asked = False
+        self._unrecorded = 0
         self._prepared: WeighedCache[UUID, Any] = WeighedCache(_PREPARED_BYTES)
         self._open_secret = lru_cache(_SECRETS_KEPT)(services.keyring.open_text)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,12 +105,13 @@ class Dispatcher:
                 return [], 0
             self._services.hand.take(claim.id for claim in claimed)
         self._slots.take(lane, len(claimed))
+        self._unrecorded += len(claimed)
         return claimed, seen
 
     def _space(self, lane: Lane) -> int:
         """How many slots there are to fill: none rather than crumbs, and no more than can be recorded in time."""
         most = self._slots.most
-        space = min(_CHUNK, self._slots.free(lane), 2 * most - len(self._tasks))
+        space = min(_CHUNK, self._slots.free(lane), 2 * most - self._unrecorded)
         crumbs = space < min(_CHUNK, most // 4) and self._slots.in_flight
         return 0 if crumbs else max(space, 0)
 
@@ -271,11 +273,14 @@ class Dispatcher:
             log.exception("record.broke", message=ids.show(ids.Kind.MESSAGE, ended.message_id))
             await self._services.recorder.submit(verdicts.wordless(ended))
         self._services.hand.drop(ended.message_id)
+        self._unrecorded -= 1
+        self._feed()
 
     def _let_go(self, message_id: UUID, lane: Lane) -> None:
         """The message is not ours any more."""
         self._services.hand.drop(message_id)
         self._slots.give_back(lane)
+        self._unrecorded -= 1
         self._feed()
 
     def _feed(self) -> None:
