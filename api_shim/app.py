@@ -1,6 +1,7 @@
 """The HTTP server's composition root: ``python -m api_shim.app``."""
 
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 
 import structlog
@@ -69,6 +70,8 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished."""
+    # A batch makes hundreds of thousands of short-lived objects: looking for cycles every 700 is a tenth of the work.
+    gc.set_threshold(50_000, 20, 100)
     storage = StorageSettings.read()
     settings = ApiSettings.read()
     logs.configure(storage.log_level, storage.log_format)

@@ -37,6 +37,10 @@ _WITHOUT_SENDER: Final = {
 }
 
 
+_Said = tuple[UUID, str | None, str | None, str]
+"""(workspace id, subject, body, format): a content that has nothing else."""
+
+
 class Known(msgspec.Struct):
     """What was read for a chunk of drafts."""
 
@@ -70,6 +74,7 @@ class Composer:
         self._keyring = keyring
         self._channels = channels
         self._texts: WeighedCache[tuple[str, bool], Text] = WeighedCache(_TEXTS_KEPT)
+        self._sources: WeighedCache[_Said, tuple[bytes, UUID]] = WeighedCache(_TEXTS_KEPT)
 
     def address(self, draft: Draft, known: Known) -> Addressed:
         """Resolve what the draft names; raises NotFound (no such contact) or Refused."""
@@ -102,7 +107,7 @@ class Composer:
         for name, value in draft.headers.items():
             check_header(value, f"/headers/{name}")
         campaign = None if draft.campaign_id is None else known.campaigns[draft.workspace_id, draft.campaign_id]
-        source = contents.encode(content)
+        source, content_id = self._source(draft.workspace_id, content)
         lane = lane_of(draft)
         if campaign is CampaignState.CANCELLED:
             raise Refused(FailureReason.CANCELLED, "the campaign was cancelled", "/campaignId")
@@ -114,9 +119,9 @@ class Composer:
             "contact_id": draft.contact_id,
             "campaign_id": draft.campaign_id,
             "journey_id": draft.journey_id,
-            "channel": draft.channel.value,
-            "lane": lane.value,
-            "state": State.QUEUED.value,
+            "channel": draft.channel,
+            "lane": lane,
+            "state": State.QUEUED,
             "due_at": due_at,
             "expires_at": draft.expires_at,
             "paused": paused,
@@ -125,7 +130,7 @@ class Composer:
         details = {
             "message_id": draft.id,
             "workspace_id": draft.workspace_id,
-            "content_id": contents.content_id(draft.workspace_id, source),
+            "content_id": content_id,
             "template_version_id": None if addressed.template is None else addressed.template.id,
             "step": draft.step,
             "subject": subject,
@@ -133,7 +138,7 @@ class Composer:
             "address_digest": addressed.digest,
             "topic": draft.topic,
             "essential": draft.essential,
-            "on_unknown": draft.on_unknown.value,
+            "on_unknown": draft.on_unknown,
             "track_opens": draft.track_opens is not False,
             "track_clicks": draft.track_clicks is not False,
             "variables": {name: attributes[name] for name in asked if name in attributes},
@@ -141,7 +146,21 @@ class Composer:
         }
         ready = not paused and due_at <= known.now
         warnings = [f"{name} has no value; it is sent empty" for name in sorted(asked) if name not in attributes]
-        return NewMessage(row, details, source, ready, draft.idempotency), warnings
+        group = (draft.channel, lane, draft.workspace_id)
+        return NewMessage(group, row, details, source, ready, draft.idempotency), warnings
+
+    def _source(self, workspace_id: UUID, content: Content) -> tuple[bytes, UUID]:
+        """The stored form and its id: the same bytes for a whole batch that says the same, so they are kept."""
+        if content.headers or content.attachments or content.options:
+            source = contents.encode(content)
+            return source, contents.content_id(workspace_id, source)
+        key = (workspace_id, content.subject, content.body, content.format)
+        found = self._sources.get(key)
+        if found is None:
+            source = contents.encode(content)
+            found = source, contents.content_id(workspace_id, source)
+            self._sources.put(key, found, 2 * len(source))
+        return found
 
     def _render(self, content: Content, attributes: Mapping[str, str]) -> tuple[str | None, frozenset[str]]:
         """The rendered subject, and every name that subject and body ask for."""

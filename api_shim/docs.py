@@ -22,12 +22,17 @@ _STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 2rem 1rem 6rem; }
 h1 { margin-bottom: 0 } h2 { margin: 3rem 0 .5rem; border-bottom: 1px solid var(--line) }
 details { border: 1px solid var(--line); border-radius: .5rem; margin: .5rem 0; padding: .5rem .8rem }
-summary { cursor: pointer } code, pre { font: 14px/1.45 ui-monospace, monospace }
+details:target { border-color: currentColor } summary { cursor: pointer }
+code, pre { font: 14px/1.45 ui-monospace, monospace } code { overflow-wrap: break-word }
 pre { overflow-x: auto; padding: .8rem; background: color-mix(in srgb, currentColor 6%, transparent) }
 table { border-collapse: collapse; width: 100% }
 td, th { text-align: left; vertical-align: top; padding: .2rem .6rem .2rem 0 }
-.method { display: inline-block; min-width: 4.2rem; font-weight: 700 } nav a { margin-right: 1rem }
-.says { opacity: .75 }
+.method { display: inline-block; min-width: 5rem; font-weight: 700 }
+nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem } .says { opacity: .75 }
+@media (max-width: 40rem) { /* a phone: one cell below the other */
+  tr:has(th) { display: none } td { display: block; padding: 0 } tr { display: block; margin: .6rem 0 }
+  .method { display: inline } summary > code { display: block }
+}
 """
 
 
@@ -119,7 +124,7 @@ def _operation(path: str, method: str, operation: Json) -> str:
     if operation["parameters"]:
         rows = "".join(
             f"<tr><td><code>{escape(each['name'])}</code><td>{each['in']}<td>{_prose(each.get('description', ''))}"
-            f"<td><code>{_inline(each['schema'])}</code>"
+            f"<td>{_type(each['schema'])}"
             for each in operation["parameters"]
         )
         parts.append(f"<table><tr><th>Parameter<th>In<th>Meaning<th>Type{rows}</table>")
@@ -137,10 +142,16 @@ def _operation(path: str, method: str, operation: Json) -> str:
 
 
 def _type(schema: Json) -> str:
-    name = schema.get("$ref", "").rpartition("/")[2]
-    return (
-        f'<a href="#type-{escape(name)}"><code>{escape(name)}</code></a>' if name else f"<code>{_inline(schema)}</code>"
-    )
+    """What a value is: a link to a named type, "list of" another, or a plain type and its limits."""
+    if "$ref" in schema:
+        name = escape(schema["$ref"].rpartition("/")[2])
+        return f'<a href="#type-{name}"><code>{name}</code></a>'
+    if set(schema) == {"type", "items"}:
+        return f"list of {_type(schema['items'])}"
+    if not isinstance(schema.get("type"), str):
+        return f"<code>{_inline(schema)}</code>"
+    limits = [f"{escape(key)} <code>{_inline(value)}</code>" for key, value in schema.items() if key != "type"]
+    return ", ".join([f"<code>{escape(schema['type'])}</code>", *limits])
 
 
 def _prose(text: str) -> str:

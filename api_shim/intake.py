@@ -18,11 +18,11 @@ from models.coalesce import Coalescer
 from models.errors import IdempotencyMismatch, NotFound, StorageUnavailable, WireroomError
 from models.secrets import Keyring
 from models.session import Database
+from models.store import clock, message_views
 from models.store import intake as store
-from models.store import message_views
 from models.store.intake import NewMessage, Owned
 from models.store.message_views import MessageRow
-from models.vocabulary import Channel, Lane, State
+from models.vocabulary import Channel
 from worker.wakeups import Wakeups
 
 _CHUNK: Final = 500
@@ -93,6 +93,7 @@ class Intake:
         except StorageUnavailable:
             raise
         except Exception:
+            # One draft's data must not refuse those of others; sent alone, each gets its own answer.
             log.exception("intake.chunk_broke")
         return [[await self._singles.submit(draft) for draft in chunk]]
 
@@ -148,7 +149,7 @@ class Intake:
 
         keys = {(draft.workspace_id, draft.idempotency.key) for draft in drafts if draft.idempotency is not None}
         return Known(
-            now=await store.now(connection),
+            now=await clock.read(connection),
             recipients=await store.recipients(connection, owned([draft.contact_id for draft in drafts])),
             templates=await store.template_versions_of(connection, owned([draft.template_id for draft in drafts])),
             campaigns=await store.campaign_states(connection, owned([draft.campaign_id for draft in drafts])),
@@ -216,9 +217,9 @@ def _as_row(message: NewMessage, template_id: UUID | None) -> MessageRow:
         id=row["id"],
         workspace_id=row["workspace_id"],
         contact_id=row["contact_id"],
-        channel=Channel(row["channel"]),
-        lane=Lane(row["lane"]),
-        state=State(row["state"]),
+        channel=row["channel"],
+        lane=row["lane"],
+        state=row["state"],
         queued_at=row["queued_at"],
         due_at=row["due_at"],
         campaign_id=row["campaign_id"],

@@ -1,7 +1,8 @@
-"""The command line: ``python -m bench``. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+"""The command line of ``wireroom bench``. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,6 +13,7 @@ from bench.rows import ROWS
 from bench.run import Options, run
 from models.errors import WireroomError
 
+_NAME: Final = "wireroom bench"
 _PAIRS: Final = 5
 _MESSAGES: Final = 10_000
 _QUICK_PAIRS: Final = 3
@@ -21,15 +23,15 @@ _IDS: Final = tuple(row.id for row in ROWS)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Run the command line; what goes wrong on purpose is one line on standard error and exit code 1."""
     try:
-        app(prog_name="bench")
+        app(arguments, prog_name=_NAME)
     except WireroomError as error:
-        sys.stderr.write(f"bench: {error}\n")
+        sys.stderr.write(f"{_NAME}: {error}\n")
         sys.exit(1)
     except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.stderr.write("bench: interrupted\n")
+        sys.stderr.write(f"{_NAME}: interrupted\n")
         sys.exit(130)
 
 

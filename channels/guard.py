@@ -1,18 +1,17 @@
 """The guard of outgoing requests: what a URL that a stranger gave may make us connect to.
 
 It decides about addresses, not about names: a name is judged by every address that it resolves to, inside the
-resolver that the connector dials from, so that the address which was checked is the address which is dialled.
+resolver that the client dials from, so that the address which was checked is the address which is dialled.
 Names that resolve to a public address now and to 127.0.0.1 a moment later (rebinding) therefore gain nothing.
 """
 
+import asyncio
 import re
 import socket
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from typing import Final, Protocol
 
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 Address = IPv4Address | IPv6Address
@@ -61,9 +60,34 @@ _CONTROL_OR_SPACE: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
+_REMEMBERED_S: Final = 10.0
+_MOST_REMEMBERED: Final = 4096
+
 
 class ForbiddenDestination(Exception):
     """The guard refuses to connect. The text says which rule, and never the address."""
+
+
+class Unresolved(Exception):
+    """A host name has no address, or nobody could tell it."""
+
+
+class Resolver(Protocol):
+    """Tells the addresses of names."""
+
+    async def resolve(self, host: str) -> Sequence[Address]:
+        """Every address of the name, the best first; OSError where there is none."""
+
+
+class SystemResolver:
+    """The resolver of the operating system (getaddrinfo)."""
+
+    async def resolve(self, host: str) -> Sequence[Address]:
+        """Every address of the name in the system's order (RFC 6724)."""
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+        )
+        return [ip_address(sockaddr[0]) for *_, sockaddr in found]
 
 
 def parse_url(text: str) -> URL:
@@ -112,11 +136,20 @@ class Guard:
 
     def __init__(self, allow_nets: tuple[Network, ...] = ()) -> None:
         self._allow_nets = allow_nets
-        self.check_url: Callable[[str], URL] = lru_cache(maxsize=4096)(self._check_url)
+
+    def check_url(self, text: str) -> URL:
         """The URL to dial, if it may be dialled as far as can be told before its name is resolved.
 
-        Raises ValueError where it is no URL, ForbiddenDestination where the guard refuses. Remembers its last answers.
+        Raises ValueError where it is no URL, ForbiddenDestination where the guard refuses.
         """
+        url = parse_url(text)
+        host, port = url.raw_host or "", url.port or 0
+        literal = _literal(host)
+        if literal is not None:
+            self.check_address(literal, scheme=url.scheme, port=port)
+        elif not self._allow_nets:
+            _check_public(url.scheme, port)
+        return url
 
     def check_address(self, address: Address, *, scheme: str, port: int) -> None:
         """Raise ForbiddenDestination if no connection may be made to this address."""
@@ -130,16 +163,6 @@ class Guard:
                 "the destination is not a public address; WIREROOM_WEBHOOK_ALLOW_NETS may allow its network"
             )
         _check_public(scheme, port)
-
-    def _check_url(self, text: str) -> URL:
-        url = parse_url(text)
-        host, port = url.raw_host or "", url.port or 0
-        literal = _literal(host)
-        if literal is not None:
-            self.check_address(literal, scheme=url.scheme, port=port)
-        elif not self._allow_nets:
-            _check_public(url.scheme, port)
-        return url
 
 
 def _check_public(scheme: str, port: int) -> None:
@@ -173,32 +196,60 @@ def _literal(host: str) -> Address | None:
         raise ForbiddenDestination("the destination is a number, but not an IPv4 address in its plain form") from None
 
 
-class GuardedResolver(AbstractResolver):
-    """A resolver that fails where the guard refuses any of a name's addresses.
+class GuardedResolver:
+    """Resolves names, and fails where the guard refuses any of the addresses.
 
-    aiohttp tells a resolver the port and not the scheme, so there is one per scheme.
+    Lookups of one name at the same time are one; what it said is remembered for 10 seconds, and checked each time.
     """
 
-    def __init__(self, guard: Guard, scheme: str, resolver: AbstractResolver) -> None:
+    def __init__(self, guard: Guard, resolver: Resolver) -> None:
         self._guard = guard
-        self._scheme = scheme
         self._resolver = resolver
+        self._asking: dict[str, asyncio.Task[Sequence[Address]]] = {}
+        self._remembered: dict[str, tuple[float, Sequence[Address]]] = {}
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The addresses of a name, all of them checked. OSError, or ForbiddenDestination."""
+    async def resolve(self, host: str, *, scheme: str, port: int) -> Sequence[Address]:
+        """The addresses of a host, all of them checked. Unresolved, or ForbiddenDestination."""
+        literal = _literal(host)
+        addresses = await self._look_up(host) if literal is None else [literal]
+        for address in addresses:
+            self._guard.check_address(address, scheme=scheme, port=port)
+        return addresses
+
+    def close(self) -> None:
+        """Give up what is being asked; nobody may be waiting for it any more."""
+        for asking in self._asking.values():
+            asking.cancel()
+
+    async def _look_up(self, host: str) -> Sequence[Address]:
+        until, addresses = self._remembered.get(host, (0.0, ()))
+        if until > asyncio.get_running_loop().time():
+            return addresses
+        asking = self._asking.get(host)
+        if asking is None:
+            asking = self._asking[host] = asyncio.create_task(self._ask(host))
+            asking.add_done_callback(_retrieve)
+        # Whoever asked first may give up: the others still want to know.
+        return await asyncio.shield(asking)
+
+    async def _ask(self, host: str) -> Sequence[Address]:
         try:
-            found = await self._resolver.resolve(host, port, family)
-        except UnicodeError:
-            # Python's getaddrinfo encodes the name by IDNA first.
-            raise OSError("it is no host name") from None
-        if not found:
-            raise OSError("the name has no address")
-        for result in found:
-            self._guard.check_address(ip_address(result["host"]), scheme=self._scheme, port=port)
-        return found
+            addresses = await self._resolver.resolve(host)
+        except (OSError, ValueError):
+            # Python's getaddrinfo encodes the name by IDNA first: a UnicodeError, which is a ValueError.
+            raise Unresolved("the host name does not resolve") from None
+        finally:
+            del self._asking[host]
+        if not addresses:
+            raise Unresolved("the host name does not resolve")
+        self._remembered.pop(host, None)
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[host] = (asyncio.get_running_loop().time() + _REMEMBERED_S, addresses)
+        return addresses
 
-    async def close(self) -> None:
-        """Release the resolver inside."""
-        await self._resolver.close()
+
+def _retrieve(asked: asyncio.Task[Sequence[Address]]) -> None:
+    """Look at the end of a lookup that nobody may wait for any more: asyncio would complain of an error unseen."""
+    if not asked.cancelled():
+        asked.exception()

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from channels import addresses, email, webhook
 from channels.contract import Channel
 from channels.guard import normal_url
 from channels.settings import ChannelSettings
 from models.vocabulary import Channel as ChannelName
+
+_URLS_KEPT: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +30,7 @@ def configured(settings: ChannelSettings) -> Mapping[ChannelName, Entry]:
         email_config = email.EmailConfig(settings.smtp_url, settings.email_from)
         entries[ChannelName.EMAIL] = Entry(addresses.check_address, lambda: email.EmailChannel(email_config))
     webhook_config = webhook.WebhookConfig(allow_nets=settings.webhook_allow_nets)
-    entries[ChannelName.WEBHOOK] = Entry(normal_url, lambda: webhook.WebhookChannel(webhook_config))
+    # Many messages go to few endpoints.
+    check_url = lru_cache(_URLS_KEPT)(normal_url)
+    entries[ChannelName.WEBHOOK] = Entry(check_url, lambda: webhook.WebhookChannel(webhook_config))
     return entries

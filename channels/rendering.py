@@ -30,13 +30,15 @@ class Text:
         self.pieces: Final[Sequence[str]] = pieces
         self._escape = escape
         self._literal_size = sum(len(literal) for literal in pieces[::2])
-        self._asked = Counter(pieces[1::2])
-        self.names = frozenset(self._asked)
+        self._asked = tuple(Counter(pieces[1::2]).items())
+        self.names = frozenset(pieces[1::2])
 
     def size(self, variables: Mapping[str, str]) -> int:
         """How many characters ``fill`` would give, without filling."""
-        filled = (count * len(self._shown(variables.get(name, ""))) for name, count in self._asked.items())
-        return self._literal_size + sum(filled)
+        size = self._literal_size
+        for name, count in self._asked:
+            size += count * len(self._shown(variables.get(name, "")))
+        return size
 
     def fill(self, variables: Mapping[str, str]) -> str:
         """The text for one recipient; a name without a value becomes the empty string."""

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from aiohttp.abc import AbstractResolver
 
 from channels import standard_webhooks
 from channels.contract import Content, Envelope, Receipt
 from channels.errors import Permanent, Transient
+from channels.guard import Resolver
 from channels.guarded_http import Answer, GuardedHttp, HttpConfig, retry_after
 from channels.rendering import RenderError, Text
 from models import timestamps
@@ -71,7 +71,7 @@ class WebhookChannel:
         self,
         config: WebhookConfig,
         *,
-        resolver: AbstractResolver | None = None,
+        resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._http = GuardedHttp(config, resolver=resolver, ssl_context=ssl_context)

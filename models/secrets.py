@@ -21,6 +21,7 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from models.errors import InvalidSetting, WireroomError
@@ -72,7 +73,7 @@ class Keyring:
     def __init__(self, secret_keys: Sequence[bytes], digest_key: bytes) -> None:
         """``secret_keys``: at least one, newest first; the newest seals, any opens. ``digest_key``: 32 bytes."""
         self._envelopes = _Envelopes(secret_keys)
-        self._digest_key = digest_key
+        self._digest = HMAC(digest_key, hashes.SHA256())
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
         """``plain`` under AES-256-GCM: version (1 byte), key id (8), nonce (12), ciphertext and tag (16).
@@ -98,8 +99,9 @@ class Keyring:
         normal = unicodedata.normalize("NFC", address.strip())
         if channel == Channel.EMAIL:
             normal = normal.casefold()
-        message = f"{channel}\0{normal}".encode()
-        return hmac.digest(self._digest_key, message, "sha256")[:_DIGEST_LENGTH]
+        digest = self._digest.copy()
+        digest.update(f"{channel}\0{normal}".encode())
+        return digest.finalize()[:_DIGEST_LENGTH]
 
 
 class _Envelopes:

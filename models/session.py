@@ -102,6 +102,7 @@ def _honest() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        # Drivers raise errors of many kinds where a server is away; what is none of those goes on as it is.
         if _will_pass(error):
             raise StorageUnavailable(type(error).__name__) from error
         raise
@@ -135,6 +136,7 @@ def async_url(url: str) -> URL:
     try:
         target = make_url(url)
     except Exception as error:
+        # A wrong port is a ValueError, another mistake SQLAlchemy's own error: each is the setting's fault.
         raise InvalidSetting("WIREROOM_DATABASE_URL: not a database URL") from error
     match target.get_backend_name():
         case "sqlite":

@@ -197,6 +197,21 @@ async def _send(client: "Client", request: dict[str, str], contact: str | None, 
         return message
 
 
+# Its options are the bench's own, which are not loaded for other commands.
+@app.command(
+    "bench", add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def run_bench(context: typer.Context) -> None:
+    """Measure the whole pipeline against bare clients, here and now: ratios of one run."""
+    from bench.errors import not_installed  # noqa: PLC0415 - see the top
+
+    try:
+        from bench import cli  # noqa: PLC0415 - see the top
+    except ModuleNotFoundError as error:
+        raise not_installed(str(error.name)) from None
+    cli.main(context.args)
+
+
 def _print(data: dict[str, Any], plain: str, *, as_json: bool) -> None:
     typer.echo(json.dumps(data) if as_json else plain)
 

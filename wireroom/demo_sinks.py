@@ -3,12 +3,13 @@
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, Self, cast
 
-from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 
 MAX_MAIL_BYTES: Final = 20 * 1024 * 1024
+_NO_CONTENT: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,60 @@ class _Handler:
         return "250 2.0.0 accepted"
 
 
+class _HttpConnection(asyncio.Protocol):
+    """One HTTP/1.1 connection: every request is kept and answered with 204. httptools calls the ``on_`` methods."""
+
+    def __init__(self, arrivals: Arrivals, open_ones: set[asyncio.Transport]) -> None:
+        self._arrivals = arrivals
+        self._open_ones = open_ones
+        self._parser = HttpRequestParser(self)
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the line, to answer on it."""
+        # cast: asyncio calls with its widest type, whatever kind of line it is.
+        self._transport = cast(asyncio.Transport, transport)
+        self._open_ones.add(self._transport)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Forget the line."""
+        self._open_ones.discard(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; what is no HTTP, or asks for another protocol, ends the line."""
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._transport.close()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._url, self._headers, self._body = b"", {}, b""
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of its target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of its headers."""
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of its body."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """The request is whole: keep it and say so."""
+        path = parse_url(self._url).path.decode("latin-1")
+        self._arrivals.hooks.append(Hook(path, self._headers, self._body, time.time()))
+        self._arrivals.news.set()
+        self._transport.write(_NO_CONTENT)
+        if not self._parser.should_keep_alive():
+            self._transport.close()
+
+
 class Sinks:
     """Both servers on free ports of the loopback interface."""
 
@@ -61,7 +116,8 @@ class Sinks:
         self.smtp_port = 0
         self.http_port = 0
         self._smtp: asyncio.Server | None = None
-        self._http: web.AppRunner | None = None
+        self._http: asyncio.Server | None = None
+        self._http_lines: set[asyncio.Transport] = set()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -72,23 +128,16 @@ class Sinks:
             port=0,
         )
         self.smtp_port = self._smtp.sockets[0].getsockname()[1]
-        application = web.Application()
-        application.router.add_post("/{tail:.*}", self._take_hook)
-        self._http = web.AppRunner(application, access_log=None)
-        await self._http.setup()
-        site = web.TCPSite(self._http, "127.0.0.1", 0)
-        await site.start()
-        self.http_port = self._http.addresses[0][1]
+        self._http = await loop.create_server(
+            lambda: _HttpConnection(self.arrivals, self._http_lines), host="127.0.0.1", port=0
+        )
+        self.http_port = self._http.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._smtp is not None:
             self._smtp.close()
         if self._http is not None:
-            await self._http.cleanup()
-
-    async def _take_hook(self, request: web.Request) -> web.Response:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        self.arrivals.hooks.append(Hook(request.path, headers, await request.read(), time.time()))
-        self.arrivals.news.set()
-        return web.Response(status=204)
+            self._http.close()
+        for line in list(self._http_lines):
+            line.close()

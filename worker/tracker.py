@@ -36,6 +36,7 @@ class Tracker:
         except StorageUnavailable:
             raise
         except Exception:
+            # One event that cannot be applied must not stop the others: each goes alone from here.
             log.exception("tracker.chunk_broke")
         taken = 0
         while taken < _CHUNK and await self._apply_one():
@@ -55,6 +56,7 @@ class Tracker:
         except StorageUnavailable:
             raise
         except Exception:
+            # Whatever is wrong with it: it is parked below, so that those behind it have their turn.
             log.exception("tracker.event_broke")
         async with self._database.write() as connection:
             broken = await events.take(connection, 1)

@@ -14,6 +14,7 @@ from api_shim import addresses, problems
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.contact_types import BrowserRequest, ContactList, ContactQuery, ContactRequest, ExternalId
 from api_shim.workspaces.paging import Pagination
+from api_shim.workspaces.stored import fetch_one, remove_one
 from api_shim.workspaces.views import browser_view, contact_view
 from channels import standard_webhooks
 from models import ids
@@ -130,10 +131,8 @@ async def list_all(call: Call, query: ContactQuery) -> Reply:
 
 async def get(call: Call) -> Reply:
     """One contact."""
-    contact_id = call.path_id("contactId", Kind.CONTACT, "contact")
-    async with call.services.database.read() as connection:
-        row = await contacts.get(connection, call.workspace_id, contact_id)
-    if row is None or row.erased_at is not None:
+    row = await fetch_one(call, Kind.CONTACT, "contact", contacts.get)
+    if row.erased_at is not None:
         raise problems.not_found("contact")
     return Reply(contact_view(row))
 
@@ -176,11 +175,7 @@ async def upsert(call: Call, request: ContactRequest) -> Reply:
 
 async def erase(call: Call) -> Reply:
     """Erase the person behind a contact."""
-    contact_id = call.path_id("contactId", Kind.CONTACT, "contact")
-    async with call.services.database.write() as connection:
-        erased = await contacts.erase(connection, call.workspace_id, contact_id)
-    if not erased:
-        raise problems.not_found("contact")
+    await remove_one(call, Kind.CONTACT, "contact", contacts.erase)
     return Reply()
 
 

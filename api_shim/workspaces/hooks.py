@@ -10,6 +10,7 @@ from api_shim import problems
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.paging import PageQuery, Pagination
 from api_shim.workspaces.setup_types import EventList, EventQuery, EventView, HookList, HookRequest, HookView
+from api_shim.workspaces.stored import fetch_one, remove_one
 from api_shim.workspaces.views import shown
 from channels import standard_webhooks
 from models import ids
@@ -73,22 +74,13 @@ async def list_all(call: Call, query: PageQuery) -> Reply:
 
 async def get(call: Call) -> Reply:
     """One hook."""
-    hook_id = call.path_id("hookId", Kind.HOOK, "hook")
-    keyring = await call.services.keyring()
-    async with call.services.database.read() as connection:
-        row = await hooks.get(connection, call.workspace_id, hook_id)
-    if row is None:
-        raise problems.not_found("hook")
-    return Reply(_view(call, keyring, row))
+    row = await fetch_one(call, Kind.HOOK, "hook", hooks.get)
+    return Reply(_view(call, await call.services.keyring(), row))
 
 
 async def remove(call: Call) -> Reply:
     """Remove a hook: what comes in by it from now on is refused."""
-    hook_id = call.path_id("hookId", Kind.HOOK, "hook")
-    async with call.services.database.write() as connection:
-        removed = await hooks.remove(connection, call.workspace_id, hook_id)
-    if not removed:
-        raise problems.not_found("hook")
+    await remove_one(call, Kind.HOOK, "hook", hooks.remove)
     return Reply()
 
 

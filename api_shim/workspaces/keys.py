@@ -8,6 +8,7 @@ from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
 from api_shim.workspaces.paging import PageQuery, Pagination
 from api_shim.workspaces.setup_types import KeyList, KeyRequest, KeyView
+from api_shim.workspaces.stored import fetch_one, remove_one
 from models import ids
 from models.ids import Kind
 from models.secrets import new_token
@@ -64,20 +65,13 @@ async def list_all(call: Call, query: PageQuery) -> Reply:
 
 async def get(call: Call) -> Reply:
     """One key."""
-    key_id = call.path_id("keyId", Kind.KEY, "key")
-    async with call.services.database.read() as connection:
-        row = await keys.get(connection, call.workspace_id, key_id)
-    if row is None:
-        raise problems.not_found("key")
-    return Reply(_view(row))
+    return Reply(_view(await fetch_one(call, Kind.KEY, "key", keys.get)))
 
 
 async def revoke(call: Call) -> Reply:
     """Revoke a key: at once in this process, within a second in others."""
-    key_id = call.path_id("keyId", Kind.KEY, "key")
-    async with call.services.database.write() as connection:
-        revoked = await keys.revoke(connection, call.workspace_id, key_id)
-    call.services.authenticator.forget()
-    if not revoked:
-        raise problems.not_found("key")
+    try:
+        await remove_one(call, Kind.KEY, "key", keys.revoke)
+    finally:  # also where another process has revoked it already
+        call.services.authenticator.forget()
     return Reply()

@@ -13,6 +13,7 @@ from api_shim.workspaces.setup_types import (
     TemplatePatch,
     TemplateRequest,
 )
+from api_shim.workspaces.stored import fetch_one
 from api_shim.workspaces.views import campaign_view, journey_view, template_view
 from channels.rendering import RenderError, Text
 from models.errors import Refused
@@ -49,10 +50,8 @@ async def list_templates(call: Call, query: PageQuery) -> Reply:
 
 async def get_template(call: Call) -> Reply:
     """One template."""
-    template_id = call.path_id("templateId", Kind.TEMPLATE, "template")
-    async with call.services.database.read() as connection:
-        row = await templates.get(connection, call.workspace_id, template_id)
-    if row is None or row.deleted_at is not None:
+    row = await fetch_one(call, Kind.TEMPLATE, "template", templates.get)
+    if row.deleted_at is not None:
         raise problems.not_found("template")
     return Reply(template_view(row))
 
@@ -93,12 +92,7 @@ async def list_campaigns(call: Call, query: PageQuery) -> Reply:
 
 async def get_campaign(call: Call) -> Reply:
     """One campaign."""
-    campaign_id = call.path_id("campaignId", Kind.CAMPAIGN, "campaign")
-    async with call.services.database.read() as connection:
-        row = await campaigns.get_campaign(connection, call.workspace_id, campaign_id)
-    if row is None:
-        raise problems.not_found("campaign")
-    return Reply(campaign_view(row))
+    return Reply(campaign_view(await fetch_one(call, Kind.CAMPAIGN, "campaign", campaigns.get_campaign)))
 
 
 async def create_journey(call: Call, request: NameRequest) -> Reply:
@@ -119,9 +113,4 @@ async def list_journeys(call: Call, query: PageQuery) -> Reply:
 
 async def get_journey(call: Call) -> Reply:
     """One journey."""
-    journey_id = call.path_id("journeyId", Kind.JOURNEY, "journey")
-    async with call.services.database.read() as connection:
-        row = await campaigns.get_journey(connection, call.workspace_id, journey_id)
-    if row is None:
-        raise problems.not_found("journey")
-    return Reply(journey_view(row))
+    return Reply(journey_view(await fetch_one(call, Kind.JOURNEY, "journey", campaigns.get_journey)))

@@ -5,6 +5,7 @@ from api_shim.decoding import milliseconds
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.contact_types import SuppressionList, SuppressionQuery, SuppressionRequest
 from api_shim.workspaces.paging import Pagination
+from api_shim.workspaces.stored import fetch_one, remove_one
 from api_shim.workspaces.views import suppression_view
 from models.ids import Kind
 from models.store import suppressions
@@ -64,19 +65,10 @@ async def list_all(call: Call, query: SuppressionQuery) -> Reply:
 
 async def get(call: Call) -> Reply:
     """One suppression."""
-    suppression_id = call.path_id("suppressionId", Kind.SUPPRESSION, "suppression")
-    async with call.services.database.read() as connection:
-        row = await suppressions.get(connection, call.workspace_id, suppression_id)
-    if row is None:
-        raise problems.not_found("suppression")
-    return Reply(suppression_view(row))
+    return Reply(suppression_view(await fetch_one(call, Kind.SUPPRESSION, "suppression", suppressions.get)))
 
 
 async def remove(call: Call) -> Reply:
     """Let an address be written to again."""
-    suppression_id = call.path_id("suppressionId", Kind.SUPPRESSION, "suppression")
-    async with call.services.database.write() as connection:
-        removed = await suppressions.remove(connection, call.workspace_id, suppression_id)
-    if not removed:
-        raise problems.not_found("suppression")
+    await remove_one(call, Kind.SUPPRESSION, "suppression", suppressions.remove)
     return Reply()

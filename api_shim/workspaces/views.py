@@ -22,6 +22,24 @@ from models.timestamps import show, show_optional
 from models.vocabulary import BounceType, Fact, State, Status
 
 _PROVIDER: Final = "wireroom"
+# Of a message just accepted; a batch shows ten thousand of them.
+_NOTHING_YET: Final = dict.fromkeys(
+    (
+        "failure_reason",
+        "bounce_type",
+        "sending_at",
+        "sent_at",
+        "delivered_at",
+        "opened_at",
+        "clicked_at",
+        "bounced_at",
+        "failed_at",
+        "unsubscribed_at",
+        "complained_at",
+        "machine_opened_at",
+        "machine_clicked_at",
+    )
+)
 
 
 def shown(kind: Kind, value: UUID | None) -> str | None:
@@ -36,13 +54,14 @@ def message_view(row: MessageRow, warnings: list[str] | None = None) -> MessageV
 
 def message_fields(row: MessageRow) -> dict[str, Any]:
     """The fields that a message has in every answer."""
-    facts = row.facts
-    status = status_of(facts, row.state)
-    nothing_yet = not any(facts.values())  # of a message just accepted, of which a batch shows ten thousand
+    return {**_what_it_is(row), **(_NOTHING_YET if row.is_new else _what_became_of_it(row))}
+
+
+def _what_it_is(row: MessageRow) -> dict[str, Any]:
     return {
         "id": ids.show(Kind.MESSAGE, row.id),
         "channel": row.channel,
-        "status": status,
+        "status": BY_STATE[row.state],
         "subject": row.subject,
         "step": row.step,
         "lane": row.lane,
@@ -54,15 +73,23 @@ def message_fields(row: MessageRow) -> dict[str, Any]:
         "topic": row.topic,
         "essential": row.essential,
         "held": row.state is State.HELD,
-        "failure_reason": row.failure_reason,
-        "bounce_type": _bounce_type(row),
         "send_at": show_optional(row.due_at if row.state is State.QUEUED else None),
         "expires_at": show_optional(row.expires_at),
         "queued_at": show(row.queued_at),
+    }
+
+
+def _what_became_of_it(row: MessageRow) -> dict[str, Any]:
+    facts = row.facts
+    status = status_of(facts, row.state)
+    return {
+        "status": status,
+        "failure_reason": row.failure_reason,
+        "bounce_type": _bounce_type(row),
         "sending_at": show_optional(row.sending_at),
-        "sent_at": None if nothing_yet else show_optional(effective(facts, Fact.SENT)),
-        "delivered_at": None if nothing_yet else show_optional(effective(facts, Fact.DELIVERED)),
-        "opened_at": None if nothing_yet else show_optional(effective(facts, Fact.OPENED)),
+        "sent_at": show_optional(effective(facts, Fact.SENT)),
+        "delivered_at": show_optional(effective(facts, Fact.DELIVERED)),
+        "opened_at": show_optional(effective(facts, Fact.OPENED)),
         "clicked_at": show_optional(row.clicked_at),
         "bounced_at": show_optional(bounced_at(row)),
         "failed_at": show_optional(_failed_at(row, status)),

@@ -1,22 +1,24 @@
 """Inserting many rows in one statement, at a cost per row that is the driver's alone.
 
 SQLAlchemy builds and checks a parameter set per row, which costs more than the row does. PostgreSQL gets one
-array per column instead (``unnest``); SQLite gets the rows as the driver wants them.
+array per column instead (``unnest``), and a single value where all rows have the same; SQLite gets the rows as the
+driver wants them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import JSON, Table, Text, cast, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.store.recordset import Columns, recordset
+from models.store.recordset import STATEMENTS_KEPT, Columns, given_columns, recordset
+from models.store.rows import upsert
 
-_NAME = "new"
+_NAME: Final = "new"
 
 
 async def insert_ignoring(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -29,30 +31,38 @@ async def insert_ignoring(connection: AsyncConnection, table: Table, rows: Seque
         values = [tuple([convert(row[name]) for name, convert in zip(order, converters, strict=True)]) for row in rows]
         result = await connection.exec_driver_sql(statement, values)
     else:
-        statement, json_names = _for_postgresql(table, names)
-        arrays = {
-            f"{_NAME}_{name}": [_json(row[name]) for row in rows] if name in json_names else [row[name] for row in rows]
+        json_names = _json_names(table)
+        by_column = {
+            name: [_json(row[name]) for row in rows] if name in json_names else [row[name] for row in rows]
             for name in names
         }
-        result = await connection.execute(statement, arrays)
+        given = given_columns(_NAME, by_column)
+        result = await connection.execute(_for_postgresql(table, names, given.single), given.parameters)
     return int(result.rowcount)
 
 
 @cache
-def _for_sqlite(table: Table, names: tuple[str, ...]) -> tuple[str, Sequence[str], Sequence[Callable[[Any], Any]]]:
-    insert = sqlite.insert(table).on_conflict_do_nothing()
-    compiled = insert.compile(dialect=sqlite.dialect(), column_keys=list(names))
-    order = tuple(compiled.positiontup or ())
-    return str(compiled), order, [_json if isinstance(table.c[name].type, JSON) else _plain for name in order]
+def _json_names(table: Table) -> frozenset[str]:
+    return frozenset(column.name for column in table.c if isinstance(column.type, JSON))
 
 
 @cache
-def _for_postgresql(table: Table, names: tuple[str, ...]) -> tuple[Any, frozenset[str]]:
-    json_names = frozenset(name for name in names if isinstance(table.c[name].type, JSON))
-    columns: Columns = {name: Text() if name in json_names else table.c[name].type for name in names}
-    new = recordset(_NAME, columns, is_sqlite=False)
+def _for_sqlite(table: Table, names: tuple[str, ...]) -> tuple[str, Sequence[str], Sequence[Callable[[Any], Any]]]:
+    insert = upsert(table, is_sqlite=True).on_conflict_do_nothing()
+    compiled = insert.compile(dialect=sqlite.dialect(), column_keys=list(names))
+    order = tuple(compiled.positiontup or ())
+    json_names = _json_names(table)
+    return str(compiled), order, [_json if name in json_names else _plain for name in order]
+
+
+@lru_cache(STATEMENTS_KEPT)
+def _for_postgresql(table: Table, names: tuple[str, ...], single: frozenset[str]) -> Any:
+    json_names = _json_names(table)
+    kinds: Columns = {name: Text() if name in json_names else table.c[name].type for name in names}
+    new = recordset(_NAME, kinds, is_sqlite=False, single=single)
     values = [cast(new.c[name], JSON) if name in json_names else new.c[name] for name in names]
-    return postgresql.insert(table).from_select(list(names), select(*values)).on_conflict_do_nothing(), json_names
+    insert = upsert(table, is_sqlite=False).from_select(list(names), select(*values))
+    return insert.on_conflict_do_nothing()
 
 
 def _json(value: Any) -> str:

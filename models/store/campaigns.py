@@ -5,9 +5,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models import ids
-from models.session import now_ms
-from models.store.rows import columns_of, fetch_one, fetch_page, insert_ignoring, read
+from models.store.rows import fetch_one, fetch_page, insert_one
 from models.tables import campaigns, journeys
 from models.vocabulary import CampaignState
 
@@ -31,11 +29,9 @@ class JourneyRow(msgspec.Struct, frozen=True):
 
 async def create_campaign(connection: AsyncConnection, workspace_id: UUID, name: str) -> CampaignRow:
     """A new campaign, running."""
-    statement = insert_ignoring(connection, campaigns).values(
-        id=ids.new_id(), workspace_id=workspace_id, name=name, state=CampaignState.RUNNING, created_at=now_ms()
+    return await insert_one(
+        connection, campaigns, CampaignRow, workspace_id=workspace_id, name=name, state=CampaignState.RUNNING
     )
-    row = (await connection.execute(statement.returning(*columns_of(campaigns, CampaignRow)))).one()
-    return read(row, CampaignRow)
 
 
 async def get_campaign(connection: AsyncConnection, workspace_id: UUID, campaign_id: UUID) -> CampaignRow | None:
@@ -54,11 +50,7 @@ async def campaign_page(
 
 async def create_journey(connection: AsyncConnection, workspace_id: UUID, name: str) -> JourneyRow:
     """A new journey."""
-    statement = insert_ignoring(connection, journeys).values(
-        id=ids.new_id(), workspace_id=workspace_id, name=name, created_at=now_ms()
-    )
-    row = (await connection.execute(statement.returning(*columns_of(journeys, JourneyRow)))).one()
-    return read(row, JourneyRow)
+    return await insert_one(connection, journeys, JourneyRow, workspace_id=workspace_id, name=name)
 
 
 async def get_journey(connection: AsyncConnection, workspace_id: UUID, journey_id: UUID) -> JourneyRow | None:

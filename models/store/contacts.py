@@ -9,10 +9,9 @@ from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models import ids
 from models.errors import Conflict
 from models.session import now_ms
-from models.store.rows import columns_of, fetch_one, fetch_page, insert_ignoring, read
+from models.store.rows import columns_of, fetch_one, fetch_page, insert_if_free, read
 from models.tables import contacts, events, message_details, messages, push_subscriptions, suppressions
 
 Values = Mapping[str, Any]
@@ -84,11 +83,10 @@ def _living(workspace_id: UUID, *more: ColumnElement[bool]) -> list[ColumnElemen
 
 async def create(connection: AsyncConnection, workspace_id: UUID, values: Values) -> ContactRow | None:
     """A new contact; None where the workspace has one with that external id."""
-    statement = insert_ignoring(connection, contacts).values(
-        id=ids.new_id(), workspace_id=workspace_id, created_at=now_ms(), updated_at=now_ms(), **{**_NOTHING, **values}
+    whole = {**_NOTHING, **values}
+    return await insert_if_free(
+        connection, contacts, ContactRow, workspace_id=workspace_id, updated_at=now_ms(), **whole
     )
-    row = (await connection.execute(statement.returning(*columns_of(contacts, ContactRow)))).first()
-    return None if row is None else read(row, ContactRow)
 
 
 async def get(connection: AsyncConnection, workspace_id: UUID, contact_id: UUID) -> ContactRow | None:
@@ -205,14 +203,12 @@ async def put_browser(
     )
     if held.first() is None:
         return None
-    columns = columns_of(push_subscriptions, PushSubscriptionRow)
     values = {"contact_id": contact_id, **msgspec.structs.asdict(browser)}
-    statement = insert_ignoring(connection, push_subscriptions).values(
-        id=ids.new_id(), workspace_id=workspace_id, created_at=now_ms(), **values
+    made = await insert_if_free(
+        connection, push_subscriptions, PushSubscriptionRow, workspace_id=workspace_id, **values
     )
-    row = (await connection.execute(statement.returning(*columns))).first()
-    if row is not None:
-        return read(row, PushSubscriptionRow), True
+    if made is not None:
+        return made, True
     result = await connection.execute(
         update(push_subscriptions)
         .where(
@@ -220,6 +216,6 @@ async def put_browser(
             push_subscriptions.c.endpoint_digest == browser.endpoint_digest,
         )
         .values(**values)
-        .returning(*columns)
+        .returning(*columns_of(push_subscriptions, PushSubscriptionRow))
     )
     return read(result.one(), PushSubscriptionRow), False

@@ -13,6 +13,7 @@ from models.events import ParsedEvent
 from models.ids import new_id
 from models.lifecycle import clamp, facts_of
 from models.session import now_ms
+from models.store import clock
 from models.store.bulk import insert_ignoring
 from models.store.outcomes import insert_suppressions
 from models.store.recordset import Columns, among, parameters, recordset
@@ -62,7 +63,7 @@ async def insert(
     """
     if not events_:
         return 0
-    now = int(await connection.scalar(select(now_ms())) or 0)
+    now = await clock.read(connection)
     made = await _made_at(connection, workspace_id, [event.message_ref for event in events_ if event.message_ref])
     rows = [
         {

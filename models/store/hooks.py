@@ -6,9 +6,7 @@ import msgspec
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models import ids
-from models.session import now_ms
-from models.store.rows import columns_of, fetch_one, fetch_page, insert_ignoring, read
+from models.store.rows import fetch_one, fetch_page, insert_one
 from models.tables import hooks
 from models.vocabulary import Provider
 
@@ -39,11 +37,7 @@ class NewHook(msgspec.Struct, frozen=True):
 
 async def create(connection: AsyncConnection, workspace_id: UUID, new: NewHook) -> HookRow:
     """Store a hook."""
-    statement = insert_ignoring(connection, hooks).values(
-        id=ids.new_id(), workspace_id=workspace_id, created_at=now_ms(), **msgspec.structs.asdict(new)
-    )
-    row = (await connection.execute(statement.returning(*columns_of(hooks, HookRow)))).one()
-    return read(row, HookRow)
+    return await insert_one(connection, hooks, HookRow, workspace_id=workspace_id, **msgspec.structs.asdict(new))
 
 
 async def by_key_digest(connection: AsyncConnection, digest: bytes) -> HookRow | None:

@@ -1,5 +1,6 @@
 """Taking messages in: what an admission reads, and the one transaction that stores them."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,7 @@ from models.tables import (
     template_versions,
     templates,
 )
-from models.vocabulary import CampaignState, Channel, Lane, SuppressionKind
+from models.vocabulary import CampaignState, Channel, SuppressionKind
 
 Owned = tuple[UUID, UUID]
 """(workspace id, id): a look-up that cannot leave its workspace."""
@@ -42,6 +43,7 @@ class TemplateVersion(msgspec.Struct, frozen=True):
 class NewMessage(msgspec.Struct, frozen=True):
     """A message and its details, ready to be stored. ``ready``: it may be claimed at once."""
 
+    group: turns.Group
     row: dict[str, Any]
     details: dict[str, Any]
     content_source: bytes
@@ -55,11 +57,6 @@ class Stored(msgspec.Struct, frozen=True):
     id: UUID
     replay_of: UUID | None = None
     same_request: bool = True
-
-
-async def now(connection: AsyncConnection) -> int:
-    """The database's time in milliseconds."""
-    return int(await connection.scalar(select(now_ms())) or 0)
 
 
 def _owned(connection: AsyncConnection, table: Table, wanted: Collection[Owned]) -> ColumnElement[bool]:
@@ -268,18 +265,11 @@ async def _insert(connection: AsyncConnection, accepted: Sequence[NewMessage]) -
 
 
 async def _give_turns(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> None:
-    counts = dict.fromkeys(map(_group, accepted), 0)
-    for message in accepted:
-        counts[_group(message)] += message.ready
-    next_turn = await turns.allot(connection, counts)
+    counts = Counter(message.group for message in accepted if message.ready)
+    groups = {message.group for message in accepted}
+    next_turn = await turns.allot(connection, {group: counts[group] for group in groups})
     for message in accepted:
         message.row["turn"] = None
         if message.ready:
-            group = _group(message)
-            message.row["turn"] = next_turn[group]
-            next_turn[group] += 1
-
-
-def _group(message: NewMessage) -> turns.Group:
-    row = message.row
-    return Channel(row["channel"]), Lane(row["lane"]), row["workspace_id"]
+            message.row["turn"] = next_turn[message.group]
+            next_turn[message.group] += 1

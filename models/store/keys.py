@@ -8,9 +8,8 @@ import msgspec
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models import ids
 from models.session import now_ms
-from models.store.rows import columns_of, fetch_one, fetch_page, insert_ignoring, read
+from models.store.rows import fetch_one, fetch_page, insert_one
 from models.tables import api_keys
 from models.vocabulary import Scope
 
@@ -42,18 +41,17 @@ async def create(
     expires_at: int | None,
 ) -> KeyRow:
     """Store a key; ``digest`` is ``models.secrets.token_digest`` of its secret (32 bytes)."""
-    statement = insert_ignoring(connection, api_keys).values(
-        id=ids.new_id(),
+    return await insert_one(
+        connection,
+        api_keys,
+        KeyRow,
         workspace_id=workspace_id,
         name=name,
         digest=digest,
         hint=hint,
         scopes=sorted(scope.value for scope in scopes),
-        created_at=now_ms(),
         expires_at=expires_at,
     )
-    row = (await connection.execute(statement.returning(*columns_of(api_keys, KeyRow)))).one()
-    return read(row, KeyRow)
 
 
 async def by_digest(connection: AsyncConnection, digest: bytes) -> KeyRow | None:

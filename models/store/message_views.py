@@ -1,7 +1,8 @@
 """Messages as they are read back: one row of ``messages`` joined with its details."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -55,7 +56,12 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def facts(self) -> dict[Fact, int | None]:
         """The facts of the present run."""
-        return {fact: getattr(self, name) for fact, name in _FACT_FIELDS}
+        return dict(zip(Fact, _FACTS(self), strict=True))
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has become of it yet."""
+        return self.sending_at is None and self.ended_at is None and _FACTS(self) == _NO_FACTS
 
     @property
     def status(self) -> Status:
@@ -101,7 +107,8 @@ class MessageFilter(msgspec.Struct, frozen=True):
     below: UUID | None = None
 
 
-_FACT_FIELDS = tuple((fact, f"{fact.value}_at") for fact in Fact)
+_FACTS: Final = attrgetter(*(f"{fact.value}_at" for fact in Fact))
+_NO_FACTS: Final = (None,) * len(Fact)
 _DETAIL_FIELDS = ("step", "subject", "topic", "essential", "metadata")
 _OWN_FIELDS = tuple(
     name for name in MessageRow.__struct_fields__ if name not in _DETAIL_FIELDS and name != "template_id"

@@ -5,7 +5,7 @@ a retry becomes done. A success whose token went stale still sets ``sent_at`` an
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
 from models.session import now_ms
+from models.store import clock
 from models.store.bulk import insert_ignoring
-from models.store.recordset import Columns, parameters, recordset
+from models.store.recordset import STATEMENTS_KEPT, Columns, given, parameters, recordset
 from models.store.status_sql import least
 from models.tables import attempts, message_details, messages, suppressions
 from models.vocabulary import FailureReason, Outcome, State, SuppressionKind
@@ -86,8 +87,8 @@ async def record(connection: AsyncConnection, chunk: Sequence[Ended]) -> None:
     """Record a chunk of outcomes. Repeating it changes nothing."""
     is_sqlite = connection.dialect.name == "sqlite"
     chunk = sorted(chunk, key=lambda ended: ended.message_id)  # rows are locked in id order, as everywhere
-    values = parameters("ended", _COLUMNS, [_row(ended) for ended in chunk], is_sqlite=is_sqlite)
-    settled = {row.id for row in await connection.execute(_fresh(is_sqlite), values)}
+    values, single = given("ended", _COLUMNS, [_row(ended) for ended in chunk], is_sqlite=is_sqlite)
+    settled = {row[0] for row in await connection.execute(_fresh(is_sqlite, single), values)}
     stale = [ended for ended in chunk if ended.message_id not in settled and ended.outcome is Outcome.ACCEPTED]
     if stale:
         await connection.execute(
@@ -119,9 +120,9 @@ def _facts(ended: Any, *, is_sqlite: bool) -> dict[str, Any]:
     }
 
 
-@cache
-def _fresh(is_sqlite: bool) -> Any:
-    ended = recordset("ended", _COLUMNS, is_sqlite=is_sqlite)
+@lru_cache(STATEMENTS_KEPT)
+def _fresh(is_sqlite: bool, single: frozenset[str]) -> Any:
+    ended = recordset("ended", _COLUMNS, is_sqlite=is_sqlite, single=single)
     accepted = or_(ended.c.sent, messages.c.sent_at.is_not(None))
     state = case((accepted, literal(State.DONE.value)), else_=ended.c.state)
     over = state.in_([State.DONE.value, State.FAILED.value])
@@ -183,7 +184,7 @@ async def write_attempts(connection: AsyncConnection, tried: Sequence[dict[str, 
     """Write attempts that end now; one that is written already stays as it is."""
     if not tried:
         return
-    now = int(await connection.scalar(select(now_ms())) or 0)
+    now = await clock.read(connection)
     await insert_ignoring(connection, attempts, [{**row, "ended_at": now} for row in tried])
 
 
@@ -225,7 +226,7 @@ async def insert_suppressions(connection: AsyncConnection, new: Sequence[dict[st
     """Insert suppressions that do not exist yet, made now."""
     if not new:
         return
-    now = int(await connection.scalar(select(now_ms())) or 0)
+    now = await clock.read(connection)
     # In one order everywhere, so that two transactions never wait for each other in a circle.
     rows = [{**row, "created_at": now} for row in sorted(new, key=_SUPPRESSION_KEY)]
     await insert_ignoring(connection, suppressions, rows)

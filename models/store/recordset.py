@@ -1,23 +1,34 @@
 """Many rows as one parameter: what a bulk UPDATE or a look-up by many ids joins with.
 
 PostgreSQL gets one array per column (``unnest``), SQLite one JSON text (``json_each``): the statement is the
-same for one row and for a thousand, so it is compiled and planned once.
+same for one row and for a thousand, so it is compiled and planned once. Where a column holds one value in all of
+many rows, as most do, PostgreSQL may get that value alone: a driver's work on an array is a good part of a bulk
+statement's.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, FromClause, any_, bindparam, column, func, select, type_coerce
+from sqlalchemy import ColumnElement, FromClause, any_, bindparam, cast, column, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text, TypeEngine
 
 Columns = Mapping[str, TypeEngine[Any]]
 
 
-def recordset(name: str, columns: Columns, *, is_sqlite: bool) -> FromClause:
-    """A FROM item called ``name`` with these columns; its values come from ``parameters``."""
+STATEMENTS_KEPT: Final = 100
+"""How many forms of a statement with single columns are worth keeping."""
+
+_MANY: Final = 50
+
+
+def recordset(name: str, columns: Columns, *, is_sqlite: bool, single: Collection[str] = frozenset()) -> FromClause:
+    """A FROM item called ``name`` with these columns; its values come from ``parameters``, or from ``given``.
+
+    ``single``: what ``given`` said, of which one column at least is not.
+    """
     if is_sqlite:
         element = func.json_each(bindparam(name, type_=Text)).table_valued("value", name=f"{name}_json")
         return select(
@@ -26,9 +37,17 @@ def recordset(name: str, columns: Columns, *, is_sqlite: bool) -> FromClause:
                 for position, (each, kind) in enumerate(columns.items())
             )
         ).subquery(name)
-    arrays = (bindparam(f"{name}_{each}", type_=ARRAY(kind, dimensions=1)) for each, kind in columns.items())
-    typed = [column(each, kind) for each, kind in columns.items()]
-    return func.unnest(*arrays).table_valued(*typed, name=name).render_derived()
+    many = {each: kind for each, kind in columns.items() if each not in single}
+    arrays = (bindparam(f"{name}_{each}", type_=ARRAY(kind, dimensions=1)) for each, kind in many.items())
+    typed = [column(each, kind) for each, kind in many.items()]
+    rows = func.unnest(*arrays).table_valued(*typed, name=f"{name}_rows" if single else name).render_derived()
+    if not single:
+        return rows
+    values = (
+        cast(bindparam(f"{name}_{each}", type_=kind), kind).label(each) if each in single else rows.c[each]
+        for each, kind in columns.items()
+    )
+    return select(*values).subquery(name)
 
 
 def among(column_: ColumnElement[Any], values: Collection[Any], *, is_sqlite: bool) -> ColumnElement[bool]:
@@ -38,12 +57,43 @@ def among(column_: ColumnElement[Any], values: Collection[Any], *, is_sqlite: bo
     return column_ == any_(bindparam(None, list(values), type_=ARRAY(column_.type, dimensions=1)))
 
 
+class Given(NamedTuple):
+    """Parameters, and which columns of the recordset they give as one value for all rows."""
+
+    parameters: dict[str, Any]
+    single: frozenset[str]
+
+
 def parameters(name: str, columns: Columns, rows: Sequence[Sequence[Any]], *, is_sqlite: bool) -> dict[str, Any]:
     """The parameters of ``recordset(name, …)`` for ``rows``, each a sequence in the order of ``columns``."""
     if is_sqlite:
         return {name: _json(rows)}
+    return {f"{name}_{each}": values for each, values in _by_column(columns, rows).items()}
+
+
+def given(name: str, columns: Columns, rows: Sequence[Sequence[Any]], *, is_sqlite: bool) -> Given:
+    """As ``parameters``, for a recordset with single columns."""
+    if is_sqlite:
+        return Given({name: _json(rows)}, frozenset())
+    return given_columns(name, _by_column(columns, rows))
+
+
+def given_columns(name: str, values: Mapping[str, list[Any]]) -> Given:
+    """The same, for PostgreSQL, from the values of each column."""
+    single = frozenset(each for each, column_ in values.items() if _is_single(column_))
+    return Given(
+        {f"{name}_{each}": column_[0] if each in single else column_ for each, column_ in values.items()}, single
+    )
+
+
+def _by_column(columns: Columns, rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
     transposed: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
-    return {f"{name}_{each}": list(values) for each, values in zip(columns, transposed, strict=True)}
+    return {each: list(values) for each, values in zip(columns, transposed, strict=True)}
+
+
+def _is_single(values: Sequence[Any]) -> bool:
+    """Only of many rows, since each choice of columns is a statement of its own."""
+    return len(values) >= _MANY and bool(values[-1] == values[0]) and values.count(values[0]) == len(values)
 
 
 def _json(rows: Sequence[Sequence[Any]]) -> str:

@@ -1,12 +1,15 @@
-"""What every store does alike: rows as structs, pages of them, and an insert that yields to what stands."""
+"""What every store does alike: rows as structs, pages of them, and new ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Table, func, select
+from sqlalchemy import Column, ColumnElement, Table, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.ids import new_id
+from models.session import now_ms
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -21,10 +24,25 @@ def read(row: Any, row_type: type[R]) -> R:
     return msgspec.convert(row._mapping, row_type)
 
 
-def insert_ignoring(connection: AsyncConnection, table: Table) -> Any:
-    """An INSERT that leaves a row with the same key as it is."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    return insert(table).on_conflict_do_nothing()
+def upsert(table: Table, *, is_sqlite: bool) -> Any:
+    """An INSERT that can go on with ``on_conflict_do_nothing`` or ``on_conflict_do_update``."""
+    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+
+
+async def insert_one(connection: AsyncConnection, table: Table, row_type: type[R], **values: Any) -> R:
+    """A new row, made now under an id of its own."""
+    return read((await connection.execute(_making(insert(table), table, row_type, values))).one(), row_type)
+
+
+async def insert_if_free(connection: AsyncConnection, table: Table, row_type: type[R], **values: Any) -> R | None:
+    """As ``insert_one``; None where a row with the same key stands, which stays as it is."""
+    statement = upsert(table, is_sqlite=connection.dialect.name == "sqlite").on_conflict_do_nothing()
+    row = (await connection.execute(_making(statement, table, row_type, values))).first()
+    return None if row is None else read(row, row_type)
+
+
+def _making(statement: Any, table: Table, row_type: type[R], values: Mapping[str, Any]) -> Any:
+    return statement.values(id=new_id(), created_at=now_ms(), **values).returning(*columns_of(table, row_type))
 
 
 async def fetch_one(

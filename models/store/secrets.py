@@ -4,7 +4,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
-from models.store.rows import insert_ignoring
+from models.store.rows import upsert
 from models.tables import secrets
 
 
@@ -16,9 +16,8 @@ async def get(connection: AsyncConnection, name: str) -> bytes | None:
 
 async def insert(connection: AsyncConnection, name: str, wrapped: bytes) -> bytes:
     """Store a new secret; the wrapped secret that stands then, which is another process's where that was first."""
-    await connection.execute(
-        insert_ignoring(connection, secrets).values(name=name, wrapped=wrapped, created_at=now_ms())
-    )
+    statement = upsert(secrets, is_sqlite=connection.dialect.name == "sqlite").on_conflict_do_nothing()
+    await connection.execute(statement.values(name=name, wrapped=wrapped, created_at=now_ms()))
     stored = await get(connection, name)
     return wrapped if stored is None else stored
 

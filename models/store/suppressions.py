@@ -6,9 +6,8 @@ import msgspec
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models import ids
 from models.session import now_ms
-from models.store.rows import columns_of, fetch_one, fetch_page, insert_ignoring, read
+from models.store.rows import columns_of, fetch_one, fetch_page, insert_if_free, read
 from models.tables import suppressions
 from models.vocabulary import Channel, SuppressionKind
 
@@ -49,16 +48,15 @@ async def create(connection: AsyncConnection, workspace_id: UUID, new: NewSuppre
         suppressions.c.topic == new.topic,
     ]
     await connection.execute(delete(suppressions).where(*key, suppressions.c.expires_at <= now_ms()))
-    statement = insert_ignoring(connection, suppressions).values(
-        id=ids.new_id(), workspace_id=workspace_id, created_at=now_ms(), **msgspec.structs.asdict(new)
+    made = await insert_if_free(
+        connection, suppressions, SuppressionRow, workspace_id=workspace_id, **msgspec.structs.asdict(new)
     )
-    row = (await connection.execute(statement.returning(*columns_of(suppressions, SuppressionRow)))).first()
-    if row is None:
+    if made is None:
         standing = await connection.execute(
             suppressions.select().with_only_columns(*columns_of(suppressions, SuppressionRow)).where(*key)
         )
         return read(standing.one(), SuppressionRow), False
-    return read(row, SuppressionRow), True
+    return made, True
 
 
 async def get(connection: AsyncConnection, workspace_id: UUID, suppression_id: UUID) -> SuppressionRow | None:

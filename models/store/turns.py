@@ -11,9 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, String, Uuid, bindparam, func, literal, select, true, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.store.rows import upsert
 from models.tables import lanes
 from models.vocabulary import Channel, Lane
 
@@ -25,7 +25,6 @@ Group = tuple[Channel, Lane, UUID]
 
 @cache
 def _allotting(is_sqlite: bool) -> Any:
-    insert = sqlite.insert if is_sqlite else postgresql.insert
     greatest = func.max if is_sqlite else func.greatest
     channel, lane = bindparam("for_channel", type_=String), bindparam("for_lane", type_=String)
     count = bindparam("how_many", type_=BigInteger)
@@ -37,7 +36,8 @@ def _allotting(is_sqlite: bool) -> Any:
     row = select(
         channel, lane, bindparam("for_workspace", type_=Uuid), func.coalesce(last_claimed, literal(0)) + count
     ).where(true())  # SQLite would read ON after a bare SELECT as a join's
-    statement = insert(lanes).from_select(["channel", "lane", "workspace_id", "last_turn"], row)
+    insert = upsert(lanes, is_sqlite=is_sqlite)
+    statement = insert.from_select(["channel", "lane", "workspace_id", "last_turn"], row)
     return statement.on_conflict_do_update(
         index_elements=[lanes.c.channel, lanes.c.lane, lanes.c.workspace_id],
         set_={"last_turn": greatest(lanes.c.last_turn + count, statement.excluded.last_turn)},

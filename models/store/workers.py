@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.session import now_ms
 from models.store.outcomes import write_attempts
 from models.store.recordset import Columns, parameters, recordset
-from models.store.rows import insert_ignoring
+from models.store.rows import upsert
 from models.tables import message_details, messages, workers
 from models.vocabulary import FailureReason, OnUnknown, Outcome, State
 
@@ -30,8 +30,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
 async def register(connection: AsyncConnection, worker_id: UUID, host: str, pid: int) -> None:
     """A new worker; its lease begins now. Repeating it changes nothing."""
     row = {"id": worker_id, "host": host, "pid": pid}
-    insert = insert_ignoring(connection, workers)
-    await connection.execute(insert.values(**row, started_at=now_ms(), renewed_at=now_ms()))
+    statement = upsert(workers, is_sqlite=connection.dialect.name == "sqlite").on_conflict_do_nothing()
+    await connection.execute(statement.values(**row, started_at=now_ms(), renewed_at=now_ms()))
 
 
 async def renew(connection: AsyncConnection, worker_id: UUID) -> bool:

@@ -9,8 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import ids
 from models.errors import Conflict
-from models.session import now_ms
-from models.store.rows import columns_of, fetch_one, insert_ignoring, read
+from models.store.rows import columns_of, fetch_one, insert_if_free, read
 from models.tables import workspaces
 
 
@@ -25,13 +24,10 @@ class WorkspaceRow(msgspec.Struct, frozen=True):
 
 async def create(connection: AsyncConnection, name: str) -> WorkspaceRow:
     """A new workspace; raises Conflict where the name is taken."""
-    statement = insert_ignoring(connection, workspaces).values(
-        id=ids.new_id(), name=name, settings={}, created_at=now_ms()
-    )
-    row = (await connection.execute(statement.returning(*columns_of(workspaces, WorkspaceRow)))).first()
-    if row is None:
+    made = await insert_if_free(connection, workspaces, WorkspaceRow, name=name, settings={})
+    if made is None:
         raise Conflict("a workspace of this name exists")
-    return read(row, WorkspaceRow)
+    return made
 
 
 async def get(connection: AsyncConnection, workspace_id: UUID) -> WorkspaceRow | None:

@@ -20,7 +20,7 @@ from bench.results import Measured, summarise
 from bench.sinks import remote
 from bench.sinks.remote import Sink
 from models.session import Database
-from tests.support.commands import command_of, lives
+from tests.support.commands import WIREROOM, command_of, lives, wireroom
 from tests.support.processes import free_environment, short_folder
 from tests.support.waiting import wait_until
 
@@ -46,7 +46,7 @@ def left_in(folder: Path) -> list[Path]:
 
 async def bench(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "bench", *arguments),
+        *(WIREROOM, "bench", *arguments),
         env=free_environment() | environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -90,6 +90,29 @@ async def test_an_interrupted_bench_stops_what_it_started(public_folder: Path) -
     assert process.returncode == 130, output.decode()
     await wait_until(lambda: not [child for child in started if lives(child)], timeout=10)
     assert left_in(public_folder) == []
+
+
+async def test_its_options_are_the_commands_own() -> None:
+    helped = await wireroom("bench", "--help")
+    assert (helped.code, helped.err) == (0, "")
+    assert "--quick" in helped.out
+    refused = await wireroom("bench", "--only", "email/pigeon")
+    assert refused.code == 2
+    assert "no row email/pigeon" in refused.err
+
+
+async def test_a_missing_library_is_named_with_the_mend() -> None:
+    # To Python, a module that is None in sys.modules is not installed.
+    script = "import sys; sys.modules['psutil'] = None; from wireroom.cli import main; main()"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-c", script, "bench"),
+        env=free_environment(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert (process.returncode, out) == (1, b"")
+    assert err == b"wireroom: the bench needs psutil: pip install 'wireroom[bench]', in a checkout make install\n"
 
 
 @pytest.mark.parametrize(

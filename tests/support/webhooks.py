@@ -2,15 +2,14 @@
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-
 from channels.contract import Envelope
+from channels.guard import Address
+from channels.guarded_http import Answer, GuardedHttp
 from channels.standard_webhooks import new_secret
 from channels.webhook import WebhookChannel, WebhookConfig
 from models import ids
@@ -58,34 +57,24 @@ async def opened(config: WebhookConfig, **parts: Any) -> AsyncIterator[WebhookCh
         await channel.close()
 
 
+async def post(http: GuardedHttp, url: str, *, body: bytes = b"{}", proceed: Callable[[], None] = go_on) -> Answer:
+    """A small request."""
+    return await http.post(url, headers={"content-type": "application/json"}, body=body, proceed=proceed)
+
+
 @dataclass
-class NameServer(AbstractResolver):
+class NameServer:
     """Resolves every name to the next of ``answers``; the last one stands. An empty answer: no such name."""
 
     answers: list[list[str]]
     asked: list[str] = field(default_factory=list)
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str) -> Sequence[Address]:
         self.asked.append(host)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if not answer:
             raise OSError("no such name")
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in answer
-        ]
-
-    async def close(self) -> None:
-        """Nothing is open."""
+        return [ip_address(address) for address in answer]
 
 
 @dataclass

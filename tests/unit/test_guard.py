@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from channels.guard import ForbiddenDestination, Guard, is_public, normal_url, parse_url
+from channels.guard import ForbiddenDestination, Guard, GuardedResolver, Unresolved, is_public, normal_url, parse_url
+from tests.support.webhooks import NameServer
 
 DENIED_V4 = [
     "0.0.0.0/8",
@@ -321,3 +322,35 @@ def test_no_refusal_repeats_the_url() -> None:
     with pytest.raises(ValueError, match="URL") as malformed:
         parse_url("https://user:secret@example.com/")
     assert "secret" not in str(malformed.value)
+
+
+async def test_a_remembered_name_is_checked_for_each_use() -> None:
+    names = NameServer([["8.8.8.8", "2606:4700:4700::1111"], ["127.0.0.1"]])
+    resolver = GuardedResolver(Guard((ip_network("10.0.0.0/8"),)), names)
+    both = [ip_address("8.8.8.8"), ip_address("2606:4700:4700::1111")]
+    assert await resolver.resolve("hooks.example", scheme="https", port=443) == both
+    for scheme, port in (("http", 80), ("https", 22)):
+        with pytest.raises(ForbiddenDestination):
+            await resolver.resolve("hooks.example", scheme=scheme, port=port)
+    assert await resolver.resolve("hooks.example", scheme="https", port=8443) == both
+    assert names.asked == ["hooks.example"]
+
+
+async def test_so_many_names_are_remembered_and_no_more() -> None:
+    names = NameServer([["8.8.8.8"]])
+    resolver = GuardedResolver(Guard(), names)
+    for number in (*range(4097), 1, 0):
+        await resolver.resolve(f"{number}.example", scheme="https", port=443)
+    assert names.asked == [f"{number}.example" for number in (*range(4097), 0)]
+
+
+async def test_an_address_needs_no_name_server() -> None:
+    names = NameServer([[]])
+    resolver = GuardedResolver(Guard(), names)
+    assert await resolver.resolve("8.8.8.8", scheme="https", port=443) == [ip_address("8.8.8.8")]
+    for host in ("127.0.0.1", "::1", "0x7f.1", "fe80::1%lo"):
+        with pytest.raises(ForbiddenDestination):
+            await resolver.resolve(host, scheme="https", port=443)
+    assert names.asked == []
+    with pytest.raises(Unresolved):
+        await resolver.resolve("hooks.example", scheme="https", port=443)

@@ -6,6 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from channels.guarded_http import Answer, retry_after
+from channels.http_connection import Headers
 
 NOW = datetime(2026, 1, 15, 10, tzinfo=UTC)
 
@@ -40,6 +41,20 @@ NOW = datetime(2026, 1, 15, 10, tzinfo=UTC)
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
     assert retry_after(CIMultiDict({"retry-after": value}), NOW) == seconds
+
+
+def test_retry_after_of_an_answer() -> None:
+    assert retry_after(Headers([(b"X", b"9"), (b"rETRY-aFTER", b" 7 "), (b"Retry-After", b"8")])) == 7.0
+    assert retry_after(Headers([(b"Retry-After", b"\xff")])) is None
+    assert retry_after(Headers([])) is None
+
+
+def test_headers_are_found_whatever_their_case() -> None:
+    headers = Headers([(b"Content-Type", b"a"), (b"X-\xff", b"\xff"), (b"content-type", b"b"), (b"Y", b"")])
+    assert (headers["CONTENT-TYPE"], headers["y"]) == ("a", "")
+    assert "content-length" not in headers
+    assert list(headers) == ["content-type", "x-\udcff", "y"]
+    assert len(headers) == 3
 
 
 def test_no_retry_after() -> None:
