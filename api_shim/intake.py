@@ -171,16 +171,18 @@ class Intake:
         async with self._database.write() as connection:
             stored = await store.store(connection, [message for _, message, _ in new])
         self._doubtful -= ids
+        fresh: list[NewMessage] = []
         for (position, message, warnings), outcome in zip(new, stored, strict=True):
             if outcome.replay_of is None:
                 row = _as_row(message, drafts[position].template_id)
                 results[position] = Accepted(row, replayed=False, warnings=warnings)
-                if message.ready:
-                    self._wakeups.poke(row.channel.value.lower(), row.lane.value)
+                fresh.append(message)
             elif outcome.same_request:
                 replays[position] = (message.row["workspace_id"], outcome.replay_of)
             else:
                 results[position] = _mismatch()
+        for channel, lane in {message.group[:2] for message in fresh if message.ready}:
+            self._wakeups.poke(channel.value.lower(), lane.value)
 
     async def _replay(self, replays: Mapping[int, tuple[UUID, UUID]], results: dict[int, Result]) -> None:
         if not replays:

@@ -221,6 +221,25 @@ async def test_each_request_has_its_own_time() -> None:
     await http.close()
 
 
+async def test_an_earlier_end_than_any_so_far_is_kept_too() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(OK)
+        await reader.read()
+
+    http = GuardedHttp(HttpConfig(LOOPBACK, total_timeout_s=0.2))
+    loop = asyncio.get_running_loop()
+    async with raw_peer(serve) as peer, asyncio.timeout(10):
+        assert (await post(http, peer.url())).status == 200
+        # Now the idle connection's end is the next, in seconds.
+        await wait_until(lambda: http._pools["http"]._timer_at > loop.time() + 1)
+        started = loop.time()
+        with pytest.raises(Unknown, match="time"):
+            await post(http, peer.url())
+        assert loop.time() - started < 2
+    await http.close()
+
+
 @pytest.mark.parametrize(("length", "connections"), [(10, 1), (11, 2)])
 async def test_the_cap_is_kept_to_the_byte(length: int, connections: int) -> None:
     http = GuardedHttp(HttpConfig(LOOPBACK, response_cap=10))
