@@ -4,10 +4,10 @@
 PYTHON_IN_VENV := .venv/bin/python
 PACKAGES := models channels worker api_shim wireroom bench tests
 
-.PHONY: install run test check format migration lock bench clean help
+.PHONY: install run test check format migration lock fuzz bench bench-lists clean help
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 install: .venv/installed ## make .venv/ with the command and the test libraries
 
@@ -40,8 +40,14 @@ lock: .venv/installed ## resolve pyproject.toml into requirements.lock; ARGS=--u
 	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --quiet $(ARGS) --output-file requirements.lock
 
+fuzz: .venv/installed ## schemathesis over the OpenAPI document, on both databases: about ten minutes
+	@$(PYTHON_IN_VENV) -m pytest -q tests/fuzz/long_run.py $(ARGS)
+
 bench: .venv/installed ## ratios against bare clients: make bench ARGS=--quick
 	@.venv/bin/wireroom bench $(ARGS)
+
+bench-lists: .venv/installed ## lists over a million messages, by the database's measure
+	@$(PYTHON_IN_VENV) -m bench.lists $(ARGS)
 
 clean: ## remove everything that make can make again
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import socket
 from collections.abc import AsyncIterator
 
 import structlog
@@ -58,7 +59,21 @@ def create_app(settings: ApiSettings, storage: StorageSettings, channels: Channe
         routes=routes(services), lifespan=lifespan, exception_handlers={HTTPException: _answer_http_exception}
     )
     app.router.redirect_slashes = False
+    app.state.services = services
     return app
+
+
+class _Server(uvicorn.Server):
+    """Lets those go who wait for a message before it waits for the requests in flight."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; called once, on SIGTERM or SIGINT."""
+        self._services.waiters.close()
+        await super().shutdown(sockets)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
@@ -75,8 +90,9 @@ def main() -> None:
     storage = StorageSettings.read()
     settings = ApiSettings.read()
     logs.configure(storage.log_level, storage.log_format)
+    app = create_app(settings, storage, ChannelSettings.read())
     config = uvicorn.Config(
-        create_app(settings, storage, ChannelSettings.read()),
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -89,7 +105,7 @@ def main() -> None:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,
     )
-    uvicorn.Server(config).run()
+    _Server(config, app.state.services).run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who is calling: API keys as bearer tokens."""
+"""Who is calling: API keys as bearer tokens, and what a person's role lets them do."""
 
 import asyncio
 import time
@@ -8,11 +8,12 @@ from uuid import UUID
 import msgspec
 
 from api_shim import problems
+from api_shim.key_use import KeyUse
 from api_shim.problems import Problem
 from models import secrets
 from models.session import Database
 from models.store import keys
-from models.vocabulary import Scope
+from models.vocabulary import Role, Scope
 
 _REMEMBERED_S: Final = 1.0
 _MOST_REMEMBERED: Final = 10_000
@@ -20,16 +21,25 @@ _LONGEST_TOKEN: Final = 200
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """A caller: its key, its workspace, and what it may do."""
+    """A caller, a key or a person who is signed in: its workspace, and what it may do."""
 
-    key_id: UUID
     workspace_id: UUID
     scopes: frozenset[Scope]
+    key_id: UUID | None = None
+    user_id: UUID | None = None
 
     def need(self, scope: Scope) -> None:
         """Raises Problem (403) where the key does not have ``scope``."""
         if scope not in self.scopes:
             raise Problem(problems.MISSING_SCOPE, f"This needs the scope {scope.value}.")
+
+
+_ROLES: Final = {Role.ADMIN: frozenset(Scope), Role.MEMBER: frozenset(Scope) - {Scope.ADMIN, Scope.ESSENTIAL}}
+
+
+def scopes_of(role: Role) -> frozenset[Scope]:
+    """What a person of that role may do: as a key with these scopes."""
+    return _ROLES[role]
 
 
 class _Remembered(msgspec.Struct, frozen=True):
@@ -43,6 +53,7 @@ class Authenticator:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._use = KeyUse(database)
         self._remembered: dict[bytes, _Remembered] = {}
         self._asking: dict[bytes, asyncio.Task[_Remembered | None]] = {}
 
@@ -59,6 +70,10 @@ class Authenticator:
         if known is None or (known.expires_at is not None and known.expires_at <= time.time() * 1000):
             raise problems.unauthorized()
         return known.principal
+
+    async def drain(self) -> None:
+        """Return once the use of every key is noted."""
+        await self._use.drain()
 
     def forget(self) -> None:
         """Ask the database again for every key: one was revoked here."""
@@ -83,4 +98,5 @@ class Authenticator:
         principal = Principal(key_id=key.id, workspace_id=key.workspace_id, scopes=key.scopes)
         known = _Remembered(principal, key.expires_at, time.monotonic() + _REMEMBERED_S)
         self._remembered[digest] = known
+        self._use.note(key.id, key.last_used_at)
         return known

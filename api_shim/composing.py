@@ -6,8 +6,9 @@ from uuid import UUID
 
 import msgspec
 
+from api_shim.filling import compiled, fill_subject, missing
 from channels.registry import Entry
-from channels.rendering import RenderError, Text
+from channels.rendering import Texts
 from models import content as contents
 from models.admission import (
     Consent,
@@ -19,6 +20,7 @@ from models.admission import (
     check_header,
     content_of,
     lane_of,
+    variables_of,
 )
 from models.cache import WeighedCache
 from models.content import Content
@@ -27,15 +29,19 @@ from models.parts import part_for
 from models.secrets import Keyring
 from models.store import intake as store
 from models.store.intake import NewMessage, Owned, TemplateVersion
+from models.store.settings import WorkspaceSettings
+from models.subject_words import searchable
 from models.vocabulary import CampaignState, Channel, FailureReason, State
 
 _TEXTS_KEPT: Final = 16 << 20  # characters
-_LARGEST_BODY: Final = 2 << 20  # characters
-_LONGEST_SUBJECT: Final = 998  # characters: a line of a mail (RFC 5322, section 2.1.1)
+_LIQUID_WEIGHT: Final = 1 << 16  # what a compiled Liquid text takes beside its words, roughly
 _WITHOUT_SENDER: Final = {
     Channel.EMAIL: "until the operator sets WIREROOM_SMTP_URL and WIREROOM_EMAIL_FROM and starts Wireroom again"
 }
 
+
+_Written = tuple[str | None, str | None, str]
+"""(subject, body, format)."""
 
 _Said = tuple[UUID, str | None, str | None, str]
 """(workspace id, subject, body, format): a content that has nothing else."""
@@ -50,6 +56,7 @@ class Known(msgspec.Struct):
     campaigns: Mapping[Owned, CampaignState]
     journeys: set[Owned]
     keys: Mapping[tuple[UUID, str], tuple[UUID, bytes]]
+    settings: Mapping[UUID, WorkspaceSettings]
 
 
 class Addressed(msgspec.Struct, frozen=True):
@@ -73,7 +80,7 @@ class Composer:
     def __init__(self, keyring: Keyring, channels: Mapping[Channel, Entry]) -> None:
         self._keyring = keyring
         self._channels = channels
-        self._texts: WeighedCache[tuple[str, bool], Text] = WeighedCache(_TEXTS_KEPT)
+        self._texts: WeighedCache[_Written, Texts] = WeighedCache(_TEXTS_KEPT)
         self._sources: WeighedCache[_Said, tuple[bytes, UUID]] = WeighedCache(_TEXTS_KEPT)
 
     def address(self, draft: Draft, known: Known) -> Addressed:
@@ -81,6 +88,7 @@ class Composer:
         recipient = known.recipients.get((draft.workspace_id, draft.contact_id))
         if recipient is None:
             raise NotFound("no such contact")
+        recipient = _with_defaults(recipient, known.settings[draft.workspace_id])
         template = None if draft.template_id is None else known.templates.get((draft.workspace_id, draft.template_id))
         if draft.template_id is not None and template is None:
             raise Refused(FailureReason.UNKNOWN_TEMPLATE, "no such template", "/templateId")
@@ -99,11 +107,13 @@ class Composer:
     def compose(self, addressed: Addressed, consent: Consent, known: Known) -> tuple[NewMessage, list[str]]:
         """The message, and what its sender should be warned of; raises Refused."""
         draft = addressed.draft
+        settings = known.settings[draft.workspace_id]
         check_consent(consent, essential=draft.essential)
         parts = {} if addressed.template is None else addressed.template.parts
         content = content_of(draft, part_for(parts, draft.channel, addressed.recipient.locale))
-        attributes = attributes_of(addressed.recipient)
-        subject, asked = self._render(content, attributes)
+        texts = self._compiled(content)
+        variables = variables_of(texts.names, attributes_of(addressed.recipient), as_text=not texts.is_liquid)
+        subject = fill_subject(texts, variables)
         for name, value in draft.headers.items():
             check_header(value, f"/headers/{name}")
         campaign = None if draft.campaign_id is None else known.campaigns[draft.workspace_id, draft.campaign_id]
@@ -134,18 +144,19 @@ class Composer:
             "template_version_id": None if addressed.template is None else addressed.template.id,
             "step": draft.step,
             "subject": subject,
+            "subject_words": searchable(subject),
             "address": addressed.address,
             "address_digest": addressed.digest,
             "topic": draft.topic,
             "essential": draft.essential,
             "on_unknown": draft.on_unknown,
-            "track_opens": draft.track_opens is not False,
-            "track_clicks": draft.track_clicks is not False,
-            "variables": {name: attributes[name] for name in asked if name in attributes},
+            "track_opens": _tracked(draft, draft.track_opens, settings.track_opens),
+            "track_clicks": _tracked(draft, draft.track_clicks, settings.track_clicks),
+            "variables": variables,
             "metadata": draft.metadata,
         }
         ready = not paused and due_at <= known.now
-        warnings = [f"{name} has no value; it is sent empty" for name in sorted(asked) if name not in attributes]
+        warnings = missing(texts, variables)
         group = (draft.channel, lane, draft.workspace_id)
         return NewMessage(group, row, details, source, ready, draft.idempotency), warnings
 
@@ -162,36 +173,25 @@ class Composer:
             self._sources.put(key, found, 2 * len(source))
         return found
 
-    def _render(self, content: Content, attributes: Mapping[str, str]) -> tuple[str | None, frozenset[str]]:
-        """The rendered subject, and every name that subject and body ask for."""
-        names: frozenset[str] = frozenset()
-        subject = None
-        if content.subject is not None:
-            text = self._text(content.subject, "/subject", escape=False)
-            _check_size(text, attributes, _LONGEST_SUBJECT, "/subject")
-            subject = text.fill(attributes)
-            check_header(subject, "/subject")
-            names |= text.names
-        if content.body is not None:
-            text = self._text(content.body, "/body", escape=content.format == "html")
-            _check_size(text, attributes, _LARGEST_BODY, "/body")
-            names |= text.names
-        return subject, names
-
-    def _text(self, source: str, pointer: str, *, escape: bool) -> Text:
-        key = (source, escape)
-        text = self._texts.get(key)
-        if text is None:
-            try:
-                text = Text(source, escape=escape)
-            except RenderError as error:
-                raise Refused(FailureReason.RENDER_ERROR, str(error), pointer) from None
-            self._texts.put(key, text, len(source))
-        return text
+    def _compiled(self, content: Content) -> Texts:
+        key = (content.subject, content.body, content.format)
+        texts = self._texts.get(key)
+        if texts is None:
+            texts = compiled(content.subject, content.body, content.format)
+            weight = len(content.subject or "") + len(content.body or "")
+            self._texts.put(key, texts, weight + (_LIQUID_WEIGHT if texts.is_liquid else 0))
+        return texts
 
 
-def _check_size(text: Text, attributes: Mapping[str, str], most: int, pointer: str) -> None:
-    """Raises Refused where the filled text is too long: a short one may ask for a long value many times."""
-    if text.size(attributes) > most:
-        said = f"with the contact's values it is longer than {most:,} characters"
-        raise Refused(FailureReason.RENDER_ERROR, said, pointer)
+def _with_defaults(recipient: Recipient, settings: WorkspaceSettings) -> Recipient:
+    """The recipient, with the workspace's locale and time zone where it has none of its own."""
+    locale = recipient.locale or settings.default_locale
+    timezone = recipient.timezone or settings.default_timezone
+    if (locale, timezone) == (recipient.locale, recipient.timezone):
+        return recipient
+    return msgspec.structs.replace(recipient, locale=locale, timezone=timezone)
+
+
+def _tracked(draft: Draft, asked: bool | None, usual: bool) -> bool:
+    """Whether to follow opens or clicks: as the message says, else as the workspace does; essential ones never."""
+    return not draft.essential and (usual if asked is None else asked)

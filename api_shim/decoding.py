@@ -2,7 +2,6 @@
 
 import asyncio
 import difflib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -14,12 +13,12 @@ from starlette.requests import Request
 
 from api_shim import problems
 from api_shim.problems import FieldError, Problem
+from api_shim.strict_json import check_strictness, malformed, pointer_to, too_deep
 from models.timestamps import from_datetime
 
 T = TypeVar("T")
 
 _BODY_TIMEOUT_S: Final = 60
-_DEEPEST: Final = 32
 _YEAR_9999: Final = 253_370_764_800_000
 # Names, paths and words of a client that are longer than ours can be are neither compared nor repeated whole.
 _LONGEST_COMPARED: Final = 40
@@ -65,57 +64,15 @@ def decode(raw: bytes, wanted: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise _explain(str(error), wanted) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(problems.MALFORMED_JSON, _plain(error)) from None
+        raise malformed(raw, _plain(error)) from None
     except RecursionError:
-        raise _too_deep() from None
-    _check_strictness(raw)
+        raise too_deep() from None
+    check_strictness(raw)
     return value
 
 
 def _plain(error: Exception) -> str:
     return "The body is not UTF-8." if isinstance(error, UnicodeDecodeError) else f"{error}."
-
-
-def _too_deep() -> Problem:
-    return Problem(problems.MALFORMED_JSON, f"Nested deeper than {_DEEPEST} levels.")
-
-
-def _check_strictness(raw: bytes) -> None:
-    """Refuse what the decoder lets pass: a name twice in one object, NUL characters, and deep nesting."""
-    try:
-        # The decoder found one document, so there is nothing to look for behind it.
-        tree, _ = _STRICT.raw_decode(raw.decode().lstrip())
-    except RecursionError:
-        raise _too_deep() from None
-    except ValueError as error:
-        # Also Python's limit on the digits of an integer.
-        raise Problem(problems.MALFORMED_JSON, "A number is out of range.") from error
-    if b"\\u0000" in raw or raw.count(b"{") + raw.count(b"[") > _DEEPEST:
-        _walk(tree, 1)
-
-
-def _without_doubles(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Problem(problems.MALFORMED_JSON, "A name stands twice in one object.")
-    return found
-
-
-_STRICT: Final = json.JSONDecoder(object_pairs_hook=_without_doubles)
-
-
-def _walk(value: Any, depth: int) -> None:
-    if depth > _DEEPEST:
-        raise _too_deep()
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            _walk(name, depth)
-            _walk(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _walk(inner, depth + 1)
-    elif isinstance(value, str) and "\0" in value:
-        raise Problem(problems.MALFORMED_JSON, "A text holds the character U+0000.")
 
 
 def milliseconds(moment: datetime | None, pointer: str) -> int | None:
@@ -168,17 +125,17 @@ def _explain(message: str, wanted: Any) -> Problem:
     if said.startswith(_UNKNOWN):
         name = said.removeprefix(_UNKNOWN).removesuffix("`")
         detail = f"unknown field{_nearest(name, _names_at(wanted, steps))}"
-        return Problem(problems.UNKNOWN_FIELD, errors=(FieldError(detail, _pointer([*steps, _shortened(name)])),))
+        return Problem(problems.UNKNOWN_FIELD, errors=(FieldError(detail, pointer_to([*steps, _shortened(name)])),))
     if missing := _MISSING.match(said):
-        error = FieldError("required", _pointer([*steps, missing["field"]]))
+        error = FieldError("required", pointer_to([*steps, missing["field"]]))
         return Problem(problems.MISSING_FIELD, errors=(error,))
-    return problems.invalid(_expectation(said, wanted, steps), _pointer(steps))
+    return problems.invalid(_expectation(said, wanted, steps), pointer_to(steps))
 
 
 def _said_where(message: str) -> tuple[str, list[str | int]]:
     """What msgspec says, and the place that it ends with: `` - at `$.items[3].to` ``."""
     said, _, place = message.rpartition(" - at ")
-    path = place.removeprefix("key in ")
+    path = place.removeprefix("`key` in ")
     if len(path) > _LONGEST_PATH or not (path.startswith("`$") and path.endswith("`")):
         return message, []
     return said, _steps(path[1:-1])
@@ -210,11 +167,6 @@ def _steps(path: str) -> list[str | int]:
             break
         steps.append(name if name is not None else int(position))
     return steps
-
-
-def _pointer(steps: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901) as a fragment."""
-    return "#" + "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
 
 
 def _names_at(wanted: Any, steps: Sequence[str | int]) -> list[str]:

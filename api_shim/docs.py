@@ -7,12 +7,17 @@ from typing import Any, Final
 
 import msgspec
 
-from api_shim import problems
+from api_shim import problem_help, problems
 from api_shim.openapi import Json, document
 from api_shim.operations import Call, Operation, Reply
 
 _CODE: Final = re.compile(r"`+([^`]+)`+")
 _HTML: Final = "text/html; charset=utf-8"
+_TAG: Final = "Documentation"
+_ABOUT_PROBLEMS: Final = (
+    "Errors are `application/problem+json` (RFC 9457), with a `type` that never changes its meaning; the second "
+    "dialect of messages has a short form of its own. `errors` points at the place, in the body or in the query."
+)
 _SECURED: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
@@ -60,24 +65,56 @@ class _Documentation:
         return self._pages[url]
 
 
-def operations(documented: Sequence[Operation]) -> tuple[Operation, ...]:
-    """The operations that show what is documented."""
-    documentation = _Documentation(documented)
-    shown = (
-        ("/openapi.json", documentation.openapi_json, "The OpenAPI document"),
-        ("/docs", documentation.page, "The same as a page"),
-        ("/problems/{name}", _problem_page, "What the type of a problem means"),
+def operations(rest: Sequence[Operation]) -> tuple[Operation, ...]:
+    """The operations that show what is documented: the ``rest``, and themselves."""
+    shown: list[Operation] = [*rest]
+    documentation = _Documentation(shown)
+    own = (
+        Operation(
+            "GET",
+            "/openapi.json",
+            documentation.openapi_json,
+            summary="The OpenAPI document",
+            tag=_TAG,
+            scope=None,
+            responses={200: dict[str, Any]},
+        ),
+        Operation(
+            "GET",
+            "/docs",
+            documentation.page,
+            summary="The same as a page",
+            tag=_TAG,
+            scope=None,
+            responses={200: str},
+            response_media=_HTML,
+        ),
+        Operation(
+            "GET",
+            "/problems/{name}",
+            _problem_page,
+            summary="What a type of problem means, and how to mend it; `type` leads here",
+            tag=_TAG,
+            scope=None,
+            responses={200: str},
+            response_media=_HTML,
+            errors=(problems.NOT_FOUND,),
+        ),
     )
-    return tuple(
-        Operation("GET", path, handler, summary=summary, tag="Documentation", scope=None)
-        for path, handler, summary in shown
-    )
+    shown += own
+    return own
 
 
 async def _problem_page(call: Call) -> Reply:
     for each in problems.ALL_TYPES:
         if each.name == call.path("name"):
-            return _html(each.title, f"<h1>{escape(each.title)}</h1><p>HTTP {each.status}, <code>{each.uri}</code></p>")
+            said = problem_help.BY_NAME[each.name]
+            return _html(
+                each.title,
+                f"<h1>{escape(each.title)}</h1><p>HTTP {each.status}, <code>{escape(each.uri)}</code></p>"
+                f"<p>{_prose(said.meaning)}</p><p>{_prose(said.mend)}</p>"
+                '<p><a href="/docs#problems">All problems</a></p>',
+            )
     raise problems.not_found("problem")
 
 
@@ -107,12 +144,16 @@ def _body(described: Json) -> Iterator[str]:
         said = "".join(f"<p>{_prose(part)}</p>" for part in schema.get("description", "").split("\n\n"))
         rest = _json({key: value for key, value in schema.items() if key != "description"})
         yield f'<details id="type-{shown}"><summary><code>{shown}</code></summary>{said}{rest}</details>'
-    yield '<h2 id="problems">Problems</h2><table>'
+    yield '<h2 id="problems">Problems</h2>'
+    yield f"<p>{_prose(_ABOUT_PROBLEMS)}</p>"
     for each in problems.ALL_TYPES:
+        explained = problem_help.BY_NAME[each.name]
         yield (
-            f'<tr><td>{each.status}<td><a href="{each.uri}"><code>{escape(each.uri)}</code></a><td>{escape(each.title)}'
+            f'<details id="problem-{escape(each.name)}"><summary><span class="method">{each.status}</span>'
+            f'<a href="{escape(each.uri)}"><code>{escape(each.uri)}</code></a> '
+            f'<span class="says">{escape(each.title)}</span></summary>'
+            f"<p>{_prose(explained.meaning)}</p><p>{_prose(explained.mend)}</p></details>"
         )
-    yield "</table>"
 
 
 def _anchor(tag: str) -> str:
@@ -135,6 +176,7 @@ def _operation(path: str, method: str, operation: Json) -> str:
     for status, response in operation["responses"].items():
         types = ", ".join(_type(content["schema"]) for content in response.get("content", {}).values())
         parts.append(f"<p><b>{escape(status)}</b> {_prose(response['description'])} {types}</p>")
+        parts += [_json(each["example"]) for each in response.get("content", {}).values() if "example" in each]
     return (
         f'<details><summary><span class="method">{method.upper()}</span><code>{escape(path)}</code> '
         f'<span class="says">{_prose(operation["summary"])}</span></summary>{"".join(parts)}</details>'
@@ -143,6 +185,8 @@ def _operation(path: str, method: str, operation: Json) -> str:
 
 def _type(schema: Json) -> str:
     """What a value is: a link to a named type, "list of" another, or a plain type and its limits."""
+    if "allOf" in schema:  # a problem: the types that it may have stand beside it
+        return _type(schema["allOf"][0])
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#type-{name}"><code>{name}</code></a>'
@@ -150,7 +194,8 @@ def _type(schema: Json) -> str:
         return f"list of {_type(schema['items'])}"
     if not isinstance(schema.get("type"), str):
         return f"<code>{_inline(schema)}</code>"
-    limits = [f"{escape(key)} <code>{_inline(value)}</code>" for key, value in schema.items() if key != "type"]
+    known = {key: value for key, value in schema.items() if key not in ("type", "description")}
+    limits = [f"{escape(key)} <code>{_inline(value)}</code>" for key, value in known.items()]
     return ", ".join([f"<code>{escape(schema['type'])}</code>", *limits])
 
 

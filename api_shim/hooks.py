@@ -48,9 +48,9 @@ async def receive(call: Call) -> Reply:
     headers = dict(call.request.headers.items())
     _check_basic_auth(hook, keyring, headers.get("authorization", ""))
     request = HookRequest(headers=headers, body=await call.body(HOOK_BYTES))
-    signing_keys = () if hook.signing_key is None else (keyring.open_text(hook.signing_key, SIGNING_KEY),)
+    now = time.time()
     try:
-        adapter.verify(request, HookSecrets(signing_keys=signing_keys), time.time())
+        adapter.verify(request, HookSecrets(signing_keys=_signing_keys(hook, keyring, now)), now)
     except BadSignature:
         raise Problem(problems.UNAUTHORIZED, "The signature does not prove where the request comes from.") from None
     try:
@@ -86,6 +86,14 @@ async def _hook(call: Call) -> HookRow:
     if hook is None or hook.provider != call.path("provider") or hook.provider not in _ADAPTERS:
         raise problems.not_found("hook")
     return hook
+
+
+def _signing_keys(hook: HookRow, keyring: Keyring, now: float) -> tuple[str, ...]:
+    """The keys that prove a request at ``now`` (Unix seconds): two while they rotate."""
+    sealed = [hook.signing_key]
+    if hook.signing_key_previous_until is not None and now * 1000 < hook.signing_key_previous_until:
+        sealed.append(hook.signing_key_previous)
+    return tuple(keyring.open_text(each, SIGNING_KEY) for each in sealed if each is not None)
 
 
 def _check_basic_auth(hook: HookRow, keyring: Keyring, authorization: str) -> None:

@@ -10,12 +10,13 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim.composing import Addressed, Composer, Known
+from api_shim.workspace_settings import RememberedSettings
 from channels.registry import Entry
 from models.admission import (
     Draft,
 )
 from models.coalesce import Coalescer
-from models.errors import IdempotencyMismatch, NotFound, StorageUnavailable, WireroomError
+from models.errors import IdempotencyInFlight, IdempotencyMismatch, NotFound, StorageUnavailable, WireroomError
 from models.secrets import Keyring
 from models.session import Database
 from models.store import clock, message_views
@@ -50,6 +51,7 @@ class Intake:
     ) -> None:
         self._database = database
         self._composer = Composer(keyring, channels)
+        self.settings = RememberedSettings()
         self._wakeups = wakeups
         self._doubtful: set[UUID] = set()
         # Apart, so that a person's message never waits behind a batch of ten thousand.
@@ -61,7 +63,7 @@ class Intake:
     async def submit(self, draft: Draft) -> Accepted:
         """Accept one draft: it is durable when this returns.
 
-        Raises NotFound (no such contact), Refused, IdempotencyMismatch or StorageUnavailable.
+        Raises NotFound (no such contact), Refused, IdempotencyMismatch, IdempotencyInFlight or StorageUnavailable.
         """
         try:
             result = await self._singles.submit(draft)
@@ -92,6 +94,8 @@ class Intake:
             return [await self._flush(chunk)]
         except StorageUnavailable:
             raise
+        except IdempotencyInFlight as error:
+            return [[error] * len(chunk)]  # their keys were made of one, which another process has in hand
         except Exception:
             # One draft's data must not refuse those of others; sent alone, each gets its own answer.
             log.exception("intake.chunk_broke")
@@ -155,6 +159,7 @@ class Intake:
             campaigns=await store.campaign_states(connection, owned([draft.campaign_id for draft in drafts])),
             journeys=await store.known_journeys(connection, owned([draft.journey_id for draft in drafts])),
             keys=await store.owners_of_keys(connection, keys),
+            settings=await self.settings.read(connection, {draft.workspace_id for draft in drafts}),
         )
 
     async def _store(

@@ -1,40 +1,55 @@
 """The "messages" dialect: the same messages under other names, read only."""
 
-from typing import Annotated, Final
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
-from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
 from api_shim import problems
+from api_shim.message_places import place_of, shown, shown_value
+from api_shim.message_query import parse
 from api_shim.operations import Call, Reply
-from api_shim.problems import FieldError, Problem
 from api_shim.workspaces.views import bounced_at
-from models import ids
-from models.ids import DIALECT_B, Kind
+from models.ids import Kind
 from models.lifecycle import effective
 from models.store import message_views
-from models.store.message_views import MessageFilter, MessageRow
+from models.store.message_lists import Order, SortKey
+from models.store.message_views import MessageRow
 from models.timestamps import show_optional
 from models.vocabulary import Channel, Fact
-
-_FILTERS: Final = {"cu": Kind.CONTACT, "j": Kind.JOURNEY, "c": Kind.CAMPAIGN}
-_MOST_TERMS: Final = 20
 
 
 class ListQuery(msgspec.Struct):
     """Which page of messages.
 
-    ``query`` holds terms, separated by spaces and all ANDed: ``cu:`` customer, ``j:`` journey, ``c:`` campaign,
-    ``m:`` medium; a bare word searches the subject. ``before`` comes with ``next`` and ``prev``: the page begins
-    right below that message, whatever has arrived since.
+    ``before`` or ``after`` come with ``next`` and ``prev``, and ``value`` with them where the list is sorted: the page
+    begins right there, whatever has arrived since; ``page`` then only says its number.
     """
 
     limit: Annotated[int, Meta(ge=1, le=200, description="The maximum number of entries.")] = 25
     page: Annotated[int, Meta(ge=1, le=1_000_000_000, description="Page number, from 1.")] = 1
-    query: Annotated[str, Meta(max_length=1000)] = ""
-    before: str | None = None
+    query: Annotated[
+        str,
+        Meta(
+            max_length=1000,
+            description="Terms separated by spaces, all of which must hold: `cu:` customer, `j:` journey, "
+            "`c:` campaign, `m:` medium. A bare word is looked for in the subject, in whatever case; words in quotes "
+            'must stand in a row: `m:EMAIL "spring sale"`.',
+        ),
+    ] = ""
+    sort: Annotated[SortKey, Meta(description="The property to sort by; those without it come last.")] = SortKey.ID
+    order: Annotated[Literal["ASC", "DESC"], Meta(description="Ids sort by age: DESC is the newest first.")] = "DESC"
+    before: Annotated[str, Meta(description="Only messages whose place in ascending order is before this one's.")] | (
+        None
+    ) = None
+    after: Annotated[str, Meta(description="Only messages whose place in ascending order is after this one's.")] | (
+        None
+    ) = None
+    value: Annotated[
+        str, Meta(description="What `sort` was of the message `before` or `after`; left out for null.")
+    ] | (None) = None
 
 
 class Message(msgspec.Struct):
@@ -62,17 +77,13 @@ class MessagePage(msgspec.Struct):
     prev: str | None
 
 
-def _shown(kind: Kind, value: UUID) -> str:
-    return f"{DIALECT_B.get(kind, kind.value)}_{ids.encode(value)}"
-
-
 def _view(row: MessageRow) -> Message:
     facts = row.facts
     return Message(
-        id=_shown(Kind.MESSAGE, row.id),
-        journey_id=None if row.journey_id is None else _shown(Kind.JOURNEY, row.journey_id),
-        campaign_id=None if row.campaign_id is None else _shown(Kind.CAMPAIGN, row.campaign_id),
-        customer_id=_shown(Kind.CONTACT, row.contact_id),
+        id=shown(Kind.MESSAGE, row.id),
+        journey_id=None if row.journey_id is None else shown(Kind.JOURNEY, row.journey_id),
+        campaign_id=None if row.campaign_id is None else shown(Kind.CAMPAIGN, row.campaign_id),
+        customer_id=shown(Kind.CONTACT, row.contact_id),
         medium=row.channel,
         step=row.step,
         sent=show_optional(effective(facts, Fact.SENT)),
@@ -96,83 +107,53 @@ async def get(call: Call) -> Reply:
 
 async def list_all(call: Call, query: ListQuery) -> Reply:
     """A page of messages."""
-    wanted = _wanted(query)
-    if wanted is None:
+    wanted = parse(query.query)
+    order = Order(query.sort, query.order == "DESC")
+    place = place_of(query.sort, before=query.before, after=query.after, value=query.value)
+    if wanted is None or place is None:
         return Reply(MessagePage(items=[], next=None, prev=None))
-    offset = 0 if wanted.below is not None else (query.page - 1) * query.limit
+    links = _Links(call.services.settings.public_url, query)
     async with call.services.database.read() as connection:
-        rows = await message_views.list_page(
-            connection, call.workspace_id, wanted, limit=query.limit + 1, offset=offset
+        page = await message_views.read_page(
+            connection, call.workspace_id, wanted, order, limit=query.limit, number=query.page, anchor=place.anchor
         )
-        above: list[UUID] = []
-        if rows and query.page > 1:
-            everything = msgspec.structs.replace(wanted, below=None)
-            above = await message_views.ids_above(
-                connection, call.workspace_id, everything, rows[0].id, limit=query.limit + 1
-            )
-    items = rows[: query.limit]
-    base = call.services.settings.public_url
-    more = _address(base, query, query.page + 1, items[-1].id) if len(rows) > query.limit else None
-    return Reply(MessagePage(items=[_view(row) for row in items], next=more, prev=_previous(base, query, above)))
-
-
-def _wanted(query: ListQuery) -> MessageFilter | None:
-    """The filter; None where it names an id that cannot exist. Raises Problem (400)."""
-    found: dict[Kind, UUID] = {}
-    words: list[str] = []
-    channel: Channel | None = None
-    terms = query.query.split()
-    if len(terms) > _MOST_TERMS:
-        raise _bad_query(f"at most {_MOST_TERMS} terms")
-    for term in terms:
-        key, colon, value = term.partition(":")
-        if colon and key in _FILTERS:
-            kind = _FILTERS[key]
-            value_id = ids.parse(kind, value)
-            if value_id is None or found.setdefault(kind, value_id) != value_id:
-                return None
-        elif colon and key == "m":
-            medium = _medium(value)
-            if channel not in (None, medium):
-                return None
-            channel = medium
-        else:
-            words.append(term)
-    below = None if query.before is None else ids.parse(Kind.MESSAGE, query.before)
-    if (below is None) != (query.before is None):
-        return None
-    return MessageFilter(
-        channel=channel,
-        contact_id=found.get(Kind.CONTACT),
-        campaign_id=found.get(Kind.CAMPAIGN),
-        journey_id=found.get(Kind.JOURNEY),
-        subject_words=tuple(words),
-        below=below,
+    return Reply(
+        MessagePage(
+            items=[_view(row) for row in page.rows],
+            next=links.following(page.rows) if page.followed else None,
+            prev=links.preceding(page.rows) if page.preceded else None,
+        )
     )
 
 
-def _medium(value: str) -> Channel:
-    try:
-        return Channel(value)
-    except ValueError:
-        raise _bad_query(f"m: must be one of {', '.join(Channel)}") from None
+class _Links:
+    """The addresses of a page's neighbours."""
+
+    def __init__(self, base: str, query: ListQuery) -> None:
+        self._base = base
+        self._query = query
+        self._descending = query.order == "DESC"
+
+    def following(self, rows: Sequence[MessageRow]) -> str:
+        """The page that begins right behind these rows."""
+        return self._address(self._query.page + 1, rows[-1], before=self._descending)
+
+    def preceding(self, rows: Sequence[MessageRow]) -> str:
+        """The page that ends right before them. What has arrived above page 1 is on a page 1 of its own."""
+        number = max(1, self._query.page - 1)
+        return self._address(number, rows[0] if rows else None, before=not self._descending)
+
+    def _address(self, page: int, anchor: MessageRow | None, *, before: bool) -> str:
+        query = self._query
+        values: dict[str, str | int] = {"limit": query.limit, "page": page}
+        for name in ("query", "sort", "order"):
+            if (given := getattr(query, name)) != getattr(_DEFAULTS, name):
+                values[name] = given
+        if anchor is not None:
+            values["before" if before else "after"] = shown(Kind.MESSAGE, anchor.id)
+            if (value := shown_value(query.sort, anchor)) is not None:
+                values["value"] = value
+        return f"{self._base}/messages?{urlencode(values)}"
 
 
-def _bad_query(detail: str) -> Problem:
-    return Problem(problems.INVALID_PARAMETER, errors=(FieldError(detail, parameter="query"),))
-
-
-def _previous(base: str, query: ListQuery, above: list[UUID]) -> str | None:
-    """The page that ends right above this one. Where fewer messages are above than fill it, it is the newest page."""
-    if query.page == 1:
-        return None
-    return _address(base, query, query.page - 1, above[query.limit] if len(above) > query.limit else None)
-
-
-def _address(base: str, query: ListQuery, page: int, below: UUID | None) -> str:
-    values: dict[str, str | int] = {"limit": query.limit, "page": page}
-    if query.query:
-        values["query"] = query.query
-    if below is not None:
-        values["before"] = _shown(Kind.MESSAGE, below)
-    return f"{base}/messages?{urlencode(values)}"
+_DEFAULTS: Final = ListQuery()

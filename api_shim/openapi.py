@@ -1,23 +1,35 @@
 """The OpenAPI 3.1 document, made of the table of operations and of the types that validate."""
 
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
 
-from api_shim import problems
+from api_shim import problem_help, problems
+from api_shim.examples import catalogue
+from api_shim.examples.catalogue import Example
 from api_shim.operations import Operation
-from api_shim.problems import ProblemBody, ProblemType, ShortError
+from api_shim.problems import Problem, ProblemBody, ProblemType, ShortError
+from api_shim.sessions import CSRF_HEADER, Cookies
 
 Json = dict[str, Any]
 
 _REF: Final = "#/components/schemas/{name}"
-_PATH_PART: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
-_ALWAYS: Final = (problems.INTERNAL, problems.STORAGE_UNAVAILABLE)
+_ALWAYS: Final = (problems.INVALID_PARAMETER, problems.HEAD_TOO_LARGE, problems.INTERNAL, problems.STORAGE_UNAVAILABLE)
+_BY_COOKIE: Final = (problems.UNAUTHORIZED, problems.CSRF_TOKEN, problems.CROSS_ORIGIN)
 _WITH_KEY: Final = (problems.UNAUTHORIZED, problems.MISSING_SCOPE)
+_SHORT: Final = ".short"
+_TEXT: Final = {"type": "string"}
+# Headers of problems, by the status that they come with.
+_HEADERS: Final[Mapping[int, Json]] = {
+    401: {"WWW-Authenticate": {"description": "The credentials that are taken.", "schema": _TEXT}},
+    **{
+        status: {"Retry-After": {"description": "Seconds to wait before another try.", "schema": {"type": "integer"}}}
+        for status in (409, 429, 503)
+    },
+}
 
 
 def document(operations: Sequence[Operation], public_url: str) -> Json:
@@ -25,7 +37,7 @@ def document(operations: Sequence[Operation], public_url: str) -> Json:
     schemas, components = _schemas(operations)
     paths: dict[str, Json] = {}
     for operation in operations:
-        paths.setdefault(_shown_path(operation), {})[operation.method.lower()] = _operation(operation, schemas)
+        paths.setdefault(operation.shown_path, {})[operation.method.lower()] = _operation(operation, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -38,7 +50,27 @@ def document(operations: Sequence[Operation], public_url: str) -> Json:
         "paths": paths,
         "components": {
             "schemas": components,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "wr_live_…"}},
+            "examples": _error_examples(operations),
+            "securitySchemes": _security_schemes(public_url),
+        },
+    }
+
+
+def _security_schemes(public_url: str) -> Json:
+    return {
+        "key": {"type": "http", "scheme": "bearer", "bearerFormat": "wr_live_…"},
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": Cookies(public_url).session,
+            "description": "A person who is signed in, in the workspaces that they belong to. `POST /api/auth/sign-in` "
+            "sets it.",
+        },
+        "csrf": {
+            "type": "apiKey",
+            "in": "header",
+            "name": CSRF_HEADER,
+            "description": "The session's `csrfToken`, which `GET /api/auth/session` answers.",
         },
     }
 
@@ -47,7 +79,8 @@ def _schemas(operations: Sequence[Operation]) -> tuple[dict[Any, Json], Json]:
     """The schema of every type, and the components that they refer to."""
     wanted: dict[Any, None] = {ProblemBody: None, ShortError: None}
     for operation in operations:
-        for each in (operation.request, operation.query, *operation.responses.values()):
+        bodies = (*operation.responses.values(), *operation.error_bodies.values())
+        for each in (operation.request, operation.query, *bodies):
             if each is not None:
                 wanted[each] = None
     types = list(wanted)
@@ -63,44 +96,52 @@ def _described(schema: Json) -> Json:
     return schema | {"description": description} if description else schema
 
 
-def _shown_path(operation: Operation) -> str:
-    return _PATH_PART.sub(r"{\1}", operation.path)
-
-
 def _operation(operation: Operation, schemas: Mapping[Any, Json]) -> Json:
+    example = catalogue.examples().get(operation.operation_id, Example())
     shown: Json = {
-        "operationId": _operation_id(operation),
+        "operationId": operation.operation_id,
         "summary": operation.summary,
         "tags": [operation.tag],
-        "parameters": _parameters(operation, schemas),
-        "responses": {str(status): _response(each, schemas) for status, each in operation.responses.items()},
+        "parameters": _parameters(operation, example),
+        "responses": {
+            str(status): _response(operation, body, schemas, example.responses.get(status))
+            for status, body in operation.responses.items()
+        },
     }
-    if operation.scope is not None:
-        shown["security"] = [{"key": []}]
-        shown["description"] = f"Needs the scope `{operation.scope.value}`."
+    if security := _security(operation):
+        shown["security"] = security
+    needs = [] if operation.scope is None else [f"Needs the scope `{operation.scope.value}`."]
+    if example.needs:
+        needs.append(f"For the example: {example.needs}")
+    if needs:
+        shown["description"] = " ".join(needs)
     if operation.request is not None:
-        content = {media: _media(operation, media, schemas[operation.request]) for media in operation.request_media}
+        content = {
+            media: _media(media, schemas[operation.request], example.request) for media in operation.request_media
+        }
         shown["requestBody"] = {"required": True, "content": content}
-    for status, types in _errors(operation).items():
+    for status, types in errors_of(operation).items():
         shown["responses"].setdefault(str(status), _error_response(operation, types, schemas))
     return shown
 
 
-def _media(operation: Operation, media: str, schema: Json) -> Json:
+def _security(operation: Operation) -> list[Json]:
+    """Who may call. The list of a scheme names the roles that are needed (OpenAPI 3.1.0, section 4.8.30)."""
+    scopes = [] if operation.scope is None else [operation.scope.value]
+    by_session: Json = {"session": scopes} if operation.method == "GET" else {"session": scopes, "csrf": []}
+    return ([] if operation.scope is None else [{"key": scopes}]) + ([by_session] if operation.takes_session else [])
+
+
+def _media(media: str, schema: Json, example: Any) -> Json:
     # Of NDJSON the schema says what a line is.
-    shown = {"schema": schema["items"] if media.endswith("ndjson") else schema}
-    return shown if operation.example is None else shown | {"example": operation.example}
+    by_line = media.endswith("ndjson")
+    shown = {"schema": schema["items"] if by_line else schema}
+    return shown if example is None else shown | {"example": example[0] if by_line else example}
 
 
-def _operation_id(operation: Operation) -> str:
-    words = [part for part in re.split(r"[^A-Za-z0-9]+", _shown_path(operation)) if part]
-    return operation.method.lower() + "".join(word[:1].upper() + word[1:] for word in words)
-
-
-def _parameters(operation: Operation, schemas: Mapping[Any, Json]) -> list[Json]:
-    text = {"type": "string"}
+def _parameters(operation: Operation, example: Example) -> list[Json]:
     shown: list[Json] = [
-        {"name": name, "in": "path", "required": True, "schema": text} for name in _PATH_PART.findall(operation.path)
+        {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in operation.path_names
     ]
     if operation.query is not None:
         own = msgspec.json.schema(operation.query)["$defs"][operation.query.__name__]["properties"]
@@ -110,7 +151,11 @@ def _parameters(operation: Operation, schemas: Mapping[Any, Json]) -> list[Json]
                 parameter["description"] = schema["description"]
             shown.append(parameter)
     for name, meaning in operation.headers.items():
-        shown.append({"name": name, "in": "header", "description": meaning, "schema": text})
+        shown.append({"name": name, "in": "header", "description": meaning, "schema": _TEXT})
+    given = {"path": catalogue.in_paths(), "query": example.query, "header": example.headers}
+    for each in shown:
+        if each["name"] in given[each["in"]]:
+            each["example"] = given[each["in"]][each["name"]]
     return shown
 
 
@@ -130,20 +175,22 @@ def _reachable(schema: Any) -> Any:
     return schema.replace("#/$defs/", "#/components/schemas/") if isinstance(schema, str) else schema
 
 
-def _response(body: Any, schemas: Mapping[Any, Json]) -> Json:
+def _response(operation: Operation, body: Any, schemas: Mapping[Any, Json], example: Any) -> Json:
     if body is None:
         return {"description": "Done."}
-    return {"description": "Done.", "content": {"application/json": {"schema": schemas[body]}}}
+    content = {"schema": schemas[body]} | ({} if example is None else {"example": example})
+    return {"description": "Done.", "content": {operation.response_media: content}}
 
 
-def _errors(operation: Operation) -> Mapping[int, list[ProblemType]]:
+def errors_of(operation: Operation) -> Mapping[int, list[ProblemType]]:
+    """Every type of problem that the operation may answer, by status."""
     types = [*operation.errors, *_ALWAYS]
     if operation.scope is not None:
         types += _WITH_KEY
         if "{workspaceId}" in operation.path:
             types.append(problems.NOT_FOUND)
-    if operation.query is not None:
-        types.append(problems.INVALID_PARAMETER)
+    if operation.takes_session:
+        types += (problems.UNAUTHORIZED,) if operation.method == "GET" else _BY_COOKIE
     by_status: dict[int, list[ProblemType]] = {}
     for each in dict.fromkeys(types):
         by_status.setdefault(each.status, []).append(each)
@@ -151,6 +198,38 @@ def _errors(operation: Operation) -> Mapping[int, list[ProblemType]]:
 
 
 def _error_response(operation: Operation, types: Sequence[ProblemType], schemas: Mapping[Any, Json]) -> Json:
-    body, media = (ShortError, "application/json") if operation.short_errors else (ProblemBody, problems.PROBLEM_JSON)
+    status = types[0].status
     meanings = "; ".join(f"{each.title} (`{each.uri}`)" for each in types)
-    return {"description": meanings, "content": {media: {"schema": schemas[body]}}}
+    if _is_short(operation, status):
+        media, schema, ending = "application/json", schemas[ShortError], _SHORT
+    else:
+        of_these = {"properties": {"type": {"enum": [each.uri for each in types]}, "status": {"const": status}}}
+        body = operation.error_bodies.get(status, ProblemBody)
+        media, schema, ending = problems.PROBLEM_JSON, {"allOf": [schemas[body], of_these]}, ""
+    examples = {each.name: {"$ref": f"#/components/examples/{each.name}{ending}"} for each in types}
+    shown: Json = {"description": meanings, "content": {media: {"schema": schema, "examples": examples}}}
+    return shown | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
+
+
+def _is_short(operation: Operation, status: int) -> bool:
+    # What is refused before the address is known is said in the long form.
+    return operation.short_errors and status != problems.HEAD_TOO_LARGE.status
+
+
+def _error_examples(operations: Sequence[Operation]) -> Json:
+    """One example of every type of problem, in each form in which an operation answers it."""
+    shown: Json = {}
+    for operation in operations:
+        for status, types in errors_of(operation).items():
+            for each in types:
+                short = _is_short(operation, status)
+                shown[f"{each.name}{_SHORT if short else ''}"] = _error_example(each, short=short)
+    return dict(sorted(shown.items()))
+
+
+def _error_example(kind: ProblemType, *, short: bool) -> Json:
+    errors = problem_help.EXAMPLES.get(kind.name, ())
+    reasons = [reason for reason, refusal in problems.REFUSALS.items() if refusal is kind]
+    problem = Problem(kind, errors=errors, failure_reason=reasons[0] if reasons else None)
+    body = problems.short_body(problem) if short else problem.body
+    return {"summary": kind.title, "value": msgspec.to_builtins(body)}

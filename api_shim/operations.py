@@ -4,8 +4,9 @@ An ``Operation`` holds all that is known of it: the routes are made of it, and t
 the types that validate are the types that are documented.
 """
 
+import re
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -13,14 +14,15 @@ from uuid import UUID
 import msgspec
 import structlog
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api_shim import problems
 from api_shim.auth import Principal
 from api_shim.decoding import check_names, convert_query, decode, read_body
-from api_shim.problems import Problem, ProblemType
+from api_shim.problems import Problem, ProblemBody, ProblemType
 from api_shim.services import Services
+from api_shim.sessions import Session
 from models import ids
 from models.errors import WireroomError
 from models.vocabulary import Scope as KeyScope
@@ -29,17 +31,20 @@ T = TypeVar("T")
 
 BODY_LIMIT: Final = 1 << 20
 _WORKSPACE: Final = "workspaceId"
+_BELOW: Final = f"/api/workspaces/{{{_WORKSPACE}}}/"
+_PATH_PART: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 log = structlog.get_logger("api_shim")
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a handler answers: a struct to be written as JSON, or bytes of ``media_type``."""
+    """What a handler answers: a struct to be written as JSON, or bytes of ``media_type``, whole or as they come."""
 
-    body: msgspec.Struct | bytes | None = None
+    body: msgspec.Struct | bytes | AsyncIterator[bytes] | None = None
     status: int | None = None
     headers: dict[str, str] = {}
     media_type: str = "application/json"
+    cookies: tuple[str, ...] = ()  # each a Set-Cookie of its own (RFC 6265, section 3)
 
 
 class Call:
@@ -49,6 +54,7 @@ class Call:
         self.services = services
         self.request = request
         self.principal: Principal | None = None
+        self.session: Session | None = None
         self._operation = operation
 
     @property
@@ -62,6 +68,13 @@ class Call:
         if self.principal is None:
             raise RuntimeError(f"{self._operation.path} has no scope, so nobody was asked for a key")
         return self.principal
+
+    @property
+    def signed_in(self) -> Session:
+        """The session of the person who calls; only operations that need one are sure to have it."""
+        if self.session is None:
+            raise RuntimeError(f"{self._operation.path} needs no session, so nobody was asked for one")
+        return self.session
 
     def path(self, name: str) -> str:
         """A part of the path."""
@@ -92,7 +105,11 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. ``scope`` None: no key is asked for. ``short_errors``: the "messages" dialect."""
+    """One method of one path. ``scope`` None: no key is asked for. ``short_errors``: the "messages" dialect.
+
+    ``error_bodies``: by status, where a problem says more than most do. ``needs_session``: a person who is signed in,
+    whatever their workspaces are, and no key.
+    """
 
     method: str
     path: str
@@ -106,9 +123,31 @@ class Operation:
     responses: Mapping[int, Any] = field(default_factory=lambda: {200: None})
     response_media: str = "application/json"
     errors: Sequence[ProblemType] = ()
+    error_bodies: Mapping[int, type[ProblemBody]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    example: Any = None
     short_errors: bool = False
+    needs_session: bool = False
+
+    @property
+    def takes_session(self) -> bool:
+        """Whether a session's cookie will do instead of a key: below a workspace, as the path names it."""
+        return self.needs_session or (self.scope is not None and f"{{{_WORKSPACE}}}" in self.path)
+
+    @property
+    def shown_path(self) -> str:
+        """The path as the OpenAPI document writes it."""
+        return _PATH_PART.sub(r"{\1}", self.path)
+
+    @property
+    def path_names(self) -> list[str]:
+        """The names of the parts of the path that a request fills in."""
+        return _PATH_PART.findall(self.path)
+
+    @property
+    def operation_id(self) -> str:
+        """Its name in the OpenAPI document: the method and the words of the path."""
+        words = re.findall(r"[A-Za-z0-9]+", self.shown_path.replace(_BELOW, "/workspace/"))
+        return self.method.lower() + "".join(word[:1].upper() + word[1:] for word in words)
 
     @property
     def status(self) -> int:
@@ -172,25 +211,61 @@ class Endpoint:
 
 
 async def _admit(call: Call, operation: Operation) -> None:
-    """Check key, workspace, scope and the names of parameters, and refuse what no database can look up."""
-    parts = call.request.path_params
+    """Check key or session, workspace, scope and the names of parameters, and refuse what no database can look up."""
+    authorization = call.request.headers.get("authorization")
+    # A key, where one is given, speaks for itself: no browser adds it to what another site's page asks for.
+    if operation.needs_session or (operation.takes_session and authorization is None):
+        call.session = await call.services.sessions.identify(call.request)
     if operation.scope is not None:
-        call.principal = await call.services.authenticator.principal(call.request.headers.get("authorization"))
-        if _WORKSPACE in parts and call.path_id(_WORKSPACE, ids.Kind.WORKSPACE, "workspace") != call.workspace_id:
-            raise problems.not_found("workspace")
+        call.principal = await _principal(call, authorization)
         call.principal.need(operation.scope)
+    if operation.scope is not None or operation.needs_session:
         # Only of our own callers: what a provider adds to the address of its hook is its own affair.
         check_names(call.request.query_params, operation.query)
     if "%00" in call.request.url.query:
         raise Problem(problems.INVALID_PARAMETER, "A parameter holds the character U+0000.")
 
 
+async def _principal(call: Call, authorization: str | None) -> Principal:
+    """Who calls, in the workspace of the path; raises Problem (401, 404)."""
+    if call.session is not None:
+        wanted = call.path_id(_WORKSPACE, ids.Kind.WORKSPACE, "workspace")
+        person = await call.services.sessions.principal(call.session, wanted)
+        if person is None:
+            raise problems.not_found("workspace")
+        return person
+    key = await call.services.authenticator.principal(authorization)
+    in_path = _WORKSPACE in call.request.path_params
+    if in_path and call.path_id(_WORKSPACE, ids.Kind.WORKSPACE, "workspace") != key.workspace_id:
+        raise problems.not_found("workspace")
+    return key
+
+
+class BrokenOff(Exception):
+    """An answer that had begun could not be ended: the connection is closed, so that nobody takes it for whole."""
+
+
+async def _whole_or_broken(chunks: AsyncIterator[bytes], path: str) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except Exception as error:  # noqa: BLE001 - the server would log its words, which may hold personal data
+        report(error, path)
+        raise BrokenOff(path) from None
+
+
 def _write(operation: Operation, reply: Reply) -> Response:
+    if isinstance(reply.body, AsyncIterator):
+        chunks = _whole_or_broken(reply.body, operation.path)
+        return StreamingResponse(chunks, reply.status or operation.status, reply.headers, reply.media_type)
     content = reply.body if isinstance(reply.body, bytes) else b""
     if isinstance(reply.body, msgspec.Struct):
         content = msgspec.json.encode(reply.body)
     status = reply.status or operation.status
-    return Response(content, status, reply.headers, reply.media_type if reply.body is not None else None)
+    response = Response(content, status, reply.headers, reply.media_type if reply.body is not None else None)
+    for cookie in reply.cookies:
+        response.headers.append("Set-Cookie", cookie)
+    return response
 
 
 def say(operation: Operation, problem: Problem) -> Response:

@@ -10,7 +10,15 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
-from models.errors import Conflict, IdempotencyMismatch, NotFound, Refused, StorageUnavailable, WireroomError
+from models.errors import (
+    Conflict,
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    NotFound,
+    Refused,
+    StorageUnavailable,
+    WireroomError,
+)
 from models.vocabulary import FailureReason
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -36,17 +44,24 @@ UNKNOWN_FIELD: Final = ProblemType("unknown-field", "The body holds a field that
 INVALID_PARAMETER: Final = ProblemType("invalid-parameter", "A query parameter has the wrong type or form", 400)
 INVALID_HEADER: Final = ProblemType("invalid-header", "A request header has the wrong form", 400)
 UNAUTHORIZED: Final = ProblemType("unauthorized", "Unauthorized", 401)
+SIGN_IN_REFUSED: Final = ProblemType("sign-in-refused", "The e-mail address or the password is wrong", 401)
+CSRF_TOKEN: Final = ProblemType("csrf-token", "The session's CSRF token is missing or wrong", 403)
+CROSS_ORIGIN: Final = ProblemType("cross-origin", "The request comes from another site's page", 403)
 MISSING_SCOPE: Final = ProblemType("missing-scope", "The key does not have the scope for this", 403)
 NOT_FOUND: Final = ProblemType("not-found", "Not found", 404)
 METHOD_NOT_ALLOWED: Final = ProblemType("method-not-allowed", "The address knows no such method", 405)
 TIMED_OUT: Final = ProblemType("request-timed-out", "The request did not arrive in time", 408)
 CONFLICT: Final = ProblemType("conflict", "The present state does not allow it", 409)
+IDEMPOTENCY_IN_FLIGHT: Final = ProblemType(
+    "idempotency-in-flight", "The first request with this Idempotency-Key has not ended yet", 409
+)
 TOO_LARGE: Final = ProblemType("request-too-large", "The request is too large", 413)
 UNSUPPORTED_ENCODING: Final = ProblemType("unsupported-encoding", "The body's Content-Encoding is not supported", 415)
 HEAD_TOO_LARGE: Final = ProblemType("request-head-too-large", "Address and headers are too large", 431)
 IDEMPOTENCY_MISMATCH: Final = ProblemType(
     "idempotency-mismatch", "The Idempotency-Key was used for another request", 422
 )
+TOO_MANY_SIGN_INS: Final = ProblemType("too-many-sign-ins", "Too many sign-ins failed, or are under way", 429)
 INTERNAL: Final = ProblemType("internal", "An error of ours", 500)
 STORAGE_UNAVAILABLE: Final = ProblemType("storage-unavailable", "The database cannot be reached now", 503)
 
@@ -63,15 +78,20 @@ ALL_TYPES: Final = (
     INVALID_PARAMETER,
     INVALID_HEADER,
     UNAUTHORIZED,
+    SIGN_IN_REFUSED,
+    CSRF_TOKEN,
+    CROSS_ORIGIN,
     MISSING_SCOPE,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     TIMED_OUT,
     CONFLICT,
+    IDEMPOTENCY_IN_FLIGHT,
     TOO_LARGE,
     UNSUPPORTED_ENCODING,
     HEAD_TOO_LARGE,
     IDEMPOTENCY_MISMATCH,
+    TOO_MANY_SIGN_INS,
     INTERNAL,
     STORAGE_UNAVAILABLE,
     *REFUSALS.values(),
@@ -138,7 +158,7 @@ def unauthorized() -> Problem:
     """401, the same for every way in which a credential can be bad."""
     return Problem(
         UNAUTHORIZED,
-        "A valid API key is needed: Authorization: Bearer wr_live_…",
+        "A valid API key is needed, Authorization: Bearer wr_live_…, or below a workspace a session's cookie.",
         headers={"WWW-Authenticate": "Bearer"},
     )
 
@@ -160,8 +180,9 @@ def problem_of(error: WireroomError) -> Problem:
             return Problem(CONFLICT, str(error) or None)
         case IdempotencyMismatch():
             return Problem(IDEMPOTENCY_MISMATCH, errors=(FieldError("another body had this key", "#"),))
-        case StorageUnavailable():
-            return Problem(STORAGE_UNAVAILABLE, headers={"Retry-After": "1"})
+        case IdempotencyInFlight() | StorageUnavailable():
+            kind = IDEMPOTENCY_IN_FLIGHT if isinstance(error, IdempotencyInFlight) else STORAGE_UNAVAILABLE
+            return Problem(kind, headers={"Retry-After": "1"})
         case _:
             return Problem(INTERNAL)
 
@@ -177,10 +198,15 @@ def respond(problem: Problem) -> Response:
 
 def respond_short(problem: Problem) -> Response:
     """The problem as the "messages" dialect says it."""
+    return _json(problem, short_body(problem), "application/json")
+
+
+def short_body(problem: Problem) -> ShortError:
+    """The same, before it is written."""
     body = problem.body
     said = body.errors[0].detail if body.errors else body.title
     code = "internal_error" if body.status == INTERNAL.status else None
-    return _json(problem, ShortError(internal_code=code, message=said), "application/json")
+    return ShortError(internal_code=code, message=said)
 
 
 def _json(problem: Problem, body: Any, media_type: str) -> Response:

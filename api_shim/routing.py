@@ -5,10 +5,11 @@ from typing import Final
 
 from starlette.routing import BaseRoute, Route
 
-from api_shim import docs, health, hooks, messages, problems
+from api_shim import auth_routes, docs, health, hooks, messages, problems
 from api_shim.operations import Endpoint, Operation, asking
 from api_shim.services import Services
 from api_shim.workspaces import table as workspaces
+from api_shim.workspaces import users_table as users
 from channels.providers.generic import GenericBody
 from models.vocabulary import Scope
 
@@ -79,7 +80,7 @@ _OWN: Final = (
     ),
 )
 
-DOCUMENTED: Final = (*workspaces.OPERATIONS, *_OWN)
+DOCUMENTED: Final = (*workspaces.OPERATIONS, *users.OPERATIONS, *auth_routes.OPERATIONS, *_OWN)
 OPERATIONS: Final = (*DOCUMENTED, *docs.operations(DOCUMENTED))
 
 

@@ -4,9 +4,14 @@ import asyncio
 from collections.abc import Mapping
 
 from api_shim.auth import Authenticator
+from api_shim.idempotency import KeysInFlight
 from api_shim.intake import Intake
+from api_shim.sessions import Sessions
 from api_shim.settings import ApiSettings
+from api_shim.sign_ins import SignIns
+from api_shim.waiting import Waiters
 from channels.registry import Entry
+from models.passwords import Passwords
 from models.secrets import Keyring, load_keyring
 from models.session import Database
 from models.settings import StorageSettings
@@ -33,8 +38,13 @@ class Services:
         self.database = database
         self.wakeups = wakeups
         self.authenticator = Authenticator(database)
+        self.sessions = Sessions(database, settings.public_url)
+        self.sign_ins = SignIns()
+        self.passwords = Passwords()
+        self.waiters = Waiters(database)
+        self.keys_in_flight = KeysInFlight()
+        self.channels = channels
         self._storage = storage
-        self._channels = channels
         self._keyring: Keyring | None = None
         self._intake: Intake | None = None
         self._making = asyncio.Lock()
@@ -50,12 +60,16 @@ class Services:
     async def intake(self) -> Intake:
         """The intake; raises StorageUnavailable while the database is away."""
         if self._intake is None:
-            self._intake = Intake(self.database, await self.keyring(), self.wakeups, self._channels)
+            self._intake = Intake(self.database, await self.keyring(), self.wakeups, self.channels)
         return self._intake
 
     async def close(self) -> None:
         """Finish what is under way and close every connection."""
+        self.waiters.close()
+        await self.waiters.drain()
         if self._intake is not None:
             await self._intake.drain()
+        await self.authenticator.drain()
         await asyncio.to_thread(self.wakeups.close)
+        await asyncio.to_thread(self.passwords.close)
         await self.database.close()

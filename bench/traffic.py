@@ -102,7 +102,7 @@ def finished_mails(count: int) -> Iterator[FinishedMail]:
 
 def finished_hooks(count: int, port: int) -> Iterator[FinishedHook]:
     """Webhooks to ``count`` people, with the headers and the body that the pipeline would send."""
-    subject, body = Text(_SUBJECT, escape=False), Text(_BODY, escape=False)
+    subject, body = Text(_SUBJECT, escape=None), Text(_BODY, escape=None)
     now = time.time()
     for recipient in map(Recipient, range(count)):
         message_id = ids.show(Kind.MESSAGE, ids.new_id())

@@ -19,7 +19,8 @@ class Envelope(msgspec.Struct, frozen=True):
     """One message to one recipient: everything about it but what it says.
 
     ``proceed`` is called right before the first irreversible byte; it raises NotStarted where the worker may
-    no longer send. ``secrets`` are the address's own (WEBHOOK: the ``whsec_…`` keys, newest first).
+    no longer send. ``secrets`` are the address's own (WEBHOOK: the ``whsec_…`` keys, newest first). ``variables`` are
+    what the texts ask for, by name: texts, or for Liquid any JSON.
     """
 
     message_id: str
@@ -28,7 +29,7 @@ class Envelope(msgspec.Struct, frozen=True):
     run: int
     address: str
     secrets: tuple[str, ...]
-    variables: Mapping[str, str]
+    variables: Mapping[str, Any]
     metadata: Mapping[str, Any]
     proceed: Callable[[], None]
 

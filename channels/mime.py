@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Final
+from typing import Any, Final
 
 from channels.addresses import Mailbox, parse_mailboxes
 from channels.contract import Attachment, Content
@@ -28,7 +28,7 @@ from channels.mime_encoding import (
     parameter,
 )
 from channels.plain_text import html_to_text
-from channels.rendering import RenderError, Text
+from channels.rendering import Escape, RenderError, Template, Text, Texts, escape_for
 from models.vocabulary import FailureReason
 
 _HEADER_NAME: Final = re.compile(r"[!-9;-~]{1,76}")
@@ -135,27 +135,31 @@ class Mail:
     def __init__(self, content: Content, *, sender_name: str, sender: str, domain: str) -> None:
         """Compile; ``domain`` is the right side of Message-IDs. Raises Permanent where the content cannot be sent."""
         self._domain = domain
-        self._subject = _compile_text(content.subject or "", "subject", escape=False)
-        if any(has_control(literal) for literal in self._subject.pieces[::2]):
+        texts = _compile_texts(content)
+        self._subject = texts.subject
+        if isinstance(self._subject, Text) and any(has_control(literal) for literal in self._subject.pieces[::2]):
             raise Permanent("the subject holds a control character", reason=FailureReason.HEADER_INJECTION)
         try:
             check_headers(content.headers)
             custom = [custom_header(name, value) for name, value in content.headers.items()]
-            self._body = _compile_content(content)
+            self._layout = _Layout(content)
         except UnfitForMail as error:
             raise Permanent(str(error), reason=error.reason) from error
         self._fixed = b"".join(
             [mailbox_header("From", [Mailbox(sender_name, sender)]), b"MIME-Version: 1.0\r\n", *custom]
         )
         _expect_fields(self._fixed, 2 + len(custom))
+        # Of Liquid nothing can be encoded before it is filled.
+        self._liquid = None if isinstance(texts.body, Text) else texts.body
+        self._body = self._layout.entity(texts.body.pieces) if isinstance(texts.body, Text) else []
 
-    def fill(self, *, message_id: str, run: int, recipient: str, variables: Mapping[str, str], date: datetime) -> bytes:
+    def fill(self, *, message_id: str, run: int, recipient: str, variables: Mapping[str, Any], date: datetime) -> bytes:
         """The mail for one recipient, in lines ended by CRLF, not dot-stuffed.
 
         Its Message-ID depends on ``message_id``, ``run`` and the domain alone: every attempt has the same. Raises
-        Permanent where a value brings a control character into the subject.
+        Permanent where a value brings a control character into the subject, or Liquid cannot be filled.
         """
-        subject = self._subject.fill(variables)
+        subject = _fill(self._subject, variables)
         if has_control(subject):
             raise Permanent("the subject holds a control character", reason=FailureReason.HEADER_INJECTION)
         head = (
@@ -169,17 +173,25 @@ class Mail:
             head += header("Subject", subject)
         _expect_fields(head, 5 if subject else 4)
         parts = [head, self._fixed]
-        parts.extend([part if isinstance(part, bytes) else part.fill(variables) for part in self._body])
+        body = self._body if self._liquid is None else self._layout.entity([_fill(self._liquid, variables)])
+        parts.extend([part if isinstance(part, bytes) else part.fill(variables) for part in body])
         return b"".join(parts)
 
 
-def _compile_text(source: str, what: str, *, escape: bool) -> Text:
+def _compile_texts(content: Content) -> Texts:
     try:
-        return Text(source, escape=escape)
+        return Texts(content.subject or "", content.body or "", content.format)
     except RenderError as error:
-        raise Permanent(
-            f"the {what} holds braces that are no {{{{name}}}}", reason=FailureReason.RENDER_ERROR
-        ) from error
+        raise Permanent(str(error), reason=FailureReason.RENDER_ERROR) from error
+
+
+def _fill(template: Template | None, variables: Mapping[str, Any]) -> str:
+    if template is None:
+        return ""
+    try:
+        return template.fill(variables)
+    except RenderError as error:
+        raise Permanent(str(error), reason=FailureReason.RENDER_ERROR) from error
 
 
 def _expect_fields(block: bytes, count: int) -> None:
@@ -188,23 +200,30 @@ def _expect_fields(block: bytes, count: int) -> None:
         raise Permanent("a header would hold a line break", reason=FailureReason.HEADER_INJECTION)
 
 
-def _compile_content(content: Content) -> _Entity:
-    """What follows the message's own header: Content-Type, then the body.
+class _Layout:
+    """What follows the message's own header, around any text: Content-Type, then the body.
 
     mixed ( alternative ( text, related ( HTML, inline files ) ), attached files ), each level only where needed.
     """
-    source = _compile_text(content.body or "", "body", escape=content.format == "html").pieces
-    files = [(file.content_id is not None, _file(file)) for file in content.attachments]
-    if content.format == "html":
-        inline = [entity for is_inline, entity in files if is_inline]
-        files = [(is_inline, entity) for is_inline, entity in files if not is_inline]
-        main = _text_part("html", source, escape=True)
-        if inline:
-            main = _multipart("related", [main, *inline], '; type="text/html"')
-        main = _multipart("alternative", [_text_part("plain", _text_of_html(source), escape=False), main])
-    else:
-        main = _text_part("plain", source, escape=False)
-    return _multipart("mixed", [main, *[entity for _, entity in files]]) if files else main
+
+    def __init__(self, content: Content) -> None:
+        """Encode the files; raises UnfitForMail."""
+        self._is_html = content.format == "html"
+        self._escape = escape_for(content.format)
+        files = [(self._is_html and file.content_id is not None, _file(file)) for file in content.attachments]
+        self._inline = [entity for is_inline, entity in files if is_inline]
+        self._attached = [entity for is_inline, entity in files if not is_inline]
+
+    def entity(self, source: Sequence[str]) -> _Entity:
+        """The entity of a text. ``source``: literals and names in turn, a literal first and last."""
+        if self._is_html:
+            main = _text_part("html", source, escape=self._escape)
+            if self._inline:
+                main = _multipart("related", [main, *self._inline], '; type="text/html"')
+            main = _multipart("alternative", [_text_part("plain", _text_of_html(source), escape=None), main])
+        else:
+            main = _text_part("plain", source, escape=self._escape)
+        return _multipart("mixed", [main, *self._attached]) if self._attached else main
 
 
 def _text_of_html(source: Sequence[str]) -> list[str]:
@@ -214,7 +233,7 @@ def _text_of_html(source: Sequence[str]) -> list[str]:
     return [source[int(piece)] if number % 2 else piece for number, piece in enumerate(pieces)]
 
 
-def _text_part(subtype: str, pieces: Sequence[str], *, escape: bool) -> _Entity:
+def _text_part(subtype: str, pieces: Sequence[str], *, escape: Escape | None) -> _Entity:
     encoding, body = compile_body(pieces, escape=escape)
     head = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
     return [head.encode("ascii"), body]

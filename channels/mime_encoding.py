@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-import html
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 from urllib.parse import quote
 
 from channels.addresses import Mailbox
+from channels.rendering import Escape
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TOKENS: Final = re.compile(r" *[^ ]+")
@@ -160,10 +160,10 @@ class Body(Protocol):
         """Whole lines, each ended by CRLF."""
 
 
-def compile_body(pieces: Sequence[str], *, escape: bool) -> tuple[str, Body]:
+def compile_body(pieces: Sequence[str], *, escape: Escape | None) -> tuple[str, Body]:
     """The Content-Transfer-Encoding that makes the shorter part, and the body in it.
 
-    ``pieces``: literals and names in turn, a literal first and last. ``escape``: fill values for an HTML context.
+    ``pieces``: literals and names in turn, a literal first and last. ``escape``: how values are escaped.
     """
     pieces = [_to_lf(piece) for piece in pieces]
     if not pieces[-1].endswith("\n"):
@@ -183,7 +183,7 @@ class _QuotedBody:
     counting columns.
     """
 
-    def __init__(self, pieces: Sequence[str], *, escape: bool) -> None:
+    def __init__(self, pieces: Sequence[str], *, escape: Escape | None) -> None:
         self._encoded = [_quoted_run(literal) for literal in pieces[:-1:2]] + [_quoted(pieces[-1])]
         self._names = pieces[1::2]
         self._escape = escape
@@ -194,7 +194,7 @@ class _QuotedBody:
         parts = [self._encoded[0]]
         for name, literal in zip(self._names, self._encoded[1:], strict=True):
             value = variables.get(name, "")
-            parts.append(_quoted_run(_to_lf(html.escape(value) if self._escape else value)))
+            parts.append(_quoted_run(_to_lf(value if self._escape is None else self._escape(value))))
             parts.append(literal)
         return b"".join(parts)
 
@@ -202,7 +202,7 @@ class _QuotedBody:
 class _Base64Body:
     """Base64 (RFC 2045, section 6.8), of the whole text: its groups of three octets span literals and values."""
 
-    def __init__(self, pieces: Sequence[str], *, escape: bool) -> None:
+    def __init__(self, pieces: Sequence[str], *, escape: Escape | None) -> None:
         self._pieces = list(pieces)
         self._names = pieces[1::2]
         self._escape = escape
@@ -214,7 +214,7 @@ class _Base64Body:
         filled = self._pieces.copy()
         for number, name in enumerate(self._names):
             value = variables.get(name, "")
-            filled[2 * number + 1] = _to_lf(html.escape(value) if self._escape else value)
+            filled[2 * number + 1] = _to_lf(value if self._escape is None else self._escape(value))
         return self._encode(filled)
 
     @staticmethod

@@ -1,28 +1,56 @@
-"""Filling ``{{name}}``: compiled once per text, filled per recipient."""
+"""Filling texts: compiled once per text, filled per recipient.
+
+What holds nothing but ``{{name}}`` is a ``Text``, the fast path; everything else is Liquid.
+"""
 
 import html
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
-_PLACEHOLDER: Final = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.]*)\s*\}\}")
+from channels.render_error import RenderError as RenderError
+
+Escape = Callable[[str], str]
+
+_NAME: Final = r"\{\{\s*+([A-Za-z_][A-Za-z0-9_.]*+)\s*+\}\}"
+_PLACEHOLDER: Final = re.compile(_NAME)
 _LEFT_OVER: Final = re.compile(r"\{\{|\{%")
+_NAMES_ALONE: Final = re.compile(rf"(?:[^{{]++|{_NAME}|\{{(?![{{%])|\{{(?={_NAME}))*+")
+_MARKDOWN: Final = re.compile(r"([_*\[\]()~`>#+\-=|{}.!\\])")
 
 
-class RenderError(ValueError):
-    """The text holds something between braces that is no ``{{name}}``."""
+def escape_markdown(text: str) -> str:
+    """For Telegram's MarkdownV2, which takes these characters for its own wherever they stand."""
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+_ESCAPES: Final[Mapping[str, Escape]] = {"html": html.escape, "markdownv2": escape_markdown}
+
+
+class Template(Protocol):
+    """A compiled text."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What it asks for."""
+
+    def size(self, variables: Mapping[str, Any]) -> int:
+        """How many characters ``fill`` gives; raises RenderError."""
+
+    def fill(self, variables: Mapping[str, Any]) -> str:
+        """The text for one recipient, a name without a value as the empty string; raises RenderError."""
 
 
 class Text:
-    """A compiled text. ``names``: what it asks for. ``escape``: fill values for an HTML context.
+    """A compiled text of ``{{name}}`` alone, whose values are texts. ``escape``: how they are escaped.
 
     ``pieces``: literals and names in turn, a literal first and last.
     """
 
     __slots__ = ("_asked", "_escape", "_literal_size", "names", "pieces")
 
-    def __init__(self, source: str, *, escape: bool) -> None:
+    def __init__(self, source: str, *, escape: Escape | None) -> None:
         pieces = _PLACEHOLDER.split(source)
         for literal in pieces[::2]:
             if found := _LEFT_OVER.search(literal):
@@ -51,4 +79,57 @@ class Text:
         return "".join(filled)
 
     def _shown(self, value: str) -> str:
-        return html.escape(value) if self._escape else value
+        return value if self._escape is None else self._escape(value)
+
+
+class Texts:
+    """Subject and body of one content: what they ask for, and both compiled, None where there is none.
+
+    ``is_liquid``: values may be any JSON; else they are texts. Both are compiled alike, since they share their values.
+    """
+
+    __slots__ = ("body", "is_liquid", "names", "subject")
+
+    def __init__(self, subject: str | None, body: str | None, form: str) -> None:
+        """Compile; only the body is escaped, as ``form`` wants. Raises TextUnreadable."""
+        self.is_liquid = needs_liquid(subject or "") or needs_liquid(body or "")
+        self.subject = self._compiled(subject, "subject", None)
+        self.body = self._compiled(body, "body", _ESCAPES.get(form))
+        asked = [template.names for template in (self.subject, self.body) if template is not None]
+        self.names: frozenset[str] = frozenset().union(*asked)
+
+    def _compiled(self, source: str | None, what: str, escape: Escape | None) -> Template | None:
+        if source is None:
+            return None
+        try:
+            return compile_text(source, escape=escape, liquid=self.is_liquid)
+        except RenderError as error:
+            raise TextUnreadable(str(error), what) from None
+
+
+class TextUnreadable(RenderError):
+    """Which of a content's texts cannot be read: ``subject`` or ``body``."""
+
+    def __init__(self, detail: str, what: str) -> None:
+        super().__init__(detail)
+        self.what = what
+
+
+def needs_liquid(source: str) -> bool:
+    """Whether the source holds anything between braces but names."""
+    return _NAMES_ALONE.fullmatch(source) is None
+
+
+def escape_for(form: str) -> Escape | None:
+    """How values are escaped in a body of this format (``html``, ``text``, ``markdownv2``)."""
+    return _ESCAPES.get(form)
+
+
+def compile_text(source: str, *, escape: Escape | None, liquid: bool | None = None) -> Template:
+    """Compile a text; ``liquid`` by default only where it is needed. Raises RenderError."""
+    if not (needs_liquid(source) if liquid is None else liquid):
+        return Text(source, escape=escape)
+    # Only now: the library takes longer to import than most commands take to run, and most texts have names alone.
+    from channels.liquid import Liquid  # noqa: PLC0415
+
+    return Liquid(source, escape=escape)

@@ -13,7 +13,7 @@ from channels.contract import Content, Envelope, Receipt
 from channels.errors import Permanent, Transient
 from channels.guard import Resolver
 from channels.guarded_http import Answer, GuardedHttp, HttpConfig, retry_after
-from channels.rendering import RenderError, Text
+from channels.rendering import RenderError, Template, Texts
 from models import timestamps
 from models.vocabulary import Channel as ChannelName
 from models.vocabulary import FailureReason
@@ -43,8 +43,8 @@ class WebhookConfig(HttpConfig):
 class PreparedWebhook(msgspec.Struct, frozen=True):
     """What is made once for all recipients."""
 
-    subject: Text | None
-    body: Text | None
+    subject: Template | None
+    body: Template | None
     headers: dict[str, str]
 
 
@@ -80,16 +80,14 @@ class WebhookChannel:
     def prepare(self, content: Content) -> PreparedWebhook:
         """Compile subject and body, check the headers; raises Permanent where one of them cannot be sent."""
         try:
-            # Only the body is HTML, if anything is: a subject is shown as it stands.
-            subject = None if content.subject is None else Text(content.subject, escape=False)
-            body = None if content.body is None else Text(content.body, escape=content.format == "html")
+            texts = Texts(content.subject, content.body, content.format)
         except RenderError as error:
             raise Permanent(str(error), reason=FailureReason.RENDER_ERROR) from error
         try:
             check_headers(content.headers)
         except ValueError as error:
             raise Permanent(str(error), reason=FailureReason.HEADER_INJECTION) from error
-        return PreparedWebhook(subject, body, content.headers)
+        return PreparedWebhook(texts.subject, texts.body, content.headers)
 
     async def send(self, envelope: Envelope, prepared: PreparedWebhook) -> Receipt:
         """POST the message. The id and the body are the same on every attempt, the time and the signature are not.
@@ -97,7 +95,10 @@ class WebhookChannel:
         Receipt for a 2xx; Permanent for a 410 and for what the guard refuses; Transient for any other answer, since
         a receiver's faulty release may answer anything; Unknown where the line broke after the request was sent.
         """
-        body = self._encoder.encode(_payload(envelope, prepared))
+        try:
+            body = self._encoder.encode(_payload(envelope, prepared))
+        except RenderError as error:
+            raise Permanent(str(error), reason=FailureReason.RENDER_ERROR) from error
         now = int(time.time())
         try:
             if not envelope.secrets:

@@ -1,7 +1,7 @@
 """May this message be accepted, and may it still be sent? Pure rules; whoever calls them did the reading."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -129,15 +129,23 @@ def content_of(draft: Draft, part: Mapping[str, Any]) -> Content:
     return Content(
         subject=subject,
         body=body,
-        format=chosen or ("html" if body is not None and body.lstrip()[:1] == "<" else "text"),
+        format=chosen or format_of(body),
         headers=draft.headers,
         attachments=draft.attachments,
         options=draft.options,
     )
 
 
-def attributes_of(recipient: Recipient) -> dict[str, str]:
-    """Everything that ``{{name}}`` may ask for: the contact's own properties, before its free attributes."""
+def format_of(body: str | None) -> str:
+    """The format of a body that says none."""
+    return "html" if body is not None and body.lstrip()[:1] == "<" else "text"
+
+
+def attributes_of(recipient: Recipient) -> dict[str, Any]:
+    """Everything that a text may ask for: the contact's own properties, before its free attributes.
+
+    The free ones stand under their own names and under ``attributes``.
+    """
     own = {
         "firstName": recipient.first_name,
         "lastName": recipient.last_name,
@@ -147,8 +155,31 @@ def attributes_of(recipient: Recipient) -> dict[str, str]:
         "locale": recipient.locale,
         "timezone": recipient.timezone,
     }
-    free = {name: _text(value) for name, value in recipient.attributes.items() if value is not None}
-    return free | {name: value for name, value in own.items() if value is not None}
+    free = {name: value for name, value in recipient.attributes.items() if value is not None}
+    values = free | {name: value for name, value in own.items() if value is not None}
+    return values | {"attributes": free} if free else values
+
+
+def variables_of(names: Iterable[str], attributes: Mapping[str, Any], *, as_text: bool) -> dict[str, Any]:
+    """Those of ``attributes`` that a text asks for, by the names it uses: ``city``, ``attributes.city``.
+
+    ``as_text``: what is no text becomes its JSON. A name without a value is left out.
+    """
+    found: dict[str, Any] = {}
+    for name in names:
+        value = attributes[name] if name in attributes else _value_inside(attributes, name)
+        if value is not None:
+            found[name] = _text(value) if as_text else value
+    return found
+
+
+def _value_inside(attributes: Mapping[str, Any], name: str) -> Any:
+    value: Any = attributes
+    for each in name.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(each)
+    return value
 
 
 def _text(value: Any) -> str:

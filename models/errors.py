@@ -27,6 +27,10 @@ class IdempotencyMismatch(WireroomError):
     """The idempotency key was used before, for another request."""
 
 
+class IdempotencyInFlight(WireroomError):
+    """The first request with this idempotency key has not ended yet."""
+
+
 class Refused(WireroomError):
     """A message cannot be accepted; nothing was stored."""
 

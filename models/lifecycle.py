@@ -1,7 +1,7 @@
 """What a message's status is: a pure function of facts and state. The only place that knows an order.
 
 A fact is a time in milliseconds since 1970 (UTC), or None. It only ever moves to an earlier time, so any
-order and any repetition of events gives one row. ``store/status_sql.py`` generates the SQL form from
+order and any repetition of events gives one row. ``tables.py`` generates the column ``status`` from
 ``PRECEDENCE`` and ``BY_STATE``: one truth for both.
 """
 
@@ -36,12 +36,12 @@ BY_STATE: Final[Mapping[State, Status]] = {
     State.CANCELLED: Status.FAILED,
 }
 
-# A step is implied by the later ones, so that sent <= delivered <= opened <= clicked always holds in a view.
-_IMPLIED_BY: Final[Mapping[Fact, tuple[Fact, ...]]] = {
+IMPLIED_BY: Final[Mapping[Fact, tuple[Fact, ...]]] = {
     Fact.OPENED: (Fact.CLICKED,),
     Fact.DELIVERED: (Fact.OPENED, Fact.CLICKED, Fact.COMPLAINED),
     Fact.SENT: (Fact.DELIVERED, Fact.OPENED, Fact.CLICKED, Fact.COMPLAINED),
 }
+"""A step is implied by the later ones, so that sent <= delivered <= opened <= clicked always holds in a view."""
 
 _SAYS: Final[Mapping[EventType, Fact]] = {
     EventType.DELIVERED: Fact.DELIVERED,
@@ -62,7 +62,7 @@ def status_of(facts: Facts, state: State) -> Status:
 
 def effective(facts: Facts, fact: Fact) -> int | None:
     """The time shown for ``fact``: its own, or an earlier one of a step that implies it."""
-    times = [facts.get(fact), *(facts.get(later) for later in _IMPLIED_BY.get(fact, ()))]
+    times = [facts.get(fact), *(facts.get(later) for later in IMPLIED_BY.get(fact, ()))]
     return min((time for time in times if time is not None), default=None)
 
 

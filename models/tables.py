@@ -11,11 +11,13 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -23,6 +25,9 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from models.lifecycle import BY_STATE, PRECEDENCE
 
 metadata: Final = MetaData(
     naming_convention={
@@ -63,6 +68,14 @@ def _count(name: str) -> Column[Any]:
     return Column(name, Integer, nullable=False, server_default=text("0"))
 
 
+def _shown_status() -> Column[Any]:
+    """``lifecycle.status_of``, kept by the database itself: no writer can forget it."""
+    facts = [f"WHEN {fact.value}_at IS NOT NULL THEN '{status.value}'" for fact, status in PRECEDENCE]
+    states = [f"WHEN state = '{state.value}' THEN '{status.value}'" for state, status in BY_STATE.items()]
+    cases = " ".join([*facts, *states])
+    return Column("status", String(32), Computed(f"CASE {cases} ELSE NULL END", persisted=True))
+
+
 workspaces = Table(
     "workspaces",
     metadata,
@@ -87,6 +100,27 @@ memberships = Table(
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True),
     _word("role"),
+    Index(None, "workspace_id", "user_id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _id(),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    _time("created_at", required=True),
+    Column("ends_at", BigInteger, nullable=False, index=True),  # put off by each use
+    Index(None, "user_id", "id"),
+)
+
+sign_in_failures = Table(  # by keyed digests of accounts, devices and addresses, none of which need exist
+    "sign_in_failures",
+    metadata,
+    Column("subject", LargeBinary(16), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("failed_at", BigInteger, nullable=False, index=True),
+    _time("paused_until", required=True),
 )
 
 api_keys = Table(
@@ -101,6 +135,7 @@ api_keys = Table(
     _time("created_at", required=True),
     _time("expires_at"),
     _time("revoked_at"),
+    _time("last_used_at"),
     Index(None, "workspace_id", "id"),
 )
 
@@ -134,9 +169,20 @@ contacts = Table(
     _time("created_at", required=True),
     _time("updated_at", required=True),
     _time("erased_at"),
+    _flag("erasing"),  # erased, but a message of theirs may still say something
     UniqueConstraint("workspace_id", "external_id"),
     Index(None, "workspace_id", "id"),
     Index("ix_contacts_workspace_id_email", "workspace_id", "email", postgresql_where=text("email IS NOT NULL")),
+    Index("ix_contacts_erasing", "erased_at", postgresql_where=text("erasing"), sqlite_where=text("erasing = 1")),
+)
+
+contact_terms = Table(  # what contacts are found by: their tags, and the words of their names and addresses
+    "contact_terms",
+    metadata,
+    Column("workspace_id", Uuid, primary_key=True),
+    Column("kind", String(4), primary_key=True),
+    Column("term", LargeBinary, primary_key=True),
+    Column("contact_id", Uuid, primary_key=True),
 )
 
 push_subscriptions = Table(
@@ -152,6 +198,7 @@ push_subscriptions = Table(
     Column("topic", Text),
     _time("created_at", required=True),
     UniqueConstraint("workspace_id", "endpoint_digest"),
+    Index(None, "workspace_id", "id"),
 )
 
 templates = Table(
@@ -185,6 +232,7 @@ campaigns = Table(
     Column("name", Text, nullable=False),
     _word("state"),
     _time("created_at", required=True),
+    _time("deleted_at"),
     Index(None, "workspace_id", "id"),
 )
 
@@ -195,6 +243,7 @@ journeys = Table(
     _workspace(),
     Column("name", Text, nullable=False),
     _time("created_at", required=True),
+    _time("deleted_at"),
     Index(None, "workspace_id", "id"),
 )
 
@@ -246,15 +295,27 @@ messages = Table(
     _time("complained_at"),
     _time("machine_opened_at"),
     _time("machine_clicked_at"),
+    _shown_status(),
     Index("ix_messages_workspace_id_id", "workspace_id", "id"),
     Index("ix_messages_workspace_id_contact_id_id", "workspace_id", "contact_id", "id"),
+    # Lists. Status comes before the id, so that a rare one is found too; a list of every status is a merge of each.
+    Index("ix_messages_workspace_id_channel_status_id", "workspace_id", "channel", "status", "id"),
     Index(
-        "ix_messages_workspace_id_campaign_id_id",
+        "ix_messages_workspace_id_campaign_id_status_id",
         "workspace_id",
         "campaign_id",
+        "status",
         "id",
         postgresql_where=text("campaign_id IS NOT NULL"),
         sqlite_where=text("campaign_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_messages_workspace_id_journey_id_id",
+        "workspace_id",
+        "journey_id",
+        "id",
+        postgresql_where=text("journey_id IS NOT NULL"),
+        sqlite_where=text("journey_id IS NOT NULL"),
     ),
     # The ready rows alone: what a claim reads. Parked, paused and finished rows cost it nothing.
     Index(
@@ -290,11 +351,13 @@ messages = Table(
         postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL"),
         sqlite_where=text("state = 'queued' AND expires_at IS NOT NULL"),
     ),
+    # What a campaign's pause, resume and cancel have still to reach.
     Index(
-        "ix_messages_paused",
+        "ix_messages_campaign_queued",
         "campaign_id",
-        postgresql_where=text("paused"),
-        sqlite_where=text("paused = 1"),
+        "paused",
+        postgresql_where=text("state = 'queued' AND campaign_id IS NOT NULL"),
+        sqlite_where=text("state = 'queued' AND campaign_id IS NOT NULL"),
     ),
     Index(
         "ix_messages_held",
@@ -316,10 +379,12 @@ message_details = Table(
     metadata,
     Column("message_id", Uuid, primary_key=True),
     _owner(),
-    Column("content_id", Uuid, nullable=False, index=True),
+    Column("content_id", Uuid, index=True),  # null once its person was erased
     Column("template_version_id", Uuid),
     Column("step", Integer, nullable=False, server_default=text("1")),
     Column("subject", Text),
+    # models.subject_words: what a search compares with; on SQLite separated by spaces.
+    Column("subject_words", ARRAY(Text).with_variant(Text, "sqlite")),
     Column("address", Text),
     Column("address_digest", LargeBinary(16), nullable=False),
     Column("topic", Text),
@@ -329,6 +394,8 @@ message_details = Table(
     Column("track_clicks", Boolean, nullable=False),
     Column("variables", JSON, nullable=False),
     Column("metadata", JSON, nullable=False),
+    # A word that few subjects hold is found by it. SQLite has no such index and reads the subjects: its own is empty.
+    Index("ix_message_details_subject_words", "subject_words", postgresql_using="gin", sqlite_where=text("false")),
 )
 
 attempts = Table(
@@ -355,8 +422,25 @@ hooks = Table(
     Column("hook_key_digest", LargeBinary(32), nullable=False, unique=True),
     Column("hook_key", LargeBinary, nullable=False),
     Column("signing_key", LargeBinary),
+    Column("signing_key_previous", LargeBinary),
+    _time("signing_key_previous_until"),
     Column("basic_auth", LargeBinary),
     Column("topic_arns", JSON, nullable=False),
+    _time("created_at", required=True),
+    Index(None, "workspace_id", "id"),
+)
+
+subscriptions = Table(  # where our own status events go
+    "subscriptions",
+    metadata,
+    _id(),
+    _workspace(),
+    Column("url", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("secret_previous", LargeBinary),
+    _time("secret_previous_until"),
+    _flag("paused"),
     _time("created_at", required=True),
     Index(None, "workspace_id", "id"),
 )
@@ -387,6 +471,13 @@ events = Table(
     UniqueConstraint("source_id", "dedupe_key"),
     Index(None, "workspace_id", "id"),
     Index(None, "message_id", "id", postgresql_where=text("message_id IS NOT NULL")),
+    Index(
+        "ix_events_unmatched",
+        "workspace_id",
+        "id",
+        postgresql_where=text("message_id IS NULL"),
+        sqlite_where=text("message_id IS NULL"),
+    ),
     Index(
         "ix_events_unapplied",
         "id",
@@ -456,4 +547,31 @@ idempotency_keys = Table(
     Column("message_id", Uuid, nullable=False),
     _time("created_at", required=True),
     Index(None, "created_at"),
+)
+
+
+def _counted() -> list[Column[Any]]:
+    return [
+        Column("workspace_id", Uuid, nullable=False),
+        Column("campaign_id", Uuid, nullable=False),  # the zero id for none
+        Column("channel", String(32), nullable=False),
+        Column("status", String(32), nullable=False),
+        Column("held", Boolean, nullable=False),
+    ]
+
+
+message_counts = Table(  # kept by the triggers of migration 0002
+    "message_counts",
+    metadata,
+    *_counted(),
+    Column("number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workspace_id", "campaign_id", "channel", "status", "held"),
+)
+
+message_count_changes = Table(  # on PostgreSQL: what is not folded into the counts yet
+    "message_count_changes",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    *_counted(),
+    Column("change", BigInteger, nullable=False),
 )

@@ -130,6 +130,31 @@ class BounceType(StrEnum):
     """The address may work another day."""
 
 
+class Gate(StrEnum):
+    """What a message that has not ended waits for."""
+
+    SCHEDULE = "schedule"
+    """The time its sender asked for."""
+    RETRY = "retry"
+    """The time of its next try: the last one failed for now."""
+    LIMIT = "limit"
+    """Room: a limit of its channel, or a sender that could not begin, put it off."""
+    CAMPAIGN = "campaign"
+    """Its campaign is paused, or was cancelled."""
+    CHANNEL = "channel"
+    """Its channel rests: the sender is misconfigured."""
+    KEEPER = "keeper"
+    """It is due; the keeper gives it its turn."""
+    LANE = "lane"
+    """Its turn: others of its lane come first."""
+    SUSPECT = "suspect"
+    """A worker with nothing else in its hands: sending it ended worker processes."""
+    WORKER = "worker"
+    """The worker that sends it now."""
+    DOUBT = "doubt"
+    """An event or a person: nobody knows whether its last attempt arrived."""
+
+
 class Outcome(StrEnum):
     """How one attempt ended."""
 
@@ -216,6 +241,27 @@ class SuppressionKind(StrEnum):
     """The owner wants no more of a topic, or of the channel: only essential messages are sent."""
 
 
+class StatusEvent(StrEnum):
+    """What a subscription is told of: the first time that each thing happens to a message."""
+
+    SENT = "message.sent"
+    """The channel's peer accepted it."""
+    DELIVERED = "message.delivered"
+    """It reached the recipient's side."""
+    OPENED = "message.opened"
+    """A person saw it."""
+    CLICKED = "message.clicked"
+    """A person followed something in it."""
+    BOUNCED = "message.bounced"
+    """The recipient's side refused it for good."""
+    FAILED = "message.failed"
+    """It was given up, cancelled, or expired."""
+    UNSUBSCRIBED = "message.unsubscribed"
+    """The recipient asked for no more."""
+    COMPLAINED = "message.complained"
+    """The recipient called it spam."""
+
+
 class CampaignState(StrEnum):
     """Whether a campaign's messages may go out."""
 
@@ -242,6 +288,15 @@ class Scope(StrEnum):
     """Read and write hooks and subscriptions."""
     ADMIN = "admin"
     """Everything else of the workspace."""
+
+
+class Role(StrEnum):
+    """What a person is in a workspace."""
+
+    ADMIN = "admin"
+    """May do everything."""
+    MEMBER = "member"
+    """May do the daily work: everything but ``admin`` and ``essential``."""
 
 
 class Provider(StrEnum):

@@ -16,7 +16,9 @@ import typer
 from models.errors import WireroomError
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Scope
-from wireroom import data_dir
+from wireroom import data_dir, users
+from wireroom.output import database_url as _database_url
+from wireroom.output import show as _print
 from wireroom.settings import ClientSettings, child_environment
 
 if TYPE_CHECKING:
@@ -29,8 +31,12 @@ workspace_app = typer.Typer(help="Workspaces.", no_args_is_help=True)
 token_app = typer.Typer(help="API tokens.", no_args_is_help=True)
 app.add_typer(workspace_app, name="workspace")
 app.add_typer(token_app, name="token")
+app.add_typer(users.app, name="user")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+WorkspaceOption = Annotated[str | None, typer.Option(help="ws_…; default WIREROOM_WORKSPACE.")]
+TokenOption = Annotated[str | None, typer.Option(help="Default WIREROOM_TOKEN.")]
+UrlOption = Annotated[str | None, typer.Option(help="Default WIREROOM_PUBLIC_URL, else http://WIREROOM_BIND.")]
 
 
 def main() -> None:
@@ -102,6 +108,20 @@ def run_migrate(as_json: AsJson = False) -> None:
     _print({"revision": revision}, f"The schema is at {revision}.", as_json=as_json)
 
 
+@app.command("recount")
+def run_recount(
+    check: Annotated[bool, typer.Option("--check", help="Mend nothing; end 1 where a count is wrong.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the counts behind every list's total with the messages themselves, and mend what is wrong."""
+    from wireroom import recount  # noqa: PLC0415 - see the top
+
+    url = _database_url()
+    wrong = asyncio.run(recount.differing(url) if check else recount.mend(url))
+    _print({"wrong": wrong, "mended": 0 if check else wrong}, recount.sentence(wrong, check=check), as_json=as_json)
+    raise typer.Exit(1 if wrong and check else 0)
+
+
 @app.command("doctor")
 def run_doctor(as_json: AsJson = False) -> None:
     """Check every configured part, and say how to mend what is wrong."""
@@ -167,23 +187,18 @@ def send(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     ] = Channel.EMAIL,
     subject: Annotated[str | None, typer.Option()] = None,
     body: Annotated[str | None, typer.Option(help="The text, or - to read it from standard input.")] = None,
-    workspace: Annotated[str | None, typer.Option(help="ws_…; default WIREROOM_WORKSPACE.")] = None,
-    token: Annotated[str | None, typer.Option(help="Default WIREROOM_TOKEN.")] = None,
-    url: Annotated[str | None, typer.Option(help="Default WIREROOM_PUBLIC_URL, else http://WIREROOM_BIND.")] = None,
+    workspace: WorkspaceOption = None,
+    token: TokenOption = None,
+    url: UrlOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Send one message through the API and print its id."""
-    from wireroom.client import Client  # noqa: PLC0415 - see the top
-
-    settings = ClientSettings.read()
-    workspace, token = workspace or settings.workspace, token or settings.token
-    if not workspace or not token:
-        raise typer.BadParameter("--workspace and --token, or WIREROOM_WORKSPACE and WIREROOM_TOKEN, are needed")
+    client = _client(workspace, token, url)
     if contact is None and (to is None or channel is not Channel.EMAIL):
         raise typer.BadParameter("--contact is needed; for EMAIL, --to alone will do")
     request = {"channel": channel.value, "subject": subject, "body": sys.stdin.read() if body == "-" else body}
     given = {name: value for name, value in request.items() if value is not None}
-    message = asyncio.run(_send(Client(url or settings.url, workspace, token), given, contact, to))
+    message = asyncio.run(_send(client, given, contact, to))
     _print(message, str(message["id"]), as_json=as_json)
 
 
@@ -195,6 +210,32 @@ async def _send(client: "Client", request: dict[str, str], contact: str | None, 
             request |= {"contactId": contact or ""} | ({} if to is None else {"to": to})
         message: dict[str, Any] = await client.post("/messages", request)
         return message
+
+
+@app.command("why")
+def run_why(
+    message: Annotated[str, typer.Argument(help="The message's id, msg_….")],
+    workspace: WorkspaceOption = None,
+    token: TokenOption = None,
+    url: UrlOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what holds a message: its gate, its place, its next attempt, its last error."""
+    from wireroom import why  # noqa: PLC0415 - see the top
+
+    answer = asyncio.run(why.ask(_client(workspace, token, url), message))
+    _print(answer, why.told(answer), as_json=as_json)
+
+
+def _client(workspace: str | None, token: str | None, url: str | None) -> "Client":
+    """A client of the API, as the options say or else the environment."""
+    from wireroom.client import Client  # noqa: PLC0415 - see the top
+
+    settings = ClientSettings.read()
+    workspace, token = workspace or settings.workspace, token or settings.token
+    if not workspace or not token:
+        raise typer.BadParameter("--workspace and --token, or WIREROOM_WORKSPACE and WIREROOM_TOKEN, are needed")
+    return Client(url or settings.url, workspace, token)
 
 
 # Its options are the bench's own, which are not loaded for other commands.
@@ -210,18 +251,6 @@ def run_bench(context: typer.Context) -> None:
     except ModuleNotFoundError as error:
         raise not_installed(str(error.name)) from None
     cli.main(context.args)
-
-
-def _print(data: dict[str, Any], plain: str, *, as_json: bool) -> None:
-    typer.echo(json.dumps(data) if as_json else plain)
-
-
-def _database_url() -> str:
-    """Where the database is; raises InvalidSetting where it lies in a data directory that cannot be used."""
-    storage = StorageSettings.read()
-    if str(storage.data_dir) in storage.database_url:
-        data_dir.check(storage.data_dir)
-    return storage.database_url
 
 
 def _fail(error: WireroomError) -> NoReturn:

@@ -19,7 +19,7 @@ from models import logs
 from models.errors import StorageUnavailable
 from models.session import Database
 from models.settings import StorageSettings
-from models.store import keeping, workers
+from models.store import campaigns, counts, erasing, keeping, workers
 from worker import tracker
 from worker.leases import LEASE_S
 from worker.wakeups import SUSPECTS, Wakeups
@@ -28,6 +28,9 @@ log = structlog.get_logger(__name__)
 
 _TURN_S: Final = 1.0
 _BATCH: Final = 1000
+_ERASED_AT_ONCE: Final = 200
+# Longer than any intake that read the contact before, and any send that had begun, can take.
+_ERASED_FOR_MS: Final = 900_000
 _JOBS_ENOUGH: Final = 4
 _STILL_S: Final = 4.0
 """A lease must stand still this long before the keeper's own eyes."""
@@ -116,12 +119,17 @@ class Keeper:
                 if await keeping.expire(connection, _BATCH) < _BATCH:
                     return
 
-    async def resume(self) -> None:
-        """Unpark the messages of campaigns that run again."""
+    async def settle(self) -> None:
+        """Let the messages of campaigns that were paused, resumed or cancelled follow, each campaign for itself."""
+        async with self._database.read() as connection:
+            behind = await campaigns.unsettled(connection)
         for _ in range(_ROUNDS):
-            async with self._database.write() as connection:
-                if await keeping.resume(connection, _BATCH) < _BATCH:
-                    return
+            more = []
+            for campaign_id in behind:
+                async with self._database.write() as connection:
+                    if await campaigns.settle(connection, campaign_id, _BATCH) == _BATCH:
+                        more.append(campaign_id)
+            behind = more
 
     async def wake(self) -> None:
         """Top up the wake-ups of every lane with work, unless enough of them wait to be taken already."""
@@ -137,6 +145,26 @@ class Keeper:
             depth = await self._wakeups.depth(actor)
             if depth is not None and depth < _JOBS_ENOUGH:
                 await self._wakeups.top_up(actor, lane)
+
+    async def count(self) -> None:
+        """Fold the changes of the message counts, so that there are few to add up when a list is asked for."""
+        for _ in range(_ROUNDS):
+            async with self._database.write() as connection:
+                if not await counts.fold(connection, _BATCH):
+                    return
+
+    async def erase(self) -> None:
+        """Look once more at people who were erased a while ago: a message or an answer may have been on its way."""
+        async with self._database.read() as connection:
+            unfinished = await erasing.unfinished(connection, _ERASED_FOR_MS, _BATCH)
+        for workspace_id, contact_id in unfinished:
+            wiped = _ERASED_AT_ONCE
+            while wiped == _ERASED_AT_ONCE:
+                async with self._database.write() as connection:
+                    found = await erasing.wipe(connection, workspace_id, contact_id, after=None, most=_ERASED_AT_ONCE)
+                    wiped = len(found)
+                    if wiped < _ERASED_AT_ONCE:
+                        await erasing.finish(connection, workspace_id, contact_id)
 
     async def tidy(self) -> None:
         """Offer parked events again, and remove what is kept no longer."""
@@ -171,7 +199,16 @@ async def keep(storage: StorageSettings) -> None:
     wakeups = Wakeups(storage.redis_url)
     keeper = Keeper(database, wakeups)
     # Apart: slow work must not keep the watch from looking, nor the wake-ups from going out.
-    duties = (keeper.rescue, keeper.wake, keeper.ready, keeper.expire, keeper.resume, keeper.tidy)
+    duties = (
+        keeper.rescue,
+        keeper.wake,
+        keeper.ready,
+        keeper.expire,
+        keeper.settle,
+        keeper.count,
+        keeper.erase,
+        keeper.tidy,
+    )
     await asyncio.gather(*(_repeat(duty, stopping) for duty in duties))
     await asyncio.to_thread(wakeups.close)
     await database.close()

@@ -1,42 +1,70 @@
-"""The JSON of contacts, their browsers and their suppressions in the "workspace" dialect."""
+"""The JSON of contacts and their browsers in the "workspace" dialect."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api_shim.workspaces.paging import NO_CONTROLS, Moment, Name, PageQuery, Pagination, Word
-from models.vocabulary import Channel, SuppressionKind
+from api_shim.workspaces.paging import NO_CONTROLS, PageQuery, Pagination, Word
+from models.vocabulary import Channel
+
+_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"
+
+MOST_TAGS: Final = 200
+MOST_ATTRIBUTES: Final = 200
+LARGEST_ATTRIBUTES: Final = 1 << 16
+"""Bytes of all attributes of a contact, as JSON."""
 
 ExternalId = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_CONTROLS)]
-Address = Annotated[str, Meta(min_length=1, max_length=320)]
-WebUrl = Annotated[str, Meta(min_length=1, max_length=2048)]
-_PERSON_NAME = Annotated[str, Meta(max_length=200)]
+Address = Annotated[str, Meta(min_length=1, max_length=320, pattern=NO_CONTROLS)]
+WebUrl = Annotated[str, Meta(min_length=1, max_length=2048, pattern=NO_CONTROLS)]
+_PersonName = Annotated[str, Meta(max_length=200, pattern=_LINE)]
+_Phone = Annotated[str, Meta(max_length=50, pattern=_LINE)]
+_Timezone = Annotated[
+    str, Meta(max_length=64, pattern=r"^[A-Za-z0-9_+/-]*$(?!\n)", description="A name of the IANA time zone database.")
+]
+_Locale = Annotated[
+    str, Meta(max_length=35, pattern=r"^(?:[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*)?$(?!\n)", description="BCP 47.")
+]
+_ChatName = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_CONTROLS)]
+_ChatNumber = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Tags = Annotated[list[Word], Meta(max_length=MOST_TAGS)]
 
 
 class ContactRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """A contact, or what is to change of one: a field that is left out stays, null clears it.
 
-    ``attributes`` are merged, name by name; null removes a name. ``webhookSecret`` (``whsec_…``) is made where a
-    ``webhookUrl`` has none; a new one, or null to have one made, leaves the old one valid for 24 hours.
+    ``attributes`` are merged (RFC 7396), null removes a name: at most 200, together 64 KiB as JSON. ``tags`` are
+    replaced. ``webhookSecret`` (``whsec_…``) is made where a ``webhookUrl`` has none; a new one, or null to have one
+    made, leaves the old one valid for 24 hours.
     """
 
     external_id: ExternalId | UnsetType | None = UNSET
     email: Address | UnsetType | None = UNSET
-    phone: Annotated[str, Meta(max_length=50)] | UnsetType | None = UNSET
-    first_name: _PERSON_NAME | UnsetType | None = UNSET
-    last_name: _PERSON_NAME | UnsetType | None = UNSET
-    timezone: Annotated[str, Meta(max_length=64)] | UnsetType | None = UNSET
-    locale: Annotated[str, Meta(max_length=35)] | UnsetType | None = UNSET
+    phone: _Phone | UnsetType | None = UNSET
+    first_name: _PersonName | UnsetType | None = UNSET
+    last_name: _PersonName | UnsetType | None = UNSET
+    timezone: _Timezone | UnsetType | None = UNSET
+    locale: _Locale | UnsetType | None = UNSET
     attributes: dict[str, Any] | UnsetType | None = UNSET
-    tags: Annotated[list[Word], Meta(max_length=200)] | UnsetType | None = UNSET
-    telegram_chat_id: Annotated[str, Meta(min_length=1, max_length=64)] | int | UnsetType | None = UNSET
+    tags: _Tags | UnsetType | None = UNSET
+    telegram_chat_id: _ChatName | _ChatNumber | UnsetType | None = UNSET
     webhook_url: WebUrl | UnsetType | None = UNSET
     webhook_secret: Annotated[str, Meta(max_length=100)] | UnsetType | None = UNSET
 
 
+class TagsRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Tags to put on a contact and to take off; one that is in both is put on."""
+
+    add: _Tags = []
+    remove: _Tags = []
+
+
 class ContactView(msgspec.Struct, rename="camel", kw_only=True):
-    """A contact. ``webhookSecret`` is shown once, when it is made; ``erasedAt`` on what is left of an erased one."""
+    """A contact. ``webhookSecret`` is shown once, when it is made; ``erasedAt`` on what is left of an erased one.
+
+    ``webhookSecretPreviousUntil``: until when the webhook secret before the present one is valid beside it.
+    """
 
     id: str
     external_id: str | None
@@ -50,17 +78,29 @@ class ContactView(msgspec.Struct, rename="camel", kw_only=True):
     tags: list[str]
     telegram_chat_id: str | None
     webhook_url: str | None
+    webhook_secret_previous_until: str | None
     created_at: str
     updated_at: str
     erased_at: str | UnsetType = UNSET
     webhook_secret: str | UnsetType = UNSET
 
 
+_Searched = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        description="Up to 8 beginnings of words of name, mail address and external id, all of which must be found.",
+    ),
+]
+
+
 class ContactQuery(PageQuery, rename="camel"):
     """Filters of the contact list, all ANDed."""
 
-    external_id: str | None = None
-    email: str | None = None
+    q: _Searched | None = None
+    tag: Annotated[str, Meta(max_length=100)] | None = None
+    external_id: Annotated[str, Meta(max_length=255)] | None = None
+    email: Annotated[str, Meta(max_length=320)] | None = None
 
 
 class ContactList(msgspec.Struct):
@@ -68,6 +108,13 @@ class ContactList(msgspec.Struct):
 
     data: list[ContactView]
     pagination: Pagination
+
+
+class AddressView(msgspec.Struct):
+    """Where a contact is reached on one channel."""
+
+    channel: Channel
+    address: str
 
 
 class BrowserRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -83,6 +130,12 @@ class BrowserRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True)
     topic: Word | None = None
 
 
+class BrowserPatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """What is to change of a browser: its keys and its contact change by another POST of the same endpoint."""
+
+    topic: Word | UnsetType | None = UNSET
+
+
 class BrowserView(msgspec.Struct, rename="camel"):
     """A browser that a contact is reached by."""
 
@@ -93,44 +146,14 @@ class BrowserView(msgspec.Struct, rename="camel"):
     created_at: str
 
 
-class SuppressionRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """An address that is not to be written to.
+class BrowserQuery(PageQuery, rename="camel"):
+    """Filters of the list of browsers."""
 
-    ``dead`` stops everything; ``opt_out`` stops what is not essential, of one ``topic`` or of the whole channel.
-    By default an entry with a topic is an ``opt_out``, one without is ``dead``.
-    """
-
-    channel: Channel
-    address: WebUrl
-    kind: SuppressionKind | None = None
-    topic: Word | None = None
-    reason: Name = "manual"
-    expires_at: Moment | None = None
+    contact_id: str | None = None
 
 
-class SuppressionView(msgspec.Struct, rename="camel"):
-    """A suppression; ``address`` is null once its owner was erased."""
+class BrowserList(msgspec.Struct):
+    """A page of browsers, the newest first."""
 
-    id: str
-    channel: Channel
-    kind: SuppressionKind
-    topic: str | None
-    address: str | None
-    reason: str
-    message_id: str | None
-    created_at: str
-    expires_at: str | None
-
-
-class SuppressionQuery(PageQuery, rename="camel"):
-    """Filters of the suppression list, all ANDed."""
-
-    channel: Channel | None = None
-    address: str | None = None
-
-
-class SuppressionList(msgspec.Struct):
-    """A page of suppressions, the newest first."""
-
-    data: list[SuppressionView]
+    data: list[BrowserView]
     pagination: Pagination

@@ -1,36 +1,41 @@
-"""Contacts and their browsers in the "workspace" dialect."""
+"""Contacts in the "workspace" dialect."""
 
-import base64
-import binascii
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET
 
 from api_shim import addresses, problems
 from api_shim.operations import Call, Reply
-from api_shim.workspaces.contact_types import BrowserRequest, ContactList, ContactQuery, ContactRequest, ExternalId
-from api_shim.workspaces.paging import Pagination
-from api_shim.workspaces.stored import fetch_one, remove_one
-from api_shim.workspaces.views import browser_view, contact_view
+from api_shim.problems import FieldError, Problem
+from api_shim.workspaces import rotation
+from api_shim.workspaces.contact_types import (
+    LARGEST_ATTRIBUTES,
+    MOST_ATTRIBUTES,
+    MOST_TAGS,
+    ContactList,
+    ContactQuery,
+    ContactRequest,
+    ExternalId,
+    TagsRequest,
+)
+from api_shim.workspaces.paging import Pagination, Word
+from api_shim.workspaces.stored import fetch_one
+from api_shim.workspaces.views import contact_view
 from channels import standard_webhooks
-from models import ids
 from models.errors import Conflict
 from models.ids import Kind
 from models.secrets import Keyring
-from models.session import now_ms
-from models.store import contacts
-from models.store.contacts import Browser, ContactRow
+from models.store import contact_terms, contacts, erasing
+from models.store.contacts import ContactFilter, ContactRow
 from models.vocabulary import Channel
 
 # As the workers open it.
 _SEALED_AS: Final = "webhook-secret"
-_BOTH_VALID_MS: Final = 24 * 3600 * 1000
-_P256_POINT: Final = 65
-_AUTH_SECRET: Final = 16
+_MOST_WORDS: Final = 8
+_ERASED_AT_ONCE: Final = 200
 _PLAIN: Final = ("phone", "first_name", "last_name", "timezone", "locale", "external_id")
 
 
@@ -44,6 +49,8 @@ class Change:
         self.new_secret: str | None = None
         self._email = _checked(Channel.EMAIL, request.email, "#/email")
         self._webhook_url = _checked(Channel.WEBHOOK, request.webhook_url, "#/webhookUrl")
+        chat = request.telegram_chat_id
+        self._chat = _checked(Channel.TELEGRAM, str(chat) if isinstance(chat, int) else chat, "#/telegramChatId")
         if isinstance(request.webhook_secret, str):
             try:
                 standard_webhooks.decode_secret(request.webhook_secret)
@@ -54,13 +61,11 @@ class Change:
         """The columns to write over ``old``, or over nothing."""
         request = self._request
         given: dict[str, Any] = {name: getattr(request, name) for name in _PLAIN}
-        given |= {"email": self._email, "webhook_url": self._webhook_url}
-        given["tags"] = [] if request.tags is None else request.tags
-        chat = request.telegram_chat_id
-        given["telegram_chat_id"] = str(chat) if isinstance(chat, int) else chat
+        given |= {"email": self._email, "webhook_url": self._webhook_url, "telegram_chat_id": self._chat}
+        given["tags"] = request.tags if request.tags is UNSET else list(dict.fromkeys(request.tags or []))
         values = {name: value for name, value in given.items() if value is not UNSET}
         if not isinstance(request.attributes, msgspec.UnsetType):
-            values["attributes"] = _merged({} if old is None else old.attributes, request.attributes)
+            values["attributes"] = _attributes({} if old is None else old.attributes, request.attributes)
         return values | self._secrets(old)
 
     def _secrets(self, old: ContactRow | None) -> dict[str, Any]:
@@ -76,11 +81,7 @@ class Change:
             secret = asked
         else:
             secret = self.new_secret = standard_webhooks.new_secret()
-        values: dict[str, Any] = {"webhook_secret": self._keyring.seal(secret.encode(), _SEALED_AS)}
-        if had is not None:
-            values["webhook_secret_previous"] = had
-            values["webhook_secret_previous_until"] = now_ms() + _BOTH_VALID_MS
-        return values
+        return rotation.rotated("webhook_secret", self._keyring.seal(secret.encode(), _SEALED_AS), had)
 
 
 def _checked(channel: Channel, address: str | msgspec.UnsetType | None, pointer: str) -> str | msgspec.UnsetType | None:
@@ -92,11 +93,29 @@ def _checked(channel: Channel, address: str | msgspec.UnsetType | None, pointer:
         raise problems.invalid(str(error), pointer) from None
 
 
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any] | None) -> dict[str, Any]:
-    """``new`` over ``old``; null removes a name (RFC 7396, one level deep)."""
-    if new is None:
-        return {}
-    return {name: value for name, value in {**old, **new}.items() if value is not None}
+def _attributes(old: Mapping[str, Any], new: Mapping[str, Any] | None) -> dict[str, Any]:
+    """``new`` merged into ``old``; raises Problem (400) where that is too much or badly named."""
+    merged: dict[str, Any] = {} if new is None else _merged(old, new)
+    if len(merged) > MOST_ATTRIBUTES:
+        raise problems.invalid(f"more than {MOST_ATTRIBUTES} attributes", "#/attributes")
+    try:
+        msgspec.convert(list(merged), list[Word])
+    except msgspec.ValidationError:
+        raise problems.invalid("a name is one line of 1 to 100 characters", "#/attributes") from None
+    if len(msgspec.json.encode(merged)) > LARGEST_ATTRIBUTES:
+        raise problems.invalid(f"together more than {LARGEST_ATTRIBUTES:,} bytes of JSON", "#/attributes")
+    return merged
+
+
+def _merged(old: Any, new: Mapping[str, Any]) -> dict[str, Any]:
+    """A merge patch (RFC 7396, section 2): null removes a name, objects are merged, all else is replaced."""
+    merged = dict(old) if isinstance(old, dict) else {}
+    for name, value in new.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), value) if isinstance(value, dict) else value
+    return merged
 
 
 async def create(call: Call, request: ContactRequest) -> Reply:
@@ -111,30 +130,43 @@ async def create(call: Call, request: ContactRequest) -> Reply:
 
 async def list_all(call: Call, query: ContactQuery) -> Reply:
     """A page of contacts, the newest first."""
+    wanted = _filter(query)
+    if wanted is None:
+        return Reply(ContactList(data=[], pagination=Pagination.of(query, 0)))
+    async with call.services.database.read() as connection:
+        rows, total = await contacts.page(connection, call.workspace_id, wanted, limit=query.limit, offset=query.offset)
+    return Reply(ContactList(data=[contact_view(row) for row in rows], pagination=Pagination.of(query, total)))
+
+
+def _filter(query: ContactQuery) -> ContactFilter | None:
+    """What is asked for; None where no contact can be found by it. Raises Problem (400) for too many words."""
+    words = contact_terms.words(query.q or "")
+    if len(words) > _MOST_WORDS:
+        raise Problem(
+            problems.INVALID_PARAMETER, errors=(FieldError(f"holds more than {_MOST_WORDS} words", parameter="q"),)
+        )
     email = query.email
     if email is not None:
         try:
             email = addresses.normal(Channel.EMAIL, email)
         except ValueError:
-            return Reply(ContactList(data=[], pagination=Pagination.of(query, 0)))
-    async with call.services.database.read() as connection:
-        rows, total = await contacts.page(
-            connection,
-            call.workspace_id,
-            external_id=query.external_id,
-            email=email,
-            limit=query.limit,
-            offset=query.offset,
-        )
-    return Reply(ContactList(data=[contact_view(row) for row in rows], pagination=Pagination.of(query, total)))
+            return None
+    if query.q and not words:
+        return None
+    return ContactFilter(external_id=query.external_id, email=email, tag=query.tag, words=words)
 
 
 async def get(call: Call) -> Reply:
     """One contact."""
+    return Reply(contact_view(await fetch_living(call)))
+
+
+async def fetch_living(call: Call) -> ContactRow:
+    """The path's contact; raises Problem (404) where there is none, or where it was erased."""
     row = await fetch_one(call, Kind.CONTACT, "contact", contacts.get)
     if row.erased_at is not None:
         raise problems.not_found("contact")
-    return Reply(contact_view(row))
+    return row
 
 
 async def patch(call: Call, request: ContactRequest) -> Reply:
@@ -173,50 +205,43 @@ async def upsert(call: Call, request: ContactRequest) -> Reply:
     return Reply(contact_view(row, new_secret=change.new_secret), status=status)
 
 
+async def change_tags(call: Call, request: TagsRequest) -> Reply:
+    """Put tags on a contact and take others off."""
+    contact_id = call.path_id("contactId", Kind.CONTACT, "contact")
+
+    def changed(old: ContactRow) -> Mapping[str, Any]:
+        tags = [tag for tag in old.tags if tag not in request.remove]
+        tags = list(dict.fromkeys([*tags, *request.add]))
+        if len(tags) > MOST_TAGS:
+            raise problems.invalid(f"a contact has at most {MOST_TAGS} tags", "#/add")
+        return {"tags": tags}
+
+    async with call.services.database.write() as connection:
+        row = await contacts.change(connection, call.workspace_id, contact_id, changed)
+    if row is None:
+        raise problems.not_found("contact")
+    return Reply(contact_view(row))
+
+
 async def erase(call: Call) -> Reply:
-    """Erase the person behind a contact."""
-    await remove_one(call, Kind.CONTACT, "contact", contacts.erase)
+    """Erase the person behind a contact; repeated after a failure, it goes on where it stopped."""
+    contact_id = call.path_id("contactId", Kind.CONTACT, "contact")
+    keyring = await call.services.keyring()
+    async with call.services.database.write() as connection:
+        found = await erasing.erase(
+            connection, call.workspace_id, contact_id, lambda contact: addresses.digests(contact, keyring)
+        )
+    if not await _wipe(call, contact_id) and not found:
+        raise problems.not_found("contact")
     return Reply()
 
 
-async def put_browser(call: Call, request: BrowserRequest) -> Reply:
-    """Store a browser of a contact, or what changed of it."""
-    contact_id = ids.parse(Kind.CONTACT, request.contact_id)
-    if contact_id is None:
-        raise problems.not_found("contact")
-    browser = _browser(request)
-    async with call.services.database.write() as connection:
-        stored = await contacts.put_browser(connection, call.workspace_id, contact_id, browser)
-    if stored is None:
-        raise problems.not_found("contact")
-    row, is_new = stored
-    return Reply(browser_view(row), status=201 if is_new else 200)
-
-
-def _browser(request: BrowserRequest) -> Browser:
-    """Raises Problem (400) where an address or a key is malformed."""
-    try:
-        parts = urlsplit(request.endpoint)
-        good = parts.scheme in ("https", "http") and bool(parts.hostname) and request.endpoint.isprintable()
-    except ValueError:
-        good = False
-    if not good:
-        raise problems.invalid("no URL of a push service", "#/endpoint")
-    _check_key(request.p256dh, _P256_POINT, "#/p256dh")
-    _check_key(request.auth, _AUTH_SECRET, "#/auth")
-    return Browser(
-        endpoint=request.endpoint,
-        endpoint_digest=hashlib.sha256(request.endpoint.encode()).digest(),
-        p256dh=request.p256dh,
-        auth=request.auth,
-        topic=request.topic,
-    )
-
-
-def _check_key(text: str, length: int, pointer: str) -> None:
-    try:
-        key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != length:
-        raise problems.invalid(f"not the base64url of {length} bytes", pointer)
+async def _wipe(call: Call, contact_id: UUID) -> bool:
+    """Make every message of an erased contact say nothing; whether there was one that did."""
+    after: UUID | None = None
+    while True:
+        async with call.services.database.write() as connection:
+            wiped = await erasing.wipe(connection, call.workspace_id, contact_id, after=after, most=_ERASED_AT_ONCE)
+        if len(wiped) < _ERASED_AT_ONCE:
+            return after is not None or bool(wiped)
+        after = wiped[-1]

@@ -1,25 +1,34 @@
 """Hooks and the events that came in by them, in the "workspace" dialect."""
 
 import secrets
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID
 
 from msgspec import UNSET
 
 from api_shim import problems
 from api_shim.operations import Call, Reply
+from api_shim.workspaces.hook_types import (
+    EventList,
+    EventQuery,
+    EventView,
+    HookList,
+    HookPatch,
+    HookRequest,
+    HookView,
+)
 from api_shim.workspaces.paging import PageQuery, Pagination
-from api_shim.workspaces.setup_types import EventList, EventQuery, EventView, HookList, HookRequest, HookView
+from api_shim.workspaces.rotation import given_or_new, rotated
 from api_shim.workspaces.stored import fetch_one, remove_one
 from api_shim.workspaces.views import shown
-from channels import standard_webhooks
 from models import ids
 from models.ids import Kind
 from models.secrets import Keyring, token_digest
 from models.store import event_views, hooks
 from models.store.event_views import EventFilter, EventRow
 from models.store.hooks import HookRow, NewHook
-from models.timestamps import show
+from models.timestamps import show, show_optional
 from models.vocabulary import Provider
 
 HOOK_KEY: Final = "hook-key"
@@ -36,18 +45,16 @@ def _view(call: Call, keyring: Keyring, row: HookRow, *, signing_key: str | None
         hook_key=hook_key,
         url=f"{call.services.settings.public_url}/hooks/{row.provider}/{hook_key}",
         topic_arns=row.topic_arns,
+        basic_auth=row.basic_auth is not None,
         created_at=show(row.created_at),
+        previous_signing_key_until=show_optional(row.signing_key_previous_until),
         signing_key=UNSET if signing_key is None else signing_key,
     )
 
 
 async def create(call: Call, request: HookRequest) -> Reply:
     """Make a hook; its signing key is shown in this answer alone."""
-    signing_key = request.signing_key or standard_webhooks.new_secret()
-    try:
-        standard_webhooks.decode_secret(signing_key)
-    except ValueError as error:
-        raise problems.invalid(str(error), "#/signingKey") from None
+    signing_key = given_or_new(request.signing_key, "#/signingKey")
     keyring = await call.services.keyring()
     hook_key = secrets.token_urlsafe(_KEY_BYTES)
     new = NewHook(
@@ -76,6 +83,28 @@ async def get(call: Call) -> Reply:
     """One hook."""
     row = await fetch_one(call, Kind.HOOK, "hook", hooks.get)
     return Reply(_view(call, await call.services.keyring(), row))
+
+
+async def patch(call: Call, request: HookPatch) -> Reply:
+    """Change a hook; a signing key that is new is shown in this answer alone."""
+    hook_id = call.path_id("hookId", Kind.HOOK, "hook")
+    keyring = await call.services.keyring()
+    signing_key = None if request.signing_key is UNSET else given_or_new(request.signing_key, "#/signingKey")
+    sealed = None if signing_key is None else keyring.seal(signing_key.encode(), SIGNING_KEY)
+    changed: dict[str, Any] = {} if request.topic_arns is UNSET else {"topic_arns": request.topic_arns}
+    if isinstance(request.basic_auth, str):
+        changed["basic_auth"] = keyring.seal(request.basic_auth.encode(), BASIC_AUTH)
+    elif request.basic_auth is None:
+        changed["basic_auth"] = None
+
+    def values(old: HookRow) -> Mapping[str, Any]:
+        return changed if sealed is None else changed | rotated("signing_key", sealed, old.signing_key)
+
+    async with call.services.database.write() as connection:
+        row = await hooks.change(connection, call.workspace_id, hook_id, values)
+    if row is None:
+        raise problems.not_found("hook")
+    return Reply(_view(call, keyring, row, signing_key=signing_key))
 
 
 async def remove(call: Call) -> Reply:

@@ -3,12 +3,13 @@
 import asyncio
 from typing import Final
 
-from api_shim import problems
+from api_shim import problems, waiting
 from api_shim.decoding import decode
 from api_shim.intake import Accepted
 from api_shim.operations import BODY_LIMIT, Call, Reply
 from api_shim.problems import Problem
 from api_shim.workspaces.batches import split
+from api_shim.workspaces.command_types import MessageProblemBody
 from api_shim.workspaces.drafts import draft_of, idempotency_key, key_in_batch
 from api_shim.workspaces.paging import Pagination
 from api_shim.workspaces.types import (
@@ -18,6 +19,7 @@ from api_shim.workspaces.types import (
     MessageList,
     MessageQuery,
     MessageRequest,
+    MessageView,
 )
 from api_shim.workspaces.views import (
     attempt_views,
@@ -33,8 +35,9 @@ from models import ids
 from models.admission import Draft
 from models.errors import NotFound, WireroomError
 from models.ids import Kind
-from models.store import campaigns, contacts, message_views, templates
-from models.store.message_views import MessageFilter
+from models.store import campaigns, contacts, journeys, message_views, templates
+from models.store.message_views import MessageFilter, MessageRow
+from models.vocabulary import FailureReason, Status
 
 BATCH_BYTES: Final = 16 << 20
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}
@@ -49,11 +52,29 @@ async def send(call: Call, request: MessageRequest) -> Reply:
     draft = draft_of(request, call.caller, key)
     intake = await call.services.intake()
     try:
-        accepted = await intake.submit(draft)
+        with call.services.keys_in_flight.hold(call.workspace_id, key):
+            accepted = await intake.submit(draft)
     except NotFound:
         raise problems.not_found("contact") from None
     headers = _REPLAYED if accepted.replayed else {}
-    return Reply(message_view(accepted.message, accepted.warnings), headers=headers)
+    seconds = waiting.asked(call.request.headers.getlist("prefer"))
+    row = None if seconds is None else await call.services.waiters.outcome(accepted.message, seconds, call.request)
+    if row is None:
+        return Reply(message_view(accepted.message, accepted.warnings), headers=headers)
+    headers = headers | {"Preference-Applied": f"wait={seconds}"}
+    view = message_view(row, accepted.warnings)
+    if row.status in (Status.FAILED, Status.BOUNCED):
+        return _undelivered(row, view, headers)
+    return Reply(view, headers=headers)
+
+
+def _undelivered(row: MessageRow, view: MessageView, headers: dict[str, str]) -> Reply:
+    """The problem that says how a message ended which somebody waited for: it is stored."""
+    reported = FailureReason.REJECTED if row.status is Status.BOUNCED else FailureReason.PROVIDER_FAILED
+    reason = row.failure_reason or reported
+    kind = problems.REFUSALS[reason]
+    body = MessageProblemBody(type=kind.uri, title=kind.title, status=kind.status, failure_reason=reason, message=view)
+    return Reply(body, kind.status, headers, problems.PROBLEM_JSON)
 
 
 async def send_batch(call: Call) -> Reply:
@@ -70,7 +91,9 @@ async def send_batch(call: Call) -> Reply:
             await asyncio.sleep(0)
     good = [draft for draft in drafts if isinstance(draft, Draft)]
     intake = await call.services.intake()
-    results = iter(await intake.submit_many(good))
+    # A key of a single message holds no space: the two never meet.
+    with call.services.keys_in_flight.hold(call.workspace_id, None if key is None else f"batch {key}"):
+        results = iter(await intake.submit_many(good))
     entries: list[BatchItem] = []
     replayed = bool(good)
     for position, draft in enumerate(drafts):
@@ -134,7 +157,7 @@ async def get(call: Call) -> Reply:
         contact = await contacts.get(connection, own, row.contact_id)
         template = None if row.template_id is None else await templates.get(connection, own, row.template_id)
         campaign = None if row.campaign_id is None else await campaigns.get_campaign(connection, own, row.campaign_id)
-        journey = None if row.journey_id is None else await campaigns.get_journey(connection, own, row.journey_id)
+        journey = None if row.journey_id is None else await journeys.get(connection, own, row.journey_id)
         reported = await message_views.events_of(connection, own, message_id)
         attempts = await message_views.attempts_of(connection, own, message_id)
     view = MessageDetailView(

@@ -1,61 +1,93 @@
 """Suppressions in the "workspace" dialect: addresses that are not written to."""
 
+from typing import Any
+
+from msgspec import UNSET
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from api_shim import addresses, problems
 from api_shim.decoding import milliseconds
 from api_shim.operations import Call, Reply
-from api_shim.workspaces.contact_types import SuppressionList, SuppressionQuery, SuppressionRequest
 from api_shim.workspaces.paging import Pagination
 from api_shim.workspaces.stored import fetch_one, remove_one
+from api_shim.workspaces.suppression_types import (
+    SuppressionList,
+    SuppressionPatch,
+    SuppressionQuery,
+    SuppressionRequest,
+)
 from api_shim.workspaces.views import suppression_view
+from models import ids
 from models.ids import Kind
-from models.store import suppressions
-from models.store.suppressions import NewSuppression
+from models.store import contacts, suppressions
+from models.store.suppressions import NewSuppression, SuppressionFilter
 from models.vocabulary import Channel, SuppressionKind
 
 
 async def create(call: Call, request: SuppressionRequest) -> Reply:
     """Suppress an address; 200 and the one that stands where it is suppressed already."""
     keyring = await call.services.keyring()
-    try:
-        address = addresses.normal(request.channel, request.address)
-    except ValueError as error:
-        raise problems.invalid(str(error), "#/address") from None
     kind = request.kind or (SuppressionKind.OPT_OUT if request.topic else SuppressionKind.DEAD)
     if kind is SuppressionKind.DEAD and request.topic:
         raise problems.invalid("a dead address has no topic", "#/topic")
-    new = NewSuppression(
-        channel=request.channel,
-        address_digest=keyring.address_digest(request.channel.value, address),
-        kind=kind,
-        topic=request.topic or "",
-        address=address,
-        reason=request.reason,
-        expires_at=milliseconds(request.expires_at, "#/expiresAt"),
-    )
+    expires_at = milliseconds(request.expires_at, "#/expiresAt")
     async with call.services.database.write() as connection:
+        address = await _address(connection, call, request)
+        new = NewSuppression(
+            channel=request.channel,
+            address_digest=keyring.address_digest(request.channel.value, address),
+            kind=kind,
+            topic=request.topic or "",
+            address=address,
+            reason=request.reason,
+            expires_at=expires_at,
+        )
         row, is_new = await suppressions.create(connection, call.workspace_id, new)
     return Reply(suppression_view(row), status=201 if is_new else 200)
 
 
+async def _address(connection: AsyncConnection, call: Call, request: SuppressionRequest) -> str:
+    """The address in its normal form; raises Problem (400, 404)."""
+    if (request.address is None) == (request.contact_id is None):
+        raise problems.invalid("needs either an address or a contactId", "#/address")
+    if request.address is not None:
+        pointer, address = "#/address", request.address
+    else:
+        pointer, address = "#/contactId", await _contacts_own(connection, call, request)
+    try:
+        return addresses.normal(request.channel, address)
+    except ValueError as error:
+        raise problems.invalid(str(error), pointer) from None
+
+
+async def _contacts_own(connection: AsyncConnection, call: Call, request: SuppressionRequest) -> str:
+    contact_id = ids.parse(Kind.CONTACT, request.contact_id or "")
+    contact = None if contact_id is None else await contacts.get(connection, call.workspace_id, contact_id)
+    if contact is None or contact.erased_at is not None:
+        raise problems.not_found("contact")
+    address = addresses.of_contact(contact).get(request.channel)
+    if address is None:
+        raise problems.invalid(f"the contact has no address on {request.channel}", "#/contactId")
+    return address
+
+
 async def list_all(call: Call, query: SuppressionQuery) -> Reply:
     """A page of suppressions, the newest first."""
-    digests = None
+    wanted = None
     if query.address is not None:
         keyring = await call.services.keyring()
-        channels = list(Channel) if query.channel is None else [query.channel]
-        digests = []
-        for channel in channels:
+        wanted = []
+        for channel in list(Channel) if query.channel is None else [query.channel]:
             try:
                 address = addresses.normal(channel, query.address)
             except ValueError:
                 continue
-            digests.append(keyring.address_digest(channel.value, address))
+            wanted.append((channel, keyring.address_digest(channel.value, address)))
     async with call.services.database.read() as connection:
         rows, total = await suppressions.page(
             connection,
             call.workspace_id,
-            channel=query.channel,
-            address_digests=digests,
+            SuppressionFilter(channel=query.channel, kind=query.kind, addresses=wanted),
             limit=query.limit,
             offset=query.offset,
         )
@@ -66,6 +98,21 @@ async def list_all(call: Call, query: SuppressionQuery) -> Reply:
 async def get(call: Call) -> Reply:
     """One suppression."""
     return Reply(suppression_view(await fetch_one(call, Kind.SUPPRESSION, "suppression", suppressions.get)))
+
+
+async def patch(call: Call, request: SuppressionPatch) -> Reply:
+    """Change why, or until when, an address is suppressed."""
+    suppression_id = call.path_id("suppressionId", Kind.SUPPRESSION, "suppression")
+    values: dict[str, Any] = {}
+    if request.reason is not UNSET:
+        values["reason"] = request.reason
+    if request.expires_at is not UNSET:
+        values["expires_at"] = milliseconds(request.expires_at, "#/expiresAt")
+    async with call.services.database.write() as connection:
+        row = await suppressions.change(connection, call.workspace_id, suppression_id, values)
+    if row is None:
+        raise problems.not_found("suppression")
+    return Reply(suppression_view(row))
 
 
 async def remove(call: Call) -> Reply:

@@ -6,9 +6,11 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api_shim.problems import ProblemBody
+from api_shim.workspaces.campaign_types import CampaignView
 from api_shim.workspaces.contact_types import ContactView
 from api_shim.workspaces.paging import NO_CONTROLS, Moment, PageQuery, Pagination, Word
-from api_shim.workspaces.setup_types import CampaignView, JourneyView, TemplateView
+from api_shim.workspaces.setup_types import JourneyView
+from api_shim.workspaces.template_types import TemplateView
 from models.content import Attachment
 from models.vocabulary import BounceType, Channel, FailureReason, Lane, OnUnknown, Outcome, Status
 
@@ -59,7 +61,7 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     urgency: Literal["very-low", "low", "normal", "high"] | None = None
     icon: Annotated[str, Meta(max_length=2048)] | None = None
     url: Annotated[str, Meta(max_length=2048)] | None = None
-    buttons: list[list[TelegramButton]] | None = None
+    buttons: Annotated[list[Annotated[list[TelegramButton], Meta(max_length=8)]], Meta(max_length=100)] | None = None
     photo: Annotated[str, Meta(max_length=2048)] | None = None
     document: Annotated[str, Meta(max_length=2048)] | None = None
     silent: bool | None = None

@@ -4,18 +4,24 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET
 
-from api_shim.workspaces.contact_types import BrowserView, ContactView, SuppressionView
-from api_shim.workspaces.setup_types import CampaignView, JourneyView, TemplateView
+from api_shim.workspaces.campaign_types import CampaignView
+from api_shim.workspaces.contact_types import BrowserView, ContactView
+from api_shim.workspaces.setup_types import JourneyView
+from api_shim.workspaces.suppression_types import SuppressionView
+from api_shim.workspaces.template_types import TemplateParts, TemplateView
 from api_shim.workspaces.types import AttemptView, MessageEventView, MessageView
 from models import ids, timestamps
 from models.ids import Kind
 from models.lifecycle import BY_STATE, effective, facts_of, status_of
-from models.parts import ANY, part_for
-from models.store.campaigns import CampaignRow, JourneyRow
-from models.store.contacts import ContactRow, PushSubscriptionRow
+from models.parts import default_of, others_of
+from models.store.campaigns import CampaignRow
+from models.store.contacts import ContactRow
+from models.store.journeys import JourneyRow
 from models.store.message_views import AttemptRow, MessageEventRow, MessageRow
+from models.store.push_subscriptions import PushSubscriptionRow
 from models.store.suppressions import SuppressionRow
 from models.store.templates import TemplateRow
 from models.timestamps import show, show_optional
@@ -192,6 +198,7 @@ def contact_view(row: ContactRow, *, new_secret: str | None = None) -> ContactVi
         updated_at=show(row.updated_at),
         erased_at=UNSET if row.erased_at is None else show(row.erased_at),
         webhook_secret=UNSET if new_secret is None else new_secret,
+        webhook_secret_previous_until=show_optional(row.webhook_secret_previous_until),
     )
 
 
@@ -222,8 +229,8 @@ def suppression_view(row: SuppressionRow) -> SuppressionView:
 
 
 def template_view(row: TemplateRow) -> TemplateView:
-    """A template by its part for every channel and locale."""
-    part = part_for(row.parts, ANY, None)
+    """A template: the part for all that have none of their own, and the others."""
+    part = default_of(row.parts)
     return TemplateView(
         id=ids.show(Kind.TEMPLATE, row.id),
         name=row.name,
@@ -231,6 +238,7 @@ def template_view(row: TemplateRow) -> TemplateView:
         subject=part.get("subject"),
         body=part.get("body"),
         format=part.get("format"),
+        parts=msgspec.convert(others_of(row.parts), TemplateParts),
         created_at=show(row.created_at),
         updated_at=show(row.changed_at),
     )

@@ -2,7 +2,7 @@
 
 SQLAlchemy builds and checks a parameter set per row, which costs more than the row does. PostgreSQL gets one
 array per column instead (``unnest``), and a single value where all rows have the same; SQLite gets the rows as the
-driver wants them.
+driver wants them. A column of lists of words takes each list as one text, its words separated by spaces.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +11,11 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import JSON, Table, Text, cast, select
+from sqlalchemy import JSON, ColumnElement, Table, Text, cast, func, select
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
 
 from models.store.recordset import STATEMENTS_KEPT, Columns, given_columns, recordset
 from models.store.rows import upsert
@@ -57,12 +59,19 @@ def _for_sqlite(table: Table, names: tuple[str, ...]) -> tuple[str, Sequence[str
 
 @lru_cache(STATEMENTS_KEPT)
 def _for_postgresql(table: Table, names: tuple[str, ...], single: frozenset[str]) -> Any:
-    json_names = _json_names(table)
-    kinds: Columns = {name: Text() if name in json_names else table.c[name].type for name in names}
+    # An array of arrays is one array to PostgreSQL: lists go in as texts, as JSON does.
+    as_text = {each.name: _from_text(each.type) for each in table.c if isinstance(each.type, JSON | ARRAY)}
+    kinds: Columns = {name: Text() if name in as_text else table.c[name].type for name in names}
     new = recordset(_NAME, kinds, is_sqlite=False, single=single)
-    values = [cast(new.c[name], JSON) if name in json_names else new.c[name] for name in names]
+    values = [as_text[name](new.c[name]) if name in as_text else new.c[name] for name in names]
     insert = upsert(table, is_sqlite=False).from_select(list(names), select(*values))
     return insert.on_conflict_do_nothing()
+
+
+def _from_text(kind: TypeEngine[Any]) -> Callable[[ColumnElement[Any]], ColumnElement[Any]]:
+    if isinstance(kind, ARRAY):
+        return lambda given: func.string_to_array(given, " ")
+    return lambda given: cast(given, JSON)
 
 
 def _json(value: Any) -> str:

@@ -51,7 +51,7 @@ class Claim(msgspec.Struct, frozen=True):
     crashes: int
     content_id: UUID
     address: str | None
-    variables: dict[str, str]
+    variables: dict[str, Any]
     metadata: dict[str, Any]
     on_unknown: OnUnknown
     claimed_at: int
@@ -278,7 +278,7 @@ async def _erase_details(connection: AsyncConnection, ended: Sequence[tuple[UUID
         await connection.execute(
             update(message_details)
             .where(message_details.c.message_id.in_(erased))
-            .values(subject=null(), address=null(), variables={}, metadata={})
+            .values(subject=null(), subject_words=null(), address=null(), variables={}, metadata={})
         )
 
 

@@ -1,18 +1,19 @@
 """Contacts: who is written to, and where."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import Conflict
 from models.session import now_ms
+from models.store import contact_terms
 from models.store.rows import columns_of, fetch_one, fetch_page, insert_if_free, read
-from models.tables import contacts, events, message_details, messages, push_subscriptions, suppressions
+from models.tables import contacts
 
 Values = Mapping[str, Any]
 """Column names of ``contacts`` and what they become."""
@@ -34,32 +35,26 @@ class ContactRow(msgspec.Struct, frozen=True):
     telegram_chat_id: str | None
     webhook_url: str | None
     webhook_secret: bytes | None
+    webhook_secret_previous_until: int | None
     created_at: int
     updated_at: int
     erased_at: int | None
 
 
-class PushSubscriptionRow(msgspec.Struct, frozen=True):
-    """One browser of a contact (RFC 8030). ``created_at`` is milliseconds (UTC)."""
+class ContactFilter(msgspec.Struct, frozen=True):
+    """Which contacts of a workspace; every condition that is given must hold.
 
-    id: UUID
-    contact_id: UUID
-    endpoint: str
-    topic: str | None
-    created_at: int
+    ``words``: each is the beginning of a word of the contact's names, mail address or external id, as
+    ``contact_terms.words`` gives them.
+    """
 
-
-class Browser(msgspec.Struct, frozen=True):
-    """What a browser's subscription is made of; ``endpoint_digest`` is the endpoint's SHA-256."""
-
-    endpoint: str
-    endpoint_digest: bytes
-    p256dh: str
-    auth: str
-    topic: str | None
+    external_id: str | None = None
+    email: str | None = None
+    tag: str | None = None
+    words: Sequence[str] = ()
 
 
-_NOTHING: Final[Values] = {
+NOTHING: Final[Values] = {
     "external_id": None,
     "email": None,
     "phone": None,
@@ -75,18 +70,28 @@ _NOTHING: Final[Values] = {
     "webhook_secret_previous": None,
     "webhook_secret_previous_until": None,
 }
+"""A contact of which nothing is known."""
 
 
-def _living(workspace_id: UUID, *more: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+def living(workspace_id: UUID, *more: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+    """Contacts of a workspace that are not erased."""
     return [contacts.c.workspace_id == workspace_id, contacts.c.erased_at.is_(None), *more]
+
+
+def terms_of(row: ContactRow) -> set[contact_terms.Term]:
+    """What the contact is found by."""
+    return contact_terms.terms_of([row.first_name, row.last_name, row.external_id, row.email], row.tags)
 
 
 async def create(connection: AsyncConnection, workspace_id: UUID, values: Values) -> ContactRow | None:
     """A new contact; None where the workspace has one with that external id."""
-    whole = {**_NOTHING, **values}
-    return await insert_if_free(
+    whole = {**NOTHING, **values}
+    row = await insert_if_free(
         connection, contacts, ContactRow, workspace_id=workspace_id, updated_at=now_ms(), **whole
     )
+    if row is not None:
+        await contact_terms.write(connection, workspace_id, row.id, set(), terms_of(row))
+    return row
 
 
 async def get(connection: AsyncConnection, workspace_id: UUID, contact_id: UUID) -> ContactRow | None:
@@ -96,21 +101,25 @@ async def get(connection: AsyncConnection, workspace_id: UUID, contact_id: UUID)
 
 
 async def page(
-    connection: AsyncConnection,
-    workspace_id: UUID,
-    *,
-    external_id: str | None,
-    email: str | None,
-    limit: int,
-    offset: int,
+    connection: AsyncConnection, workspace_id: UUID, wanted: ContactFilter, *, limit: int, offset: int
 ) -> tuple[list[ContactRow], int]:
     """A page of contacts that are not erased, and their number."""
-    conditions = _living(workspace_id)
-    if external_id is not None:
-        conditions.append(contacts.c.external_id == external_id)
-    if email is not None:
-        conditions.append(contacts.c.email == email)
+    conditions = living(workspace_id)
+    if wanted.external_id is not None:
+        conditions.append(contacts.c.external_id == wanted.external_id)
+    if wanted.email is not None:
+        conditions.append(contacts.c.email == wanted.email)
+    if wanted.tag is not None:
+        conditions.append(contact_terms.tagged(workspace_id, wanted.tag))
+    conditions += [contact_terms.with_word(workspace_id, word) for word in wanted.words]
     return await fetch_page(connection, contacts, ContactRow, conditions, limit=limit, offset=offset)
+
+
+async def lock(connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]]) -> ContactRow | None:
+    """The contact under ``conditions``, held until the end of the transaction; None where there is none."""
+    found = await connection.execute(select(*columns_of(contacts, ContactRow)).where(*conditions).with_for_update())
+    row = found.first()
+    return None if row is None else read(row, ContactRow)
 
 
 async def change(
@@ -121,13 +130,9 @@ async def change(
     Raises Conflict where its new external id is another contact's.
     """
     column = contacts.c.id if isinstance(which, UUID) else contacts.c.external_id
-    found = await connection.execute(
-        select(*columns_of(contacts, ContactRow)).where(*_living(workspace_id, column == which)).with_for_update()
-    )
-    row = found.first()
-    if row is None:
+    old = await lock(connection, living(workspace_id, column == which))
+    if old is None:
         return None
-    old = read(row, ContactRow)
     values = changed(old)
     try:
         result = await connection.execute(
@@ -138,84 +143,6 @@ async def change(
         )
     except IntegrityError as error:
         raise Conflict("another contact has this externalId") from error
-    return read(result.one(), ContactRow)
-
-
-async def erase(connection: AsyncConnection, workspace_id: UUID, contact_id: UUID) -> bool:
-    """Erase the person for good; False where there is none. The messages stay as bare rows.
-
-    Blanks the contact, what its messages say of it and what was reported of them; removes its browsers; of its
-    suppressions only the keyed digests stay.
-    """
-    found = await connection.execute(
-        select(*columns_of(contacts, ContactRow))
-        .where(*_living(workspace_id, contacts.c.id == contact_id))
-        .with_for_update()
-    )
-    row = found.first()
-    if row is None:
-        return False
-    old = read(row, ContactRow)
-    theirs = select(messages.c.id).where(messages.c.workspace_id == workspace_id, messages.c.contact_id == contact_id)
-    # Addresses that a message was sent to instead of the contact's own (``to``) are theirs too.
-    used = select(message_details.c.address_digest).where(message_details.c.message_id.in_(theirs))
-    known = [address for address in (old.email, old.telegram_chat_id, old.webhook_url) if address is not None]
-    await connection.execute(
-        update(suppressions)
-        .where(
-            suppressions.c.workspace_id == workspace_id,
-            or_(suppressions.c.address.in_(known), suppressions.c.address_digest.in_(used)),
-        )
-        .values(address=None)
-    )
-    await connection.execute(
-        update(message_details)
-        .where(message_details.c.workspace_id == workspace_id, message_details.c.message_id.in_(theirs))
-        .values(subject=None, address=None, variables={}, metadata={})
-    )
-    await connection.execute(
-        update(events)
-        .where(events.c.workspace_id == workspace_id, events.c.message_id.in_(theirs))
-        .values(recipient=None, reason=None, raw=b"")
-    )
-    await connection.execute(
-        delete(push_subscriptions).where(
-            push_subscriptions.c.workspace_id == workspace_id, push_subscriptions.c.contact_id == contact_id
-        )
-    )
-    await connection.execute(
-        update(contacts)
-        .where(contacts.c.workspace_id == workspace_id, contacts.c.id == contact_id)
-        .values(erased_at=now_ms(), updated_at=now_ms(), **_NOTHING)
-    )
-    return True
-
-
-async def put_browser(
-    connection: AsyncConnection, workspace_id: UUID, contact_id: UUID, browser: Browser
-) -> tuple[PushSubscriptionRow, bool] | None:
-    """Store a browser of the contact, by its endpoint; whether it is new; None where there is no such contact.
-
-    An endpoint that was another contact's becomes this one's: whoever uses the browser now.
-    """
-    held = await connection.execute(
-        select(contacts.c.id).where(*_living(workspace_id, contacts.c.id == contact_id)).with_for_update()
-    )
-    if held.first() is None:
-        return None
-    values = {"contact_id": contact_id, **msgspec.structs.asdict(browser)}
-    made = await insert_if_free(
-        connection, push_subscriptions, PushSubscriptionRow, workspace_id=workspace_id, **values
-    )
-    if made is not None:
-        return made, True
-    result = await connection.execute(
-        update(push_subscriptions)
-        .where(
-            push_subscriptions.c.workspace_id == workspace_id,
-            push_subscriptions.c.endpoint_digest == browser.endpoint_digest,
-        )
-        .values(**values)
-        .returning(*columns_of(push_subscriptions, PushSubscriptionRow))
-    )
-    return read(result.one(), PushSubscriptionRow), False
+    new = read(result.one(), ContactRow)
+    await contact_terms.write(connection, workspace_id, new.id, terms_of(old), terms_of(new))
+    return new

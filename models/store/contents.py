@@ -1,14 +1,22 @@
-"""What is said: stored once for all the messages of a workspace that say the same."""
+"""What is said: stored once for all the messages of a workspace that say the same.
 
-from collections.abc import Sequence
+Two meet here. An intake stores a text, or finds it stored, and then a message that refers to it; an eraser removes
+texts to which no message refers any more. So an intake holds (``FOR KEY SHARE``) the texts it found until its
+messages are committed, and an eraser takes a text for itself (``FOR UPDATE``), which waits for those who hold it,
+before it looks whether anything refers to it. On SQLite there is one writer at a time.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.content import Content, decode
+from models.store.bulk import insert_ignoring
 from models.store.recordset import among
-from models.tables import contents
+from models.tables import contents, message_details
 
 
 async def load(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, tuple[Content, int]]:
@@ -16,3 +24,42 @@ async def load(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, t
     wanted = among(contents.c.id, ids, is_sqlite=connection.dialect.name == "sqlite")
     rows = await connection.execute(select(contents.c.id, contents.c.source).where(wanted))
     return {row.id: (decode(row.source), len(row.source)) for row in rows}
+
+
+async def keep(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store texts, in id order; those stored already stay, and nobody removes them before this transaction ends."""
+    missing = rows
+    while missing:
+        new = await insert_ignoring(connection, contents, missing)
+        if new == len(missing) or connection.dialect.name == "sqlite":
+            return
+        found = await connection.scalars(
+            select(contents.c.id)
+            .where(among(contents.c.id, [row["id"] for row in missing], is_sqlite=False))
+            .order_by(contents.c.id)
+            .with_for_update(read=True, key_share=True)
+        )
+        held = set(found)
+        # What an eraser removed between the two statements is stored anew.
+        missing = [row for row in missing if row["id"] not in held]
+
+
+async def hold_to_erase(connection: AsyncConnection, ids: Collection[UUID]) -> None:
+    """Keep other erasers from these texts: two that each still see the other's reference would leave a text behind.
+
+    No intake waits for this.
+    """
+    held = select(contents.c.id).where(contents.c.id.in_(ids)).order_by(contents.c.id)
+    await connection.execute(held.with_for_update(key_share=True))
+
+
+async def remove_unused(connection: AsyncConnection, ids: Collection[UUID]) -> None:
+    """Remove those of ``ids``, held by ``hold_to_erase``, to which no message refers."""
+    unused = ~exists().where(message_details.c.content_id == contents.c.id)
+    # Only these are taken away from intakes: a campaign's text, which thousands share, is not.
+    seen = await connection.scalars(
+        select(contents.c.id).where(contents.c.id.in_(ids), unused).order_by(contents.c.id).with_for_update()
+    )
+    # A statement of its own, that sees the messages of all for whom the lock above waited.
+    if taken := list(seen):
+        await connection.execute(delete(contents).where(contents.c.id.in_(taken), unused))

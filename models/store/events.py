@@ -15,6 +15,7 @@ from models.lifecycle import clamp, facts_of
 from models.session import now_ms
 from models.store import clock
 from models.store.bulk import insert_ignoring
+from models.store.erasing import silence_events
 from models.store.outcomes import insert_suppressions
 from models.store.recordset import Columns, among, parameters, recordset
 from models.store.status_sql import fact_column, least
@@ -198,6 +199,8 @@ async def apply(connection: AsyncConnection, raw: Sequence[RawEvent], targets: M
     matched = [(each.id, targets[each.id].id, each.run or targets[each.id].run) for each in raw if each.id in targets]
     if matched:
         await connection.execute(_marking(is_sqlite), parameters("matched", _MATCHED, matched, is_sqlite=is_sqlite))
+    # The details of an erased person's messages have no address.
+    await silence_events(connection, [each for each, target in targets.items() if target.address is None])
     await park(connection, [event.id for event in raw if event.id not in targets])
 
 

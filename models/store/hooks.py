@@ -1,24 +1,31 @@
 """Hooks: the addresses under which providers report to a workspace. Secrets are stored sealed."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.store.rows import fetch_one, fetch_page, insert_one
+from models.store.rows import change_one, fetch_one, fetch_page, insert_one
 from models.tables import hooks
 from models.vocabulary import Provider
 
 
 class HookRow(msgspec.Struct, frozen=True):
-    """A hook; ``hook_key``, ``signing_key`` and ``basic_auth`` are sealed. ``created_at`` is milliseconds (UTC)."""
+    """A hook; ``hook_key``, both signing keys and ``basic_auth`` are sealed. Times are milliseconds (UTC).
+
+    ``signing_key_previous`` is good until ``signing_key_previous_until``.
+    """
 
     id: UUID
     workspace_id: UUID
     provider: Provider
     hook_key: bytes
     signing_key: bytes | None
+    signing_key_previous: bytes | None
+    signing_key_previous_until: int | None
     basic_auth: bytes | None
     topic_arns: list[str]
     created_at: int
@@ -56,6 +63,14 @@ async def page(
     """A page of hooks and their number."""
     conditions = [hooks.c.workspace_id == workspace_id]
     return await fetch_page(connection, hooks, HookRow, conditions, limit=limit, offset=offset)
+
+
+async def change(
+    connection: AsyncConnection, workspace_id: UUID, hook_id: UUID, values: Callable[[HookRow], Mapping[str, Any]]
+) -> HookRow | None:
+    """Write the columns that ``values`` gives for the row as it stands; None where there is none."""
+    wanted = [hooks.c.workspace_id == workspace_id, hooks.c.id == hook_id]
+    return await change_one(connection, hooks, HookRow, wanted, values)
 
 
 async def remove(connection: AsyncConnection, workspace_id: UUID, hook_id: UUID) -> bool:

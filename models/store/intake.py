@@ -11,13 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Consent, Idempotency, Recipient
 from models.session import now_ms
-from models.store import turns
+from models.store import contents, idempotency, turns
 from models.store.bulk import insert_ignoring
 from models.store.recordset import among
 from models.tables import (
     campaigns,
     contacts,
-    contents,
     idempotency_keys,
     journeys,
     message_details,
@@ -121,7 +120,9 @@ async def campaign_states(connection: AsyncConnection, wanted: Collection[Owned]
     if not wanted:
         return {}
     rows = await connection.execute(
-        select(campaigns.c.workspace_id, campaigns.c.id, campaigns.c.state).where(_owned(connection, campaigns, wanted))
+        select(campaigns.c.workspace_id, campaigns.c.id, campaigns.c.state).where(
+            _owned(connection, campaigns, wanted), campaigns.c.deleted_at.is_(None)
+        )
     )
     return {(row[0], row[1]): CampaignState(row[2]) for row in rows}
 
@@ -131,7 +132,9 @@ async def known_journeys(connection: AsyncConnection, wanted: Collection[Owned])
     if not wanted:
         return set()
     rows = await connection.execute(
-        select(journeys.c.workspace_id, journeys.c.id).where(_owned(connection, journeys, wanted))
+        select(journeys.c.workspace_id, journeys.c.id).where(
+            _owned(connection, journeys, wanted), journeys.c.deleted_at.is_(None)
+        )
     )
     return {(row[0], row[1]) for row in rows}
 
@@ -219,7 +222,7 @@ async def _reserve_keys(
         for message in sorted(keyed, key=_key)
         if message.idempotency is not None
     ]
-    await insert_ignoring(connection, idempotency_keys, rows)
+    await idempotency.take(connection, rows)
     return await owners_of_keys(connection, {(row["workspace_id"], row["key"]) for row in rows})
 
 
@@ -246,9 +249,8 @@ async def owners_of_keys(
 
 async def _insert(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> None:
     contents_by_id = {message.details["content_id"]: message for message in accepted}
-    await insert_ignoring(
+    await contents.keep(
         connection,
-        contents,
         [
             {
                 "id": content_id,

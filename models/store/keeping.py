@@ -10,8 +10,8 @@ from models.session import now_ms
 from models.store import turns
 from models.store.claims import SUSPECT_AFTER
 from models.store.recordset import Columns, parameters, recordset
-from models.tables import campaigns, events, idempotency_keys, lanes, messages
-from models.vocabulary import CampaignState, Channel, FailureReason, Lane, State
+from models.tables import events, idempotency_keys, lanes, messages
+from models.vocabulary import Channel, FailureReason, Lane, State
 
 _READIED: Columns = {"id": Uuid(), "turn": BigInteger()}
 
@@ -117,15 +117,6 @@ async def expire(connection: AsyncConnection, most: int) -> int:
             ended_at=now_ms(),
         )
     )
-    return result.rowcount
-
-
-async def resume(connection: AsyncConnection, most: int) -> int:
-    """Unpark messages whose campaign runs again (or was cancelled: the claim ends them); returns how many."""
-    parked = exists().where(messages.c.paused, messages.c.campaign_id == campaigns.c.id)
-    running = select(campaigns.c.id).where(campaigns.c.state != CampaignState.PAUSED.value, parked)
-    waiting = select(messages.c.id).where(messages.c.paused, messages.c.campaign_id.in_(running)).limit(most)
-    result = await connection.execute(update(messages).where(messages.c.id.in_(waiting)).values(paused=False))
     return result.rowcount
 
 

@@ -1,15 +1,16 @@
 """API keys: only their digests are kept."""
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import update
+from sqlalchemy import or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
-from models.store.rows import fetch_one, fetch_page, insert_one
+from models.store.recordset import among
+from models.store.rows import change_one, fetch_one, fetch_page, insert_one
 from models.tables import api_keys
 from models.vocabulary import Scope
 
@@ -18,7 +19,10 @@ TOKEN_PREFIX: Final = "wr_live_"
 
 
 class KeyRow(msgspec.Struct, frozen=True):
-    """A key without its secret. ``hint`` is the secret's last characters. Times are milliseconds (UTC)."""
+    """A key without its secret. ``hint`` is the secret's last characters. Times are milliseconds (UTC).
+
+    ``last_used_at`` is coarse: as often as ``note_use`` is told to write it.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -28,6 +32,7 @@ class KeyRow(msgspec.Struct, frozen=True):
     created_at: int
     expires_at: int | None
     revoked_at: int | None
+    last_used_at: int | None
 
 
 async def create(
@@ -69,6 +74,26 @@ async def page(connection: AsyncConnection, workspace_id: UUID, *, limit: int, o
     """A page of keys, the revoked ones too, and their number."""
     conditions = [api_keys.c.workspace_id == workspace_id]
     return await fetch_page(connection, api_keys, KeyRow, conditions, limit=limit, offset=offset)
+
+
+async def change(
+    connection: AsyncConnection, workspace_id: UUID, key_id: UUID, values: Callable[[KeyRow], Mapping[str, Any]]
+) -> KeyRow | None:
+    """Write the columns that ``values`` gives for the row as it stands; None where there is none."""
+    wanted = [api_keys.c.workspace_id == workspace_id, api_keys.c.id == key_id]
+    return await change_one(connection, api_keys, KeyRow, wanted, values)
+
+
+async def note_use(connection: AsyncConnection, key_ids: Collection[UUID], every_ms: int) -> None:
+    """Note that these keys are in use, unless that was noted less than ``every_ms`` ago."""
+    await connection.execute(
+        update(api_keys)
+        .where(
+            among(api_keys.c.id, key_ids, is_sqlite=connection.dialect.name == "sqlite"),
+            or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < now_ms() - every_ms),
+        )
+        .values(last_used_at=now_ms())
+    )
 
 
 async def revoke(connection: AsyncConnection, workspace_id: UUID, key_id: UUID) -> bool:

@@ -6,12 +6,23 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.lifecycle import status_of
+from models.lifecycle import effective, status_of
+from models.store import counts
+from models.store.message_lists import (
+    FACTS_SHOWN,
+    NEWEST_FIRST,
+    Anchor,
+    Order,
+    SortKey,
+    SortValue,
+    counting,
+    ids_of_page,
+)
+from models.store.message_lists import MessageFilter as MessageFilter
 from models.store.recordset import among
-from models.store.status_sql import status_expression
 from models.tables import attempts, events, message_details, messages, template_versions
 from models.vocabulary import BounceType, Channel, EventType, Fact, FailureReason, Lane, Outcome, State, Status
 
@@ -94,19 +105,6 @@ class MessageEventRow(msgspec.Struct, frozen=True):
     machine: bool
 
 
-class MessageFilter(msgspec.Struct, frozen=True):
-    """Which messages of a workspace; every condition that is given must hold. ``below``: ids before this one."""
-
-    channel: Channel | None = None
-    status: Status | None = None
-    contact_id: UUID | None = None
-    campaign_id: UUID | None = None
-    journey_id: UUID | None = None
-    held: bool | None = None
-    subject_words: tuple[str, ...] = ()
-    below: UUID | None = None
-
-
 _FACTS: Final = attrgetter(*(f"{fact.value}_at" for fact in Fact))
 _NO_FACTS: Final = (None,) * len(Fact)
 _DETAIL_FIELDS = ("step", "subject", "topic", "essential", "metadata")
@@ -152,56 +150,90 @@ async def get_many(
     return {row.id: _read(row) for row in rows}
 
 
-def _conditions(workspace_id: UUID, wanted: MessageFilter) -> list[ColumnElement[bool]]:
-    conditions = [messages.c.workspace_id == workspace_id]
-    for column, value in (
-        (messages.c.channel, wanted.channel),
-        (messages.c.contact_id, wanted.contact_id),
-        (messages.c.campaign_id, wanted.campaign_id),
-        (messages.c.journey_id, wanted.journey_id),
-    ):
-        if value is not None:
-            conditions.append(column == value)
-    if wanted.status is not None:
-        conditions.append(status_expression() == wanted.status.value)
-    if wanted.held is not None:
-        is_held = messages.c.state == State.HELD.value
-        conditions.append(is_held if wanted.held else ~is_held)
-    if wanted.below is not None:
-        conditions.append(messages.c.id < wanted.below)
-    conditions.extend(message_details.c.subject.icontains(word, autoescape=True) for word in wanted.subject_words)
-    return conditions
-
-
 async def list_page(
-    connection: AsyncConnection, workspace_id: UUID, wanted: MessageFilter, *, limit: int, offset: int = 0
+    connection: AsyncConnection,
+    workspace_id: UUID,
+    wanted: MessageFilter,
+    *,
+    limit: int,
+    offset: int = 0,
+    order: Order = NEWEST_FIRST,
+    anchor: Anchor | None = None,
 ) -> list[MessageRow]:
-    """The newest first. The ids are found before the wide rows are read, so that a far page reads few of those."""
-    ids = select(messages.c.id).where(*_conditions(workspace_id, wanted))
-    if wanted.subject_words:
-        ids = ids.join(message_details, message_details.c.message_id == messages.c.id)
-    page = ids.order_by(messages.c.id.desc()).limit(limit).offset(offset).subquery()
-    rows = await connection.execute(_rows().join(page, page.c.id == messages.c.id).order_by(messages.c.id.desc()))
-    return [_read(row) for row in rows]
+    """A page in the list's order, as ``ids_of_page`` finds it; the newest first where nothing else is said."""
+    ids = await ids_of_page(connection, workspace_id, wanted, limit=limit, offset=offset, order=order, anchor=anchor)
+    rows = await get_many(connection, workspace_id, ids)
+    return [rows[each] for each in ids if each in rows]
+
+
+class ListedPage(msgspec.Struct, frozen=True):
+    """A page, and whether there is anything in front of it and behind it."""
+
+    rows: list[MessageRow]
+    preceded: bool
+    followed: bool
+
+
+async def read_page(
+    connection: AsyncConnection,
+    workspace_id: UUID,
+    wanted: MessageFilter,
+    order: Order,
+    *,
+    limit: int,
+    number: int = 1,
+    anchor: Anchor | None = None,
+) -> ListedPage:
+    """The page at the ``anchor``; without one, the page of that ``number``, from 1."""
+    offset = 0 if anchor is not None else (number - 1) * limit
+    rows = await list_page(connection, workspace_id, wanted, limit=limit + 1, offset=offset, order=order, anchor=anchor)
+    more = len(rows) > limit
+    if anchor is None or not rows:
+        return ListedPage(rows[:limit], preceded=number > 1, followed=more)
+    if anchor.before == order.descending:
+        rows = rows[:limit]
+        edge = Anchor(rows[0].id, not anchor.before, sort_value(rows[0], order.key))
+    else:
+        rows = rows[-limit:]
+        edge = Anchor(rows[-1].id, not anchor.before, sort_value(rows[-1], order.key))
+    beyond = await ids_of_page(connection, workspace_id, wanted, limit=1, order=order, anchor=edge)
+    ahead, behind = (bool(beyond), more) if anchor.before == order.descending else (more, bool(beyond))
+    return ListedPage(rows, preceded=ahead, followed=behind)
+
+
+def sort_value(row: MessageRow, key: SortKey) -> SortValue:
+    """What a list by ``key`` sorts the row by; None where it has none."""
+    if key in FACTS_SHOWN:
+        return effective(row.facts, FACTS_SHOWN[key])
+    if key is SortKey.BOUNCED:
+        return min((at for at in (row.hard_bounced_at, row.soft_bounced_at) if at is not None), default=None)
+    value: SortValue = getattr(row, _FIELDS[key])
+    return value
+
+
+_FIELDS: Final = {
+    SortKey.ID: "id",
+    SortKey.STEP: "step",
+    SortKey.MEDIUM: "channel",
+    SortKey.CUSTOMER_ID: "contact_id",
+    SortKey.CAMPAIGN_ID: "campaign_id",
+    SortKey.JOURNEY_ID: "journey_id",
+}
 
 
 async def count(connection: AsyncConnection, workspace_id: UUID, wanted: MessageFilter) -> int:
-    """How many there are, exactly."""
-    query = select(func.count()).select_from(messages).where(*_conditions(workspace_id, wanted))
-    if wanted.subject_words:
-        query = query.join(message_details, message_details.c.message_id == messages.c.id)
-    return int(await connection.scalar(query) or 0)
-
-
-async def ids_above(
-    connection: AsyncConnection, workspace_id: UUID, wanted: MessageFilter, first: UUID, *, limit: int
-) -> list[UUID]:
-    """The ids right above ``first``, the nearest first: what is needed to page back towards the newest."""
-    query = select(messages.c.id).where(*_conditions(workspace_id, wanted), messages.c.id > first)
-    if wanted.subject_words:
-        query = query.join(message_details, message_details.c.message_id == messages.c.id)
-    rows = await connection.execute(query.order_by(messages.c.id).limit(limit))
-    return [row[0] for row in rows]
+    """How many there are, exactly: from the counts where they tell, else by counting (one contact has few)."""
+    if wanted.contact_id or wanted.journey_id or wanted.phrases:
+        query = counting(workspace_id, wanted, is_sqlite=connection.dialect.name == "sqlite")
+        return int(await connection.scalar(query) or 0)
+    return await counts.total(
+        connection,
+        workspace_id,
+        campaign_id=wanted.campaign_id,
+        channel=wanted.channel,
+        status=wanted.status,
+        held=wanted.held,
+    )
 
 
 async def attempts_of(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> Sequence[AttemptRow]:

@@ -1,10 +1,10 @@
 """What every store does alike: rows as structs, pages of them, and new ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Table, func, insert, select
+from sqlalchemy import Column, ColumnElement, Table, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -51,6 +51,26 @@ async def fetch_one(
     """The one row under ``conditions``, or None."""
     row = (await connection.execute(select(*columns_of(table, row_type)).where(*conditions))).first()
     return None if row is None else read(row, row_type)
+
+
+async def change_one(
+    connection: AsyncConnection,
+    table: Table,
+    row_type: type[R],
+    conditions: Sequence[ColumnElement[bool]],
+    values: Callable[[R], Mapping[str, Any]],
+) -> R | None:
+    """Write the columns that ``values`` gives for the one row as it stands, locked; None where there is none."""
+    columns = columns_of(table, row_type)
+    row = (await connection.execute(select(*columns).where(*conditions).with_for_update())).first()
+    if row is None:
+        return None
+    old = read(row, row_type)
+    new = values(old)
+    if not new:
+        return old
+    written = await connection.execute(update(table).where(*conditions).values(**new).returning(*columns))
+    return read(written.one(), row_type)
 
 
 async def fetch_page(

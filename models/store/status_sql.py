@@ -1,8 +1,8 @@
-"""The SQL form of ``models.lifecycle``, generated from its tables."""
+"""The SQL form of ``models.lifecycle``; the shown status itself is a column that ``models.tables`` generates."""
 
-from sqlalchemy import BigInteger, ColumnElement, case, func, literal
+from sqlalchemy import BigInteger, ColumnElement, func, literal
 
-from models.lifecycle import BY_STATE, PRECEDENCE
+from models.lifecycle import IMPLIED_BY
 from models.tables import messages
 from models.vocabulary import Fact
 
@@ -14,14 +14,18 @@ def fact_column(fact: Fact) -> ColumnElement[int | None]:
 
 def status_expression() -> ColumnElement[str]:
     """``lifecycle.status_of`` over a row of ``messages``."""
-    return case(
-        *((fact_column(fact).is_not(None), status.value) for fact, status in PRECEDENCE),
-        *((messages.c.state == state.value, status.value) for state, status in BY_STATE.items()),
-    )
+    return messages.c.status
+
+
+def effective_expression(fact: Fact, *, is_sqlite: bool) -> ColumnElement[int | None]:
+    """``lifecycle.effective`` over a row of ``messages``."""
+    return least(fact_column(fact), *(fact_column(later) for later in IMPLIED_BY.get(fact, ())), is_sqlite=is_sqlite)
 
 
 def least(*times: ColumnElement[int | None], is_sqlite: bool) -> ColumnElement[int | None]:
     """The earliest of some times, NULLs left aside."""
+    if len(times) == 1:  # SQLite's min() of one thing is another function
+        return times[0]
     if not is_sqlite:
         return func.least(*times, type_=BigInteger)
     never = literal(2**62)

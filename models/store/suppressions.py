@@ -1,15 +1,20 @@
 """Suppressions: addresses that are not written to. What counts is the keyed digest; the address is for people."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import delete
+from sqlalchemy import ColumnElement, and_, delete, false, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
 from models.store.rows import columns_of, fetch_one, fetch_page, insert_if_free, read
 from models.tables import suppressions
 from models.vocabulary import Channel, SuppressionKind
+
+Address = tuple[Channel, bytes]
+"""A channel, and the keyring's digest (16 bytes) of an address on it."""
 
 
 class SuppressionRow(msgspec.Struct, frozen=True):
@@ -36,6 +41,28 @@ class NewSuppression(msgspec.Struct, frozen=True):
     address: str | None
     reason: str
     expires_at: int | None
+
+
+class SuppressionFilter(msgspec.Struct, frozen=True):
+    """Which suppressions of a workspace; every condition that is given must hold. ``addresses``: any of these."""
+
+    channel: Channel | None = None
+    kind: SuppressionKind | None = None
+    addresses: Sequence[Address] | None = None
+
+
+def at_addresses(addresses: Sequence[Address]) -> ColumnElement[bool]:
+    """Suppressions of any of these addresses; of none where there are none."""
+    by_channel: dict[Channel, list[bytes]] = {}
+    for channel, digest in addresses:
+        by_channel.setdefault(channel, []).append(digest)
+    return or_(
+        false(),
+        *(
+            and_(suppressions.c.channel == channel.value, suppressions.c.address_digest.in_(digests))
+            for channel, digests in by_channel.items()
+        ),
+    )
 
 
 async def create(connection: AsyncConnection, workspace_id: UUID, new: NewSuppression) -> tuple[SuppressionRow, bool]:
@@ -66,21 +93,31 @@ async def get(connection: AsyncConnection, workspace_id: UUID, suppression_id: U
 
 
 async def page(
-    connection: AsyncConnection,
-    workspace_id: UUID,
-    *,
-    channel: Channel | None,
-    address_digests: list[bytes] | None,
-    limit: int,
-    offset: int,
+    connection: AsyncConnection, workspace_id: UUID, wanted: SuppressionFilter, *, limit: int, offset: int
 ) -> tuple[list[SuppressionRow], int]:
-    """A page of suppressions and their number; of one channel, or of one address, where asked."""
+    """A page of suppressions and their number."""
     conditions = [suppressions.c.workspace_id == workspace_id]
-    if channel is not None:
-        conditions.append(suppressions.c.channel == channel)
-    if address_digests is not None:
-        conditions.append(suppressions.c.address_digest.in_(address_digests))
+    if wanted.channel is not None:
+        conditions.append(suppressions.c.channel == wanted.channel)
+    if wanted.kind is not None:
+        conditions.append(suppressions.c.kind == wanted.kind)
+    if wanted.addresses is not None:
+        conditions.append(at_addresses(wanted.addresses))
     return await fetch_page(connection, suppressions, SuppressionRow, conditions, limit=limit, offset=offset)
+
+
+async def change(
+    connection: AsyncConnection, workspace_id: UUID, suppression_id: UUID, values: dict[str, Any]
+) -> SuppressionRow | None:
+    """Write ``values`` (reason, expires_at) over a suppression's; None where there is none."""
+    result = await connection.execute(
+        update(suppressions)
+        .where(suppressions.c.workspace_id == workspace_id, suppressions.c.id == suppression_id)
+        .values(id=suppressions.c.id, **values)  # also where there is nothing to change
+        .returning(*columns_of(suppressions, SuppressionRow))
+    )
+    row = result.first()
+    return None if row is None else read(row, SuppressionRow)
 
 
 async def remove(connection: AsyncConnection, workspace_id: UUID, suppression_id: UUID) -> bool:

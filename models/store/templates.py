@@ -103,6 +103,18 @@ async def change(
     return read(row, TemplateRow)
 
 
+async def remove(connection: AsyncConnection, workspace_id: UUID, template_id: UUID) -> bool:
+    """Take a template out of use; what refers to it still finds it. False where there is none in use."""
+    result = await connection.execute(
+        update(templates)
+        .where(
+            templates.c.workspace_id == workspace_id, templates.c.id == template_id, templates.c.deleted_at.is_(None)
+        )
+        .values(deleted_at=now_ms())
+    )
+    return result.rowcount > 0
+
+
 async def _add_version(connection: AsyncConnection, template_id: UUID, version: int, parts: Parts) -> None:
     await connection.execute(
         insert(template_versions).values(

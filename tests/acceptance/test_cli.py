@@ -156,6 +156,13 @@ async def test_send_makes_the_contact_and_prints_the_message(tmp_path: Path) -> 
         first = await wireroom("send", *mail, "--body", "one", **who)
         second = await wireroom("send", *mail, "--body", "-", "--json", given="zwei ☕", **who)
         refused = await wireroom("send", "--contact", "ct_nobody", "--body", "x", **who)
+        why = await wireroom("why", first.out.strip(), **who)
+        as_json = await wireroom("why", first.out.strip(), "--json", **who)
+        nobody = await wireroom("why", "msg_nobody", **who)
+        assert (why.code, as_json.json()["id"], nobody.code) == (0, first.out.strip(), 1)
+        assert as_json.json()["because"]
+        assert ":" in why.out
+        assert "404" in nobody.err
         assert first.code == 0, first.err
         assert first.out.startswith("msg_")
         assert second.json()["status"] == "QUEUED"

@@ -21,7 +21,8 @@ _CATALOGUE = {
         "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'index'",
     ],
     "postgresql": [
-        "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default"
+        "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default,"
+        " generation_expression"
         " FROM information_schema.columns WHERE table_schema = 'public'",
         "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
         " FROM pg_constraint WHERE connamespace = 'public'::regnamespace",

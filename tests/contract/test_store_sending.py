@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.admission import Idempotency
 from models.errors import IdempotencyMismatch, NotFound, Refused
 from models.ids import new_id
+from models.store import campaigns as campaigns_store
 from models.store import claims, in_hand, keeping, message_views, outcomes, pauses, workers
 from models.store.claims import Claim
 from models.store.outcomes import Ended
@@ -190,7 +191,8 @@ async def test_what_changed_since_is_read_again(scene: Scene) -> None:
 
     async with scene.database.write() as connection:
         await connection.execute(campaigns.update().values(state="running"))
-        assert await keeping.resume(connection, 10) == 1
+        assert await campaigns_store.unsettled(connection) == [campaign]
+        assert await campaigns_store.settle(connection, campaign, 10) == 1
         assert await ready(connection) == {(Channel.EMAIL, Lane.TRANSACTIONAL)}
     assert [each.id for each in await claim(scene)] == [mass.id]
 

@@ -1,3 +1,4 @@
+from itertools import product
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -8,6 +9,7 @@ from models import ids
 from models.ids import Kind
 from models.session import Database, now_ms
 from models.tables import messages
+from models.vocabulary import Fact
 from tests.support.api import Api, Tenant
 
 NAMES = [
@@ -77,11 +79,16 @@ async def test_following_next_meets_each_message_once(tenant: Tenant) -> None:
         page = await listing(tenant, page["next"])
         seen += [item["id"] for item in page["items"]]
     assert seen == sent[::-1]
+    assert number == 3
+    pages = []
     while page["prev"]:
         page = await listing(tenant, page["prev"])
+        pages.append(parse_qs(urlsplit(page["next"]).query)["page"] if page["next"] else None)
         backwards = [item["id"] for item in page["items"]] + backwards
-    assert backwards == seen[:6]
-    assert number == 3
+    # All that was seen but the last page, and in front of it what arrived meanwhile.
+    assert backwards[-6:] == seen[:6]
+    assert len(backwards) == len(set(backwards)) == 8
+    assert pages[0] == ["3"]
 
 
 async def test_pages_by_number(tenant: Tenant) -> None:
@@ -114,29 +121,91 @@ async def test_filters(tenant: Tenant) -> None:
     assert await found(f"  cu:{bob}   m:EMAIL ") == [two]
     assert await found("spring") == [three, one]
     assert await found("spring m:EMAIL") == await found("100%") == [one]
-    assert await found("%") == [one]
-    assert (
-        await found("_")
-        == await found("cu:x")
-        == await found(f"cu:{ann} cu:{bob}")
-        == await found("m:EMAIL m:PUSH")
-        == []
-    )
+    assert await found("SPRING sale") == await found('"spring 100 sale"') == [one]
+    assert await found('"spring sale"') == await found("sprin") == []
+    assert await found("cu:x") == await found(f"cu:{ann} cu:{bob}") == await found("m:EMAIL m:PUSH") == []
     assert (await listing(tenant, before="x"))["items"] == []
     linked = await listing(tenant, query="spring", limit=1)
     assert [item["id"] for item in (await listing(tenant, linked["next"]))["items"]] == [one]
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=1e2", "page=0", "page=x", "limt=5", "query=m:FAX", "query=%00"]
+    "query",
+    [
+        "limit=0",
+        "limit=201",
+        "limit=1e2",
+        "page=0",
+        "page=x",
+        "limt=5",
+        "query=m:FAX",
+        "query=%00",
+        "query=%25",
+        "query=x:y",
+        "sort=status",
+        "order=up",
+        "sort=sent&before=x&after=x",
+        "sort=step&before=BEFORE",
+        "sort=sent&after=BEFORE&value=1",
+        "sort=step&before=BEFORE&value=0",
+    ],
 )
 async def test_bad_parameters(tenant: Tenant, query: str) -> None:
-    answer = await tenant.root.get(f"/messages?{query}")
+    some = ids.show(Kind.MESSAGE, ids.new_id())
+    answer = await tenant.root.get(f"/messages?{query.replace('BEFORE', some)}")
     assert answer.status_code == 400
     assert set(answer.json()) == {"internal_code", "message"}
     assert answer.json()["internal_code"] is None
     if query == "limt=5":
         assert answer.json()["message"] == "unknown parameter; did you mean limit?"
+    if query == "query=x:y":
+        assert answer.json()["message"].startswith("unknown key x: one of cu, j, c, m;")
+
+
+SORTABLE = [name for name in NAMES if name != "id"]
+
+
+async def test_sorted_lists_by_their_links(tenant: Tenant, database: Database) -> None:
+    contact, other = await tenant.contact(), await tenant.contact()
+    campaign = (await tenant.post("/campaigns", {"name": "c"}))["id"]
+    journey = (await tenant.post("/journeys", {"name": "j"}))["id"]
+    every = [
+        as_second(
+            (
+                await tenant.send(
+                    (contact, other)[number % 2],
+                    step=1 + number % 3,
+                    **({"campaignId": campaign} if number % 2 else {}),
+                    **({"journeyId": journey} if number % 3 else {}),
+                )
+            )["id"]
+        )
+        for number in range(7)
+    ]
+    async with database.write() as connection:
+        for number, each in enumerate(every):
+            row = messages.update().where(messages.c.id == ids.parse(Kind.MESSAGE, each))
+            facts = [f"{fact.value}_at" for fact in Fact]
+            await connection.execute(
+                row.values({name: 1_000 * (number % 3) for at, name in enumerate(facts) if (number + at) % 2})
+            )
+    for name, order in product(SORTABLE, ("ASC", "DESC")):
+        page = await listing(tenant, sort=name, order=order, limit=2)
+        there = list(page["items"])
+        while page["next"]:
+            page = await listing(tenant, page["next"])
+            there += page["items"]
+        values = [(item[name], item["id"]) for item in there if item[name] is not None]
+        assert values == sorted(values, reverse=order == "DESC"), (name, order)
+        assert all(item[name] is None for item in there[len(values) :]), (name, order)
+        assert sorted(item["id"] for item in there) == sorted(every)
+        back: list[Any] = []
+        while page["prev"]:
+            page = await listing(tenant, page["prev"])
+            back = page["items"] + back
+        assert back == there[:6]
+    oldest_first = await listing(tenant, order="ASC")
+    assert [item["id"] for item in oldest_first["items"]] == every
 
 
 async def test_errors_in_their_short_form(api: Api, tenant: Tenant) -> None:

@@ -21,6 +21,7 @@ from models.admission import (
     check_standing,
     content_of,
     lane_of,
+    variables_of,
 )
 from models.content import Attachment
 from models.errors import Refused
@@ -209,11 +210,30 @@ def test_a_contacts_own_properties_come_before_its_free_attributes() -> None:
         "locale": "de",
         "timezone": "UTC",
         "city": "Ulm",
-        "age": "7",
-        "vip": "true",
-        "tags": '["a"]',
+        "age": 7,
+        "vip": True,
+        "tags": ["a"],
+        "attributes": {"firstName": "Mallory", "city": "Ulm", "age": 7, "vip": True, "tags": ["a"]},
     }
     assert attributes_of(NOBODY) == {}
+
+
+def test_a_text_gets_what_it_asks_for_alone() -> None:
+    attributes = {"a": "x", "n": 7, "tags": ["a"], "map": {"in": {"deep": True}, "nil": None}, "q.r": "dotted"}
+    asked = ["a", "n", "map.in.deep", "map.in", "map.nil", "map.none.deep", "a.b", "none", "q.r"]
+    assert variables_of(asked, attributes, as_text=False) == {
+        "a": "x",
+        "n": 7,
+        "map.in.deep": True,
+        "map.in": {"deep": True},
+        "q.r": "dotted",
+    }
+    assert variables_of(["n", "tags", "map.in.deep", "a"], attributes, as_text=True) == {
+        "n": "7",
+        "tags": '["a"]',
+        "map.in.deep": "true",
+        "a": "x",
+    }
 
 
 @pytest.mark.parametrize(

@@ -432,3 +432,47 @@ def test_one_compiled_mail_is_filled_for_many_without_mixing_them_up() -> None:
         assert message["Subject"] == f"For {name}".strip()
         assert text_of(message, "html") == f"<b>{name}</b> {name}\r\n"
         assert text_of(message) == f"{name} {name}\r\n"
+
+
+def test_liquid_is_filled_before_it_is_encoded() -> None:
+    inline = Attachment(filename="a.png", content_type="image/png", content=b"png", content_id="a@example.org")
+    content = Content(
+        subject="{{ items | size }} für {{ name }}",
+        body="<ul>{% for item in items %}<li>{{ item.n }}</li>{% endfor %}</ul>{{ name }}",
+        format="html",
+        attachments=(inline,),
+    )
+    raw = compiled(content).fill(
+        message_id="msg_1",
+        run=1,
+        recipient="ann@example.net",
+        variables={"items": [{"n": "Ä"}, {"n": "<b>"}], "name": "A & B"},
+        date=DATE,
+    )
+    assert_well_formed(raw)
+    message = message_from_bytes(raw, policy=policy.default)
+    assert message["Subject"] == "2 für A & B"
+    assert text_of(message, "html").strip() == "<ul><li>Ä</li><li>&lt;b&gt;</li></ul>A &amp; B"
+    assert text_of(message).split() == ["-", "Ä", "-", "<b>", "A", "&", "B"]
+    assert b"Content-ID: <a@example.org>" in raw
+
+
+def test_liquid_that_cannot_be_filled_is_refused_for_good() -> None:
+    mail = compiled(Content(subject="a", body="{% for i in (1..9999) %}{{ x | upcase }}{% endfor %}"))
+    with pytest.raises(Permanent) as caught:
+        mail.fill(message_id="msg_1", run=1, recipient="ann@example.net", variables={"x": "secret"}, date=DATE)
+    assert caught.value.reason is FailureReason.RENDER_ERROR
+    assert "secret" not in caught.value.detail
+
+
+def test_no_value_of_a_liquid_subject_writes_a_header() -> None:
+    mail = compiled(Content(subject="{{ x | default: 'a' }}", body="b"))
+    with pytest.raises(Permanent) as caught:
+        mail.fill(
+            message_id="msg_1",
+            run=1,
+            recipient="ann@example.net",
+            variables={"x": "a\r\nBcc: eve@example.org"},
+            date=DATE,
+        )
+    assert caught.value.reason is FailureReason.HEADER_INJECTION

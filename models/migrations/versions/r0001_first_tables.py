@@ -4,9 +4,21 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision: str = "0001"
 down_revision: str | None = None
+
+
+_STATUS = (
+    "CASE WHEN complained_at IS NOT NULL THEN 'UNSUBSCRIBED' WHEN unsubscribed_at IS NOT NULL THEN 'UNSUBSCRIBED'"
+    " WHEN clicked_at IS NOT NULL THEN 'CLICKED' WHEN opened_at IS NOT NULL THEN 'OPENED'"
+    " WHEN hard_bounced_at IS NOT NULL THEN 'BOUNCED' WHEN delivered_at IS NOT NULL THEN 'DELIVERED'"
+    " WHEN soft_bounced_at IS NOT NULL THEN 'BOUNCED' WHEN failed_at IS NOT NULL THEN 'FAILED'"
+    " WHEN sent_at IS NOT NULL THEN 'SENT' WHEN state = 'queued' THEN 'QUEUED' WHEN state = 'sending' THEN 'SENDING'"
+    " WHEN state = 'held' THEN 'SENDING' WHEN state = 'done' THEN 'SENT' WHEN state = 'failed' THEN 'FAILED'"
+    " WHEN state = 'cancelled' THEN 'FAILED' ELSE NULL END"
+)
 
 
 def upgrade() -> None:
@@ -94,6 +106,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("applied_at IS NULL AND retry_at IS NOT NULL"),
     )
     op.create_index(op.f("ix_events_workspace_id_id"), "events", ["workspace_id", "id"], unique=False)
+    op.create_index(
+        "ix_events_unmatched",
+        "events",
+        ["workspace_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("message_id IS NULL"),
+        sqlite_where=sa.text("message_id IS NULL"),
+    )
     op.create_table(
         "idempotency_keys",
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
@@ -116,10 +136,11 @@ def upgrade() -> None:
         "message_details",
         sa.Column("message_id", sa.Uuid(), nullable=False),
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
-        sa.Column("content_id", sa.Uuid(), nullable=False),
+        sa.Column("content_id", sa.Uuid(), nullable=True),
         sa.Column("template_version_id", sa.Uuid(), nullable=True),
         sa.Column("step", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("subject", sa.Text(), nullable=True),
+        sa.Column("subject_words", postgresql.ARRAY(sa.Text()).with_variant(sa.Text(), "sqlite"), nullable=True),
         sa.Column("address", sa.Text(), nullable=True),
         sa.Column("address_digest", sa.LargeBinary(length=16), nullable=False),
         sa.Column("topic", sa.Text(), nullable=True),
@@ -132,6 +153,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("message_id", name=op.f("pk_message_details")),
     )
     op.create_index(op.f("ix_message_details_content_id"), "message_details", ["content_id"], unique=False)
+    op.create_index(
+        "ix_message_details_subject_words",
+        "message_details",
+        ["subject_words"],
+        unique=False,
+        postgresql_using="gin",
+        sqlite_where=sa.text("false"),
+    )
     op.create_table(
         "messages",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -168,6 +197,7 @@ def upgrade() -> None:
         sa.Column("complained_at", sa.BigInteger(), nullable=True),
         sa.Column("machine_opened_at", sa.BigInteger(), nullable=True),
         sa.Column("machine_clicked_at", sa.BigInteger(), nullable=True),
+        sa.Column("status", sa.String(length=32), sa.Computed(_STATUS, persisted=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
     )
     op.create_index(
@@ -195,12 +225,12 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'queued' AND turn IS NULL AND paused = 0"),
     )
     op.create_index(
-        "ix_messages_paused",
+        "ix_messages_campaign_queued",
         "messages",
-        ["campaign_id"],
+        ["campaign_id", "paused"],
         unique=False,
-        postgresql_where=sa.text("paused"),
-        sqlite_where=sa.text("paused = 1"),
+        postgresql_where=sa.text("state = 'queued' AND campaign_id IS NOT NULL"),
+        sqlite_where=sa.text("state = 'queued' AND campaign_id IS NOT NULL"),
     )
     op.create_index(
         "ix_messages_suspects",
@@ -227,12 +257,26 @@ def upgrade() -> None:
         sqlite_where=sa.text("turn IS NOT NULL"),
     )
     op.create_index(
-        "ix_messages_workspace_id_campaign_id_id",
+        "ix_messages_workspace_id_campaign_id_status_id",
         "messages",
-        ["workspace_id", "campaign_id", "id"],
+        ["workspace_id", "campaign_id", "status", "id"],
         unique=False,
         postgresql_where=sa.text("campaign_id IS NOT NULL"),
         sqlite_where=sa.text("campaign_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_messages_workspace_id_channel_status_id",
+        "messages",
+        ["workspace_id", "channel", "status", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_messages_workspace_id_journey_id_id",
+        "messages",
+        ["workspace_id", "journey_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("journey_id IS NOT NULL"),
+        sqlite_where=sa.text("journey_id IS NOT NULL"),
     )
     op.create_index(
         "ix_messages_workspace_id_contact_id_id", "messages", ["workspace_id", "contact_id", "id"], unique=False
@@ -284,6 +328,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_api_keys_workspace_id"), ondelete="CASCADE"
         ),
@@ -298,6 +343,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_campaigns_workspace_id"), ondelete="CASCADE"
         ),
@@ -325,6 +371,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("erased_at", sa.BigInteger(), nullable=True),
+        sa.Column("erasing", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_contacts_workspace_id"), ondelete="CASCADE"
         ),
@@ -339,6 +386,22 @@ def upgrade() -> None:
         postgresql_where=sa.text("email IS NOT NULL"),
     )
     op.create_index(op.f("ix_contacts_workspace_id_id"), "contacts", ["workspace_id", "id"], unique=False)
+    op.create_index(
+        "ix_contacts_erasing",
+        "contacts",
+        ["erased_at"],
+        unique=False,
+        postgresql_where=sa.text("erasing"),
+        sqlite_where=sa.text("erasing = 1"),
+    )
+    op.create_table(
+        "contact_terms",
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(length=4), nullable=False),
+        sa.Column("term", sa.LargeBinary(), nullable=False),
+        sa.Column("contact_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace_id", "kind", "term", "contact_id", name=op.f("pk_contact_terms")),
+    )
     op.create_table(
         "hooks",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -347,6 +410,8 @@ def upgrade() -> None:
         sa.Column("hook_key_digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("hook_key", sa.LargeBinary(), nullable=False),
         sa.Column("signing_key", sa.LargeBinary(), nullable=True),
+        sa.Column("signing_key_previous", sa.LargeBinary(), nullable=True),
+        sa.Column("signing_key_previous_until", sa.BigInteger(), nullable=True),
         sa.Column("basic_auth", sa.LargeBinary(), nullable=True),
         sa.Column("topic_arns", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -358,11 +423,29 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_hooks_workspace_id_id"), "hooks", ["workspace_id", "id"], unique=False)
     op.create_table(
+        "subscriptions",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("events", sa.JSON(), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("secret_previous", sa.LargeBinary(), nullable=True),
+        sa.Column("secret_previous_until", sa.BigInteger(), nullable=True),
+        sa.Column("paused", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_subscriptions_workspace_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriptions")),
+    )
+    op.create_index(op.f("ix_subscriptions_workspace_id_id"), "subscriptions", ["workspace_id", "id"], unique=False)
+    op.create_table(
         "journeys",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_journeys_workspace_id"), ondelete="CASCADE"
         ),
@@ -380,6 +463,31 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("user_id", "workspace_id", name=op.f("pk_memberships")),
     )
+    op.create_index(
+        op.f("ix_memberships_workspace_id_user_id"), "memberships", ["workspace_id", "user_id"], unique=False
+    )
+    op.create_table(
+        "sessions",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("ends_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_sessions_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+        sa.UniqueConstraint("digest", name=op.f("uq_sessions_digest")),
+    )
+    op.create_index(op.f("ix_sessions_ends_at"), "sessions", ["ends_at"], unique=False)
+    op.create_index(op.f("ix_sessions_user_id_id"), "sessions", ["user_id", "id"], unique=False)
+    op.create_table(
+        "sign_in_failures",
+        sa.Column("subject", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("failed_at", sa.BigInteger(), nullable=False),
+        sa.Column("paused_until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_sign_in_failures")),
+    )
+    op.create_index(op.f("ix_sign_in_failures_failed_at"), "sign_in_failures", ["failed_at"], unique=False)
     op.create_table(
         "suppressions",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -444,6 +552,9 @@ def upgrade() -> None:
         ),
     )
     op.create_index(op.f("ix_push_subscriptions_contact_id"), "push_subscriptions", ["contact_id"], unique=False)
+    op.create_index(
+        op.f("ix_push_subscriptions_workspace_id_id"), "push_subscriptions", ["workspace_id", "id"], unique=False
+    )
     op.create_table(
         "template_versions",
         sa.Column("id", sa.Uuid(), nullable=False),

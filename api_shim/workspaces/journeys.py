@@ -1,0 +1,48 @@
+"""Journeys in the "workspace" dialect."""
+
+from api_shim import problems
+from api_shim.operations import Call, Reply
+from api_shim.workspaces.paging import PageQuery, Pagination
+from api_shim.workspaces.setup_types import JourneyList, NameRequest
+from api_shim.workspaces.stored import fetch_one, remove_one
+from api_shim.workspaces.views import journey_view
+from models.ids import Kind
+from models.store import journeys
+
+
+async def create(call: Call, request: NameRequest) -> Reply:
+    """Make a journey."""
+    async with call.services.database.write() as connection:
+        row = await journeys.create(connection, call.workspace_id, request.name)
+    return Reply(journey_view(row))
+
+
+async def list_all(call: Call, query: PageQuery) -> Reply:
+    """A page of journeys, the newest first."""
+    async with call.services.database.read() as connection:
+        rows, total = await journeys.page(connection, call.workspace_id, limit=query.limit, offset=query.offset)
+    return Reply(JourneyList(data=[journey_view(row) for row in rows], pagination=Pagination.of(query, total)))
+
+
+async def get(call: Call) -> Reply:
+    """One journey."""
+    row = await fetch_one(call, Kind.JOURNEY, "journey", journeys.get)
+    if row.deleted_at is not None:
+        raise problems.not_found("journey")
+    return Reply(journey_view(row))
+
+
+async def patch(call: Call, request: NameRequest) -> Reply:
+    """Give a journey another name."""
+    journey_id = call.path_id("journeyId", Kind.JOURNEY, "journey")
+    async with call.services.database.write() as connection:
+        row = await journeys.rename(connection, call.workspace_id, journey_id, request.name)
+    if row is None:
+        raise problems.not_found("journey")
+    return Reply(journey_view(row))
+
+
+async def remove(call: Call) -> Reply:
+    """Remove a journey. What was accepted for it stays a promise: those messages go out, and still name it."""
+    await remove_one(call, Kind.JOURNEY, "journey", journeys.remove)
+    return Reply()

@@ -1,0 +1,111 @@
+"""A workspace's settings in the "workspace" dialect."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import replace
+
+from api_shim import problems
+from api_shim.operations import Call, Reply
+from channels.guard import parse_url
+from models.store import settings
+from models.store.settings import WorkspaceSettings
+
+_ORIGIN = Annotated[str, Meta(min_length=1, max_length=300)]
+# RFC 5646, section 2.1, as far as it can be told without the registry; and a name of the IANA time zone database.
+_LOCALE = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$(?!\n)")]
+_TIMEZONE = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$(?!\n)")]
+
+
+class TrackingPatch(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether opens and clicks are followed, for messages that do not say so themselves."""
+
+    opens: bool | UnsetType = UNSET
+    clicks: bool | UnsetType = UNSET
+
+
+class TrackingView(msgspec.Struct):
+    """Whether opens and clicks are followed, for messages that do not say so themselves."""
+
+    opens: bool
+    clicks: bool
+
+
+class SettingsPatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """What is to change of the settings; null clears.
+
+    ``defaultLocale`` and ``timezone`` are those of contacts that have none. ``allowedOrigins`` are the sites, as in
+    ``https://www.example.org``, whose pages may read the inbox of their visitors; they replace the former ones.
+    """
+
+    tracking: TrackingPatch | UnsetType = UNSET
+    allowed_origins: Annotated[list[_ORIGIN], Meta(max_length=100)] | UnsetType = UNSET
+    default_locale: _LOCALE | UnsetType | None = UNSET
+    timezone: _TIMEZONE | UnsetType | None = UNSET
+
+
+class SettingsView(msgspec.Struct, rename="camel"):
+    """The settings. A change reaches every process within 5 seconds."""
+
+    tracking: TrackingView
+    allowed_origins: list[str]
+    default_locale: str | None
+    timezone: str | None
+
+
+def _view(row: WorkspaceSettings) -> SettingsView:
+    return SettingsView(
+        tracking=TrackingView(opens=row.track_opens, clicks=row.track_clicks),
+        allowed_origins=list(row.allowed_origins),
+        default_locale=row.default_locale,
+        timezone=row.default_timezone,
+    )
+
+
+def origin_of(text: str) -> str:
+    """The origin as browsers write it (RFC 6454, section 6.1); raises ValueError with a reason fit to be shown."""
+    url = parse_url(text)
+    if url.path not in ("", "/") or url.raw_query_string or "#" in text:
+        raise ValueError("an origin ends with its host or its port, as in https://www.example.org")
+    return str(url.origin())
+
+
+async def get(call: Call) -> Reply:
+    """The settings."""
+    async with call.services.database.read() as connection:
+        found = await settings.get_many(connection, [call.workspace_id])
+    return Reply(_view(found[call.workspace_id]))
+
+
+async def patch(call: Call, request: SettingsPatch) -> Reply:
+    """Change the settings: at once in this process, within 5 seconds in others."""
+    changed = _changed(request)
+    async with call.services.database.write() as connection:
+        row = await settings.change(connection, call.workspace_id, lambda old: replace(old, **changed))
+    (await call.services.intake()).settings.forget(call.workspace_id)
+    return Reply(_view(row))
+
+
+def _changed(request: SettingsPatch) -> dict[str, Any]:
+    """The settings that the request gives; raises Problem (400) where a value is malformed."""
+    tracking = TrackingPatch() if request.tracking is UNSET else request.tracking
+    given: dict[str, Any] = {
+        "track_opens": tracking.opens,
+        "track_clicks": tracking.clicks,
+        "allowed_origins": UNSET if request.allowed_origins is UNSET else _origins(request.allowed_origins),
+        "default_locale": request.default_locale,
+        "default_timezone": request.timezone,
+    }
+    return {name: value for name, value in given.items() if value is not UNSET}
+
+
+def _origins(texts: Sequence[str]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for position, text in enumerate(texts):
+        try:
+            found[origin_of(text)] = None
+        except ValueError as error:
+            raise problems.invalid(str(error), f"#/allowedOrigins/{position}") from None
+    return tuple(found)

@@ -1,0 +1,186 @@
+"""What a person does to one message: cancel, retry, release, fail.
+
+Each is one UPDATE that names the state it may leave, so that it and a claim can never both succeed, and that raises
+the token, so that whatever a worker still has in its hands counts as old. Each raises NotFound where the workspace
+has no such message, and Conflict where its state does not allow it.
+"""
+
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, null, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.admission import Parked, Standing, check_standing
+from models.errors import Conflict, NotFound
+from models.session import now_ms
+from models.store import intake, message_views, turns
+from models.tables import campaigns, contacts, message_details, messages
+from models.vocabulary import CampaignState, Channel, Fact, FailureReason, Lane, State, Status
+
+_OVER: Final = (State.DONE, State.FAILED, State.CANCELLED)
+
+
+async def cancel(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> None:
+    """Call a queued message back, for good."""
+    await _change(
+        connection,
+        workspace_id,
+        message_id,
+        messages.c.state == State.QUEUED.value,
+        "Only a QUEUED message can be cancelled",
+        state=State.CANCELLED.value,
+        failure_reason=FailureReason.CANCELLED.value,
+        turn=null(),
+        paused=False,
+        ended_at=now_ms(),
+    )
+
+
+async def fail(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> None:
+    """Give a held message up."""
+    await _change(
+        connection,
+        workspace_id,
+        message_id,
+        messages.c.state == State.HELD.value,
+        "Only a held message can be failed",
+        state=State.FAILED.value,
+        failure_reason=FailureReason.GIVEN_UP.value,
+        ended_at=now_ms(),
+    )
+
+
+async def release(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> tuple[Channel, Lane] | None:
+    """Let a held message be sent again, now. Returns the lane that got work, None while its campaign is paused.
+
+    Raises Refused where a claim would end it at once, as in ``retry``; then it stays held.
+    """
+    return await _send_again(
+        connection,
+        workspace_id,
+        message_id,
+        messages.c.state == State.HELD.value,
+        "Only a held message can be released",
+    )
+
+
+async def retry(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> tuple[Channel, Lane] | None:
+    """Begin a new run of a message that is FAILED or BOUNCED: as new, due now, its facts left to the history.
+
+    Returns the lane that got work, None while its campaign is paused. Raises Refused where a claim would end it at
+    once: expired, erased, suppressed, opted out, its campaign cancelled; then nothing is changed.
+    """
+    return await _send_again(
+        connection,
+        workspace_id,
+        message_id,
+        and_(
+            messages.c.state.in_([state.value for state in _OVER]),
+            messages.c.status.in_([Status.FAILED.value, Status.BOUNCED.value]),
+        ),
+        "Only a FAILED or BOUNCED message can be sent again",
+        run=messages.c.run + 1,
+        tries=0,
+        crashes=0,
+        sending_at=null(),
+        **{f"{fact.value}_at": null() for fact in Fact},
+    )
+
+
+async def _change(
+    connection: AsyncConnection,
+    workspace_id: UUID,
+    message_id: UUID,
+    allowed: ColumnElement[bool],
+    rule: str,
+    **values: Any,
+) -> tuple[Channel, Lane]:
+    statement = (
+        update(messages)
+        .where(messages.c.id == message_id, messages.c.workspace_id == workspace_id, allowed)
+        .values(token=messages.c.token + 1, **values)
+        .returning(messages.c.channel, messages.c.lane)
+    )
+    changed = (await connection.execute(statement)).first()
+    if changed is not None:
+        return Channel(changed.channel), Lane(changed.lane)
+    row = await message_views.get(connection, workspace_id, message_id)
+    if row is None:
+        raise NotFound("There is no such message.")
+    shown = "held" if row.state is State.HELD else row.status.value
+    raise Conflict(f"{rule}; this one is {shown}.")
+
+
+async def _send_again(
+    connection: AsyncConnection,
+    workspace_id: UUID,
+    message_id: UUID,
+    allowed: ColumnElement[bool],
+    rule: str,
+    **values: Any,
+) -> tuple[Channel, Lane] | None:
+    channel, lane = await _change(
+        connection,
+        workspace_id,
+        message_id,
+        allowed,
+        rule,
+        state=State.QUEUED.value,
+        turn=null(),
+        paused=False,
+        due_at=now_ms(),
+        worker_id=null(),
+        begun=False,
+        ended_at=null(),
+        failure_reason=null(),
+        **values,
+    )
+    own = update(messages).where(messages.c.id == message_id)
+    try:
+        check_standing(await _standing(connection, workspace_id, message_id))
+    except Parked:
+        await connection.execute(own.values(paused=True))
+        return None
+    group = (channel, lane, workspace_id)
+    first = await turns.allot(connection, {group: 1})
+    await connection.execute(own.values(turn=first[group]))
+    return channel, lane
+
+
+async def _standing(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> Standing:
+    """What a claim would read of the message now."""
+    row = (
+        await connection.execute(
+            select(
+                messages.c.channel,
+                (messages.c.expires_at <= now_ms()).label("expired"),
+                or_(contacts.c.id.is_(None), contacts.c.erased_at.is_not(None)).label("erased"),
+                message_details.c.address_digest,
+                message_details.c.topic,
+                message_details.c.essential,
+                campaigns.c.state.label("campaign_state"),
+            )
+            .join(message_details, message_details.c.message_id == messages.c.id)
+            .outerjoin(
+                contacts,
+                and_(contacts.c.id == messages.c.contact_id, contacts.c.workspace_id == messages.c.workspace_id),
+            )
+            .outerjoin(
+                campaigns,
+                and_(campaigns.c.id == messages.c.campaign_id, campaigns.c.workspace_id == messages.c.workspace_id),
+            )
+            .where(messages.c.id == message_id)
+        )
+    ).one()
+    address = (workspace_id, Channel(row.channel), row.address_digest)
+    standing = (await intake.suppressed(connection, {address})).get(address, {})
+    consent = intake.consent(standing, row.topic)
+    return Standing(
+        expired=bool(row.expired),
+        erased=bool(row.erased),
+        dead=consent.dead,
+        opted_out=consent.opted_out,
+        essential=row.essential,
+        campaign=None if row.campaign_state is None else CampaignState(row.campaign_state),
+    )

@@ -1,0 +1,143 @@
+"""How many messages there are, exactly, without counting them.
+
+The database's triggers keep ``message_counts`` and, on PostgreSQL, the changes that are not yet folded into it
+(migration 0002): both together are right in every snapshot. A message without a campaign counts under ``NO_CAMPAIGN``.
+"""
+
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ColumnElement, delete, func, insert, literal, select, text, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.store.rows import upsert
+from models.tables import message_count_changes, message_counts, messages
+from models.vocabulary import Channel, State, Status
+
+NO_CAMPAIGN: Final = UUID(int=0)
+
+_GROUP: Final = ("workspace_id", "campaign_id", "channel", "status", "held")
+
+
+class Count(NamedTuple):
+    """How many messages of a workspace have all this in common."""
+
+    workspace_id: UUID
+    campaign_id: UUID
+    channel: Channel
+    status: Status
+    held: bool
+    number: int
+
+
+async def total(
+    connection: AsyncConnection,
+    workspace_id: UUID,
+    *,
+    campaign_id: UUID | None = None,
+    channel: Channel | None = None,
+    status: Status | None = None,
+    held: bool | None = None,
+) -> int:
+    """How many messages a workspace has, of those asked for."""
+    wanted = {"campaign_id": campaign_id, "channel": channel, "status": status, "held": held}
+    parts = (
+        select(func.sum(number).label("number")).where(
+            table.c.workspace_id == workspace_id,
+            *(table.c[name] == value for name, value in wanted.items() if value is not None),
+        )
+        for table, number in _BOTH
+    )
+    both = union_all(*parts).subquery()
+    return int(await connection.scalar(select(func.sum(both.c.number))) or 0)
+
+
+async def by_status(connection: AsyncConnection, workspace_id: UUID, campaign_id: UUID) -> dict[Status, int]:
+    """A campaign's messages, by the statuses that any of them has."""
+    kept = _kept(message_counts.c.workspace_id == workspace_id, message_counts.c.campaign_id == campaign_id)
+    changed = _changed(
+        message_count_changes.c.workspace_id == workspace_id, message_count_changes.c.campaign_id == campaign_id
+    )
+    both = union_all(kept, changed).subquery()
+    number = func.sum(both.c.number)
+    rows = await connection.execute(select(both.c.status, number).group_by(both.c.status).having(number != 0))
+    return {Status(status): int(count) for status, count in rows}
+
+
+async def fold(connection: AsyncConnection, most: int) -> int:
+    """Fold up to ``most`` changes into the counts; returns how many counts that moved. Safe to run twice at once."""
+    if connection.dialect.name == "sqlite":
+        return 0
+    oldest = (
+        select(message_count_changes.c.id)
+        .order_by(message_count_changes.c.id)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    gone = (
+        delete(message_count_changes)
+        .where(message_count_changes.c.id.in_(oldest))
+        .returning(*message_count_changes.c)
+        .cte("gone")
+    )
+    group = [gone.c[name] for name in _GROUP]
+    folded = select(*group, func.sum(gone.c.change)).group_by(*group).order_by(*group)
+    statement = upsert(message_counts, is_sqlite=False).from_select([*_GROUP, "number"], folded)
+    statement = statement.on_conflict_do_update(
+        index_elements=list(_GROUP), set_={"number": message_counts.c.number + statement.excluded.number}
+    )
+    return int((await connection.execute(statement)).rowcount)
+
+
+async def differences(connection: AsyncConnection) -> list[tuple[Count, int]]:
+    """Where the counts are not what counting the rows gives: each with the right number. Reads every message."""
+    both = union_all(_kept(), _changed(), _counted(-1)).subquery()
+    number, right = func.sum(both.c.number), func.sum(both.c.counted)
+    group = [both.c[name] for name in _GROUP]
+    rows = await connection.execute(select(*group, number + right, right).group_by(*group).having(number != 0))
+    return [
+        (Count(row[0], row[1], Channel(row[2]), Status(row[3]), bool(row[4]), int(row[5])), int(row[6])) for row in rows
+    ]
+
+
+async def rebuild(connection: AsyncConnection) -> None:
+    """Count anew. No message can be written meanwhile."""
+    if connection.dialect.name != "sqlite":
+        await connection.execute(text("LOCK TABLE messages IN SHARE MODE"))
+    await connection.execute(delete(message_count_changes))
+    await connection.execute(delete(message_counts))
+    rows = _counted(1).subquery()
+    await connection.execute(
+        insert(message_counts).from_select(
+            [*_GROUP, "number"], select(*(rows.c[name] for name in _GROUP), rows.c.number)
+        )
+    )
+
+
+_BOTH: Final = (
+    (message_counts, message_counts.c.number),
+    (message_count_changes, message_count_changes.c.change),
+)
+_NOTHING: Final = literal(0, BigInteger).label("counted")
+
+
+def _kept(*conditions: ColumnElement[bool]) -> Any:
+    return select(*(message_counts.c[name] for name in _GROUP), message_counts.c.number, _NOTHING).where(*conditions)
+
+
+def _changed(*conditions: ColumnElement[bool]) -> Any:
+    table = message_count_changes
+    return select(*(table.c[name] for name in _GROUP), table.c.change.label("number"), _NOTHING).where(*conditions)
+
+
+def _counted(sign: int) -> Any:
+    """What the rows say: ``number`` under ``sign``, ``counted`` plain."""
+    rows = select(
+        messages.c.workspace_id,
+        func.coalesce(messages.c.campaign_id, literal(NO_CAMPAIGN)).label("campaign_id"),
+        messages.c.channel,
+        messages.c.status,
+        (messages.c.state == State.HELD.value).label("held"),
+    ).subquery()
+    group = [rows.c[name] for name in _GROUP]
+    return select(*group, (func.count() * sign).label("number"), func.count().label("counted")).group_by(*group)

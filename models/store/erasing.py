@@ -1,0 +1,171 @@
+"""Erasing a person for good: bare rows of messages stay, and the keyed digests of suppressions.
+
+First the contact, in one transaction: from then on nobody accepts or sends anything for it. Then its messages, some
+at a time. An intake that had read the contact before may still store a message, and a send under way may still
+write down what its peer said: for these the keeper looks once more, when both have long ended.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import BigInteger, bindparam, case, delete, func, null, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.session import now_ms
+from models.store import contact_terms, contacts, contents
+from models.store.contacts import ContactRow
+from models.store.suppressions import Address, at_addresses
+from models.tables import attempts, events, message_details, messages, push_subscriptions, suppressions
+from models.tables import contacts as table
+from models.vocabulary import Channel, EventType, FailureReason, State
+
+AddressesOf = Callable[[ContactRow], Sequence[Address]]
+"""The addresses of a contact, which only a keyring can digest."""
+
+# Reasons that we wrote ourselves. A person's own words may say who was meant.
+_OUR_REASONS: Final = (*(each.value for each in EventType), *(each.value for each in FailureReason))
+_IN_OTHER_WORDS: Final = "manual"
+_SILENT_DETAILS: Final[Mapping[str, Any]] = {
+    "content_id": None,
+    "subject": None,
+    "subject_words": None,
+    "address": None,
+    "variables": {},
+    "metadata": {},
+}
+_SILENT_EVENT: Final[Mapping[str, Any]] = {"recipient": None, "reason": None, "raw": b""}
+
+
+async def erase(connection: AsyncConnection, workspace_id: UUID, contact_id: UUID, own_addresses: AddressesOf) -> bool:
+    """Erase the contact itself; False where there is none that is not erased. ``wipe`` does the rest."""
+    old = await contacts.lock(connection, contacts.living(workspace_id, table.c.id == contact_id))
+    if old is None:
+        return False
+    known = [address for address in (old.email, old.telegram_chat_id, old.webhook_url) if address is not None]
+    await _forget_addresses(connection, workspace_id, own_addresses(old), known)
+    await connection.execute(
+        delete(push_subscriptions).where(
+            push_subscriptions.c.workspace_id == workspace_id, push_subscriptions.c.contact_id == contact_id
+        )
+    )
+    await contact_terms.write(connection, workspace_id, contact_id, contacts.terms_of(old), set())
+    await connection.execute(
+        update(table)
+        .where(table.c.workspace_id == workspace_id, table.c.id == contact_id)
+        .values(erased_at=now_ms(), updated_at=now_ms(), erasing=True, **contacts.NOTHING)
+    )
+    return True
+
+
+async def _forget_addresses(
+    connection: AsyncConnection, workspace_id: UUID, addresses: Sequence[Address], texts: Collection[str]
+) -> None:
+    """Leave of suppressions and of unmatched events nothing that shows these addresses."""
+    await connection.execute(
+        update(suppressions)
+        .where(suppressions.c.workspace_id == workspace_id, at_addresses(addresses))
+        .values(
+            address=null(),
+            message_id=null(),
+            reason=case((suppressions.c.reason.in_(_OUR_REASONS), suppressions.c.reason), else_=_IN_OTHER_WORDS),
+        )
+    )
+    if texts:
+        await connection.execute(
+            update(events)
+            .where(
+                events.c.workspace_id == workspace_id,
+                events.c.message_id.is_(None),
+                func.lower(events.c.recipient).in_({text.lower() for text in texts}),
+            )
+            .values(**_SILENT_EVENT)
+        )
+
+
+async def wipe(
+    connection: AsyncConnection, workspace_id: UUID, contact_id: UUID, *, after: UUID | None, most: int
+) -> list[UUID]:
+    """Make up to ``most`` messages of an erased contact say nothing, those with ids above ``after``; their ids.
+
+    What was not sent yet never will be. Texts that were written for this person alone go too.
+    """
+    theirs = (
+        select(
+            messages.c.id,
+            messages.c.channel,
+            message_details.c.address,
+            message_details.c.address_digest,
+            message_details.c.content_id,
+        )
+        .join(message_details, message_details.c.message_id == messages.c.id)
+        .where(
+            messages.c.workspace_id == workspace_id,
+            messages.c.contact_id == contact_id,
+            message_details.c.content_id.is_not(None),
+        )
+        .order_by(messages.c.id)
+        .limit(most)
+        .with_for_update(of=messages)
+    )
+    if after is not None:
+        theirs = theirs.where(messages.c.id > after)
+    rows = (await connection.execute(theirs)).all()
+    if not rows:
+        return []
+    ids = [row.id for row in rows]
+    texts = {row.content_id for row in rows}
+    await contents.hold_to_erase(connection, texts)
+    await _silence(connection, ids)
+    addresses = {(Channel(row.channel), row.address_digest) for row in rows}
+    known = {row.address for row in rows if row.address is not None}
+    await _forget_addresses(connection, workspace_id, sorted(addresses), known)
+    await contents.remove_unused(connection, texts)
+    return ids
+
+
+async def _silence(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
+    await connection.execute(
+        update(messages)
+        .where(messages.c.id.in_(ids), messages.c.state == State.QUEUED.value)
+        .values(
+            state=State.FAILED.value,
+            failure_reason=FailureReason.ERASED.value,
+            turn=null(),
+            token=messages.c.token + 1,
+            ended_at=now_ms(),
+        )
+    )
+    await connection.execute(
+        update(message_details).where(message_details.c.message_id.in_(ids)).values(**_SILENT_DETAILS)
+    )
+    await connection.execute(update(attempts).where(attempts.c.message_id.in_(ids)).values(detail=null()))
+    await connection.execute(update(events).where(events.c.message_id.in_(ids)).values(**_SILENT_EVENT))
+
+
+async def silence_events(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
+    """Make events say nothing that came in for a person who is erased."""
+    if ids:
+        await connection.execute(update(events).where(events.c.id.in_(ids)).values(**_SILENT_EVENT))
+
+
+async def unfinished(connection: AsyncConnection, older_than_ms: int, most: int) -> list[tuple[UUID, UUID]]:
+    """Contacts (workspace id, id) that were erased so long ago and have not been looked at again, the oldest first."""
+    rows = await connection.execute(
+        select(table.c.workspace_id, table.c.id)
+        .where(table.c.erasing, table.c.erased_at <= now_ms() - bindparam("age", older_than_ms, BigInteger()))
+        .order_by(table.c.erased_at)
+        .limit(most)
+    )
+    return [(row.workspace_id, row.id) for row in rows]
+
+
+async def finish(connection: AsyncConnection, workspace_id: UUID, contact_id: UUID) -> None:
+    """Note that nothing more can come of an erased contact, once ``wipe`` found nothing more."""
+    theirs = select(messages.c.id).where(messages.c.workspace_id == workspace_id, messages.c.contact_id == contact_id)
+    await connection.execute(
+        update(attempts).where(attempts.c.message_id.in_(theirs), attempts.c.detail.is_not(None)).values(detail=null())
+    )
+    await connection.execute(
+        update(table).where(table.c.workspace_id == workspace_id, table.c.id == contact_id).values(erasing=False)
+    )

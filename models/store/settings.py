@@ -1,0 +1,48 @@
+"""What a workspace has set for itself: one JSON document in its row."""
+
+from collections.abc import Callable, Collection
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.store.recordset import among
+from models.tables import workspaces
+
+
+class WorkspaceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The settings; what a workspace has not set is as it stands here.
+
+    ``default_locale`` and ``default_timezone`` are those of contacts that have none of their own.
+    """
+
+    track_opens: bool = True
+    track_clicks: bool = True
+    allowed_origins: tuple[str, ...] = ()
+    default_locale: str | None = None
+    default_timezone: str | None = None
+
+
+async def get_many(connection: AsyncConnection, workspace_ids: Collection[UUID]) -> dict[UUID, WorkspaceSettings]:
+    """The settings of those workspaces that exist."""
+    rows = await connection.execute(
+        select(workspaces.c.id, workspaces.c.settings).where(
+            among(workspaces.c.id, workspace_ids, is_sqlite=connection.dialect.name == "sqlite")
+        )
+    )
+    return {row.id: msgspec.convert(row.settings, WorkspaceSettings) for row in rows}
+
+
+async def change(
+    connection: AsyncConnection, workspace_id: UUID, changed: Callable[[WorkspaceSettings], WorkspaceSettings]
+) -> WorkspaceSettings:
+    """Exchange the settings for what ``changed`` makes of them; nobody else changes them meanwhile."""
+    found = await connection.scalar(
+        select(workspaces.c.settings).where(workspaces.c.id == workspace_id).with_for_update(key_share=True)
+    )
+    new = changed(msgspec.convert(found, WorkspaceSettings))
+    await connection.execute(
+        update(workspaces).where(workspaces.c.id == workspace_id).values(settings=msgspec.to_builtins(new))
+    )
+    return new

@@ -1,0 +1,150 @@
+"""Why a message stands where it stands: a pure function of what the store reads about it. Times are milliseconds."""
+
+from typing import Final, assert_never
+from uuid import UUID
+
+import msgspec
+
+from models.timestamps import show
+from models.vocabulary import CampaignState, Channel, FailureReason, Gate, Outcome, State, Status
+
+FARTHEST_PLACE: Final = 10_000
+"""Places in a lane are counted up to here."""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """How an attempt ended."""
+
+    ended_at: int
+    outcome: Outcome
+    code: str | None
+    detail: str | None
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that may hold a message, as it stands ``now`` by the database's clock.
+
+    ``place``: how many ready messages of its lane come first, None while it has no turn. ``attempts``: how many have
+    ended in this run; ``last_attempt`` is the last of them. ``worker_lost``: nobody holds its worker's lease.
+    """
+
+    now: int
+    channel: Channel
+    state: State
+    status: Status
+    due_at: int
+    expires_at: int | None
+    sending_at: int | None
+    ended_at: int | None
+    sent_at: int | None
+    failure_reason: FailureReason | None
+    paused: bool
+    campaign: CampaignState | None
+    rests_until: int | None
+    crashes: int
+    suspect: bool
+    place: int | None
+    worker_id: UUID | None
+    worker_lost: bool
+    claimed_at: int | None
+    attempts: int
+    last_attempt: Attempt | None
+
+
+class Why(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds a message, in a word and in a sentence.
+
+    ``gate`` is None once nothing can hold it any more. ``next_attempt_at`` is None where no clock says when.
+    """
+
+    gate: Gate | None
+    because: str
+    place: int | None = None
+    next_attempt_at: int | None = None
+    last_error: Attempt | None = None
+
+
+def explain(it: Situation) -> Why:
+    """What holds the message."""
+    match it.state:
+        case State.QUEUED:
+            why = _queued(it)
+        case State.SENDING:
+            why = _sending(it)
+        case State.HELD:
+            said = f"Nobody knows whether attempt {it.attempts} arrived: release sends it again, fail gives it up."
+            why = Why(gate=Gate.DOUBT, because=said)
+        case State.DONE:
+            at = "" if it.sent_at is None else f" at {show(it.sent_at)}"
+            why = Why(gate=None, because=f"Nothing holds it: it was accepted{at}, and its status is {it.status}.")
+        case State.FAILED | State.CANCELLED:
+            why = Why(gate=None, because=_given_up(it))
+        case _:
+            assert_never(it.state)
+    last = it.last_attempt
+    return why if last is None or last.outcome is Outcome.ACCEPTED else msgspec.structs.replace(why, last_error=last)
+
+
+def _queued(it: Situation) -> Why:
+    if it.expires_at is not None and it.expires_at <= it.now:
+        return Why(gate=Gate.KEEPER, because=f"It expired at {show(it.expires_at)}; the keeper ends it within seconds.")
+    if it.campaign is CampaignState.CANCELLED:
+        return Why(gate=Gate.CAMPAIGN, because="Its campaign was cancelled: it ends as soon as it is taken up.")
+    if it.paused or it.campaign is CampaignState.PAUSED:
+        return Why(gate=Gate.CAMPAIGN, because=f"Its campaign is paused.{_expiry(it, None)}")
+    return _waiting_for_a_time(it) or _waiting_for_its_turn(it)
+
+
+def _waiting_for_a_time(it: Situation) -> Why | None:
+    """The later of its own time and the end of its channel's rest; None where both have passed."""
+    due, rest = it.due_at, it.rests_until or 0
+    if max(due, rest) <= it.now:
+        return None
+    if rest > due:
+        said = f"The channel {it.channel} rests until {show(rest)}, because its sender cannot work as it is set up."
+        return Why(gate=Gate.CHANNEL, because=said + _expiry(it, rest), next_attempt_at=rest)
+    if it.sending_at is None:
+        gate, said = Gate.SCHEDULE, f"It is scheduled for {show(due)}."
+    elif it.attempts:
+        gate, said = Gate.RETRY, f"Attempt {it.attempts} failed for now; the next one is due at {show(due)}."
+    else:
+        gate, said = Gate.LIMIT, f"Its channel had no room for it or could not begin; it is due again at {show(due)}."
+    return Why(gate=gate, because=said + _expiry(it, due), next_attempt_at=due)
+
+
+def _waiting_for_its_turn(it: Situation) -> Why:
+    if it.place is None:
+        return Why(gate=Gate.KEEPER, because="It is due, and the keeper gives it its turn within seconds.")
+    if it.suspect:
+        said = f"Sending it ended {it.crashes} worker processes, so it waits for a worker with nothing else to do."
+        return Why(gate=Gate.SUSPECT, because=said, place=it.place)
+    if it.place == 0:
+        return Why(gate=Gate.LANE, because="It is the next of its lane; it waits for a worker with room.", place=0)
+    number = f"{it.place:,}" if it.place < FARTHEST_PLACE else f"{FARTHEST_PLACE:,} or more"
+    noun = "message comes" if it.place == 1 else "messages come"
+    return Why(gate=Gate.LANE, because=f"It is ready; {number} {noun} before it in its lane.", place=it.place)
+
+
+def _sending(it: Situation) -> Why:
+    since = "" if it.claimed_at is None else f" since {show(it.claimed_at)}"
+    said = f"A worker has been sending it{since}; this is attempt {it.attempts + 1}."
+    if it.worker_lost:
+        said = f"The worker that was sending it{since} is lost; the keeper takes the message back within seconds."
+    return Why(gate=Gate.WORKER, because=said)
+
+
+def _given_up(it: Situation) -> str:
+    at = "" if it.ended_at is None else f" at {show(it.ended_at)}"
+    if it.state is State.CANCELLED:
+        said = f"It was cancelled{at}."
+    else:
+        reason = "for an unknown reason" if it.failure_reason is None else it.failure_reason.value.replace("_", " ")
+        said = f"It was given up{at}: {reason}."
+    return said if it.status is Status.FAILED else f"{said} Its status is {it.status}, by what was reported of it."
+
+
+def _expiry(it: Situation, next_at: int | None) -> str:
+    """What to add where it expires before it goes on."""
+    if it.expires_at is None or (next_at is not None and next_at < it.expires_at):
+        return ""
+    return f" It expires {'' if next_at is None else 'before that, '}at {show(it.expires_at)}."

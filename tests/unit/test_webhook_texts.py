@@ -1,0 +1,50 @@
+"""What a webhook does with its texts, before it reaches for the network."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from channels.contract import Content, Envelope
+from channels.errors import Permanent
+from channels.webhook import WebhookChannel, WebhookConfig
+from models.vocabulary import FailureReason
+
+
+def envelope(variables: dict[str, Any]) -> Envelope:
+    def proceed() -> None:
+        pytest.fail("nothing may be sent")
+
+    return Envelope(
+        message_id="msg_1",
+        contact_id="ct_1",
+        uuid=UUID(int=1 << 80),
+        run=1,
+        address="https://www.example.org/",
+        secrets=(),
+        variables=variables,
+        metadata={},
+        proceed=proceed,
+    )
+
+
+async def test_liquid_that_cannot_be_filled_is_refused_for_good() -> None:
+    channel = WebhookChannel(WebhookConfig())
+    try:
+        prepared = channel.prepare(Content(subject="{{ x | size }}", body="{% if x > 2 %}{% endif %}"))
+        with pytest.raises(Permanent) as refused:
+            await channel.send(envelope({"x": "secret"}), prepared)
+    finally:
+        await channel.close()
+    assert refused.value.reason is FailureReason.RENDER_ERROR
+    assert "secret" not in refused.value.detail
+
+
+async def test_liquid_that_cannot_be_read_is_refused_for_all() -> None:
+    channel = WebhookChannel(WebhookConfig())
+    try:
+        with pytest.raises(Permanent) as refused:
+            channel.prepare(Content(body="{% if %}"))
+    finally:
+        await channel.close()
+    assert refused.value.reason is FailureReason.RENDER_ERROR

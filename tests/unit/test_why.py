@@ -1,0 +1,164 @@
+"""What holds a message: each gate there is, in a word and in a sentence."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from models.timestamps import show
+from models.vocabulary import CampaignState, Channel, FailureReason, Gate, Outcome, State, Status
+from models.why import FARTHEST_PLACE, Attempt, Situation, explain
+
+NOW = 1_768_471_200_000
+LATER = NOW + 60_000
+MUCH_LATER = NOW + 600_000
+BEFORE = NOW - 60_000
+
+FRESH = Situation(
+    now=NOW,
+    channel=Channel.EMAIL,
+    state=State.QUEUED,
+    status=Status.QUEUED,
+    due_at=BEFORE,
+    expires_at=None,
+    sending_at=None,
+    ended_at=None,
+    sent_at=None,
+    failure_reason=None,
+    paused=False,
+    campaign=None,
+    rests_until=None,
+    crashes=0,
+    suspect=False,
+    place=None,
+    worker_id=None,
+    worker_lost=False,
+    claimed_at=None,
+    attempts=0,
+    last_attempt=None,
+)
+REFUSED_FOR_NOW = Attempt(BEFORE, Outcome.TRANSIENT, "451", "try later")
+
+
+def situation(**changes: Any) -> Situation:
+    return msgspec.structs.replace(FRESH, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate", "words"),
+    [
+        ({"due_at": LATER}, Gate.SCHEDULE, ["scheduled for", show(LATER)]),
+        ({"due_at": LATER, "sending_at": BEFORE}, Gate.LIMIT, ["no room", show(LATER)]),
+        (
+            {"due_at": LATER, "sending_at": BEFORE, "attempts": 2, "last_attempt": REFUSED_FOR_NOW},
+            Gate.RETRY,
+            ["Attempt 2 failed for now", show(LATER)],
+        ),
+        ({"rests_until": LATER}, Gate.CHANNEL, ["EMAIL rests until", show(LATER)]),
+        ({"due_at": LATER, "rests_until": MUCH_LATER}, Gate.CHANNEL, [show(MUCH_LATER)]),
+        ({"due_at": MUCH_LATER, "rests_until": LATER}, Gate.SCHEDULE, [show(MUCH_LATER)]),
+        ({"paused": True, "campaign": CampaignState.PAUSED, "due_at": LATER}, Gate.CAMPAIGN, ["campaign is paused"]),
+        ({"place": 3, "campaign": CampaignState.PAUSED}, Gate.CAMPAIGN, ["campaign is paused"]),
+        ({"place": 3, "campaign": CampaignState.CANCELLED}, Gate.CAMPAIGN, ["campaign was cancelled"]),
+        ({}, Gate.KEEPER, ["due", "keeper"]),
+        ({"place": 3, "expires_at": BEFORE}, Gate.KEEPER, ["expired at", show(BEFORE)]),
+        ({"place": 0}, Gate.LANE, ["next of its lane"]),
+        ({"place": 1}, Gate.LANE, ["1 message comes before"]),
+        ({"place": 1200}, Gate.LANE, ["1,200 messages come before"]),
+        ({"place": FARTHEST_PLACE}, Gate.LANE, ["10,000 or more"]),
+        ({"place": 0, "suspect": True, "crashes": 3}, Gate.SUSPECT, ["ended 3 worker processes"]),
+        (
+            {"state": State.SENDING, "status": Status.SENDING, "claimed_at": BEFORE, "attempts": 1},
+            Gate.WORKER,
+            ["sending it since", show(BEFORE), "attempt 2"],
+        ),
+        (
+            {"state": State.SENDING, "status": Status.SENDING, "claimed_at": BEFORE, "worker_lost": True},
+            Gate.WORKER,
+            ["is lost", "takes the message back"],
+        ),
+        (
+            {"state": State.HELD, "status": Status.SENDING, "attempts": 1},
+            Gate.DOUBT,
+            ["Nobody knows whether attempt 1 arrived"],
+        ),
+        (
+            {"state": State.DONE, "status": Status.OPENED, "sent_at": BEFORE},
+            None,
+            ["accepted at", show(BEFORE), "OPENED"],
+        ),
+        (
+            {
+                "state": State.FAILED,
+                "status": Status.FAILED,
+                "ended_at": BEFORE,
+                "failure_reason": FailureReason.MAILBOX_FULL,
+            },
+            None,
+            ["given up at", show(BEFORE), "mailbox full"],
+        ),
+        (
+            {"state": State.FAILED, "status": Status.DELIVERED, "failure_reason": FailureReason.EXHAUSTED},
+            None,
+            ["given up", "exhausted", "DELIVERED"],
+        ),
+        (
+            {"state": State.CANCELLED, "status": Status.FAILED, "ended_at": BEFORE},
+            None,
+            ["cancelled at", show(BEFORE)],
+        ),
+    ],
+)
+def test_every_gate_has_its_word_and_its_sentence(changes: dict[str, Any], gate: Gate | None, words: list[str]) -> None:
+    why = explain(situation(**changes))
+    assert why.gate is gate
+    assert [word for word in words if word not in why.because] == []
+    assert why.because.endswith(".")
+
+
+def test_every_gate_can_hold_something() -> None:
+    (parametrized,) = test_every_gate_has_its_word_and_its_sentence.pytestmark
+    assert {gate for _, gate, _ in parametrized.args[1]} == {None, *Gate}
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_is_explained_however_little_is_known(state: State) -> None:
+    assert explain(situation(state=state)).because
+
+
+@pytest.mark.parametrize(
+    ("changes", "at"),
+    [
+        ({"due_at": LATER}, LATER),
+        ({"due_at": LATER, "rests_until": MUCH_LATER}, MUCH_LATER),
+        ({"due_at": LATER, "paused": True}, None),
+        ({"place": 0}, None),
+        ({}, None),
+        ({"state": State.HELD, "due_at": LATER}, None),
+    ],
+)
+def test_the_next_attempt_has_a_time_where_a_clock_decides(changes: dict[str, Any], at: int | None) -> None:
+    assert explain(situation(**changes)).next_attempt_at == at
+
+
+def test_an_end_that_comes_first_is_said() -> None:
+    scheduled = situation(due_at=MUCH_LATER, expires_at=LATER)
+    assert f"It expires before that, at {show(LATER)}." in explain(scheduled).because
+    assert "expires" not in explain(situation(due_at=LATER, expires_at=MUCH_LATER)).because
+    paused = situation(paused=True, expires_at=LATER)
+    assert f"It expires at {show(LATER)}." in explain(paused).because
+
+
+def test_the_last_error_is_that_of_the_last_attempt() -> None:
+    failed = situation(due_at=LATER, sending_at=BEFORE, attempts=1, last_attempt=REFUSED_FOR_NOW)
+    assert explain(failed).last_error == REFUSED_FOR_NOW
+    accepted = Attempt(BEFORE, Outcome.ACCEPTED, "250", "ok")
+    done = situation(state=State.DONE, status=Status.SENT, attempts=2, last_attempt=accepted)
+    assert explain(done).last_error is None
+
+
+def test_no_sentence_repeats_what_a_peer_said() -> None:
+    said = Attempt(BEFORE, Outcome.UNKNOWN, "451", "<ann@example.org> is away")
+    for state in State:
+        assert "ann@" not in explain(situation(state=state, worker_id=UUID(int=1), last_attempt=said)).because
