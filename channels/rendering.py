@@ -13,10 +13,11 @@ from channels.render_error import RenderError as RenderError
 
 Escape = Callable[[str], str]
 
-_NAME: Final = r"\{\{\s*+([A-Za-z_][A-Za-z0-9_.]*+)\s*+\}\}"
-_PLACEHOLDER: Final = re.compile(_NAME)
+_PLACEHOLDER: Final = re.compile(r"\{\{\s*+([A-Za-z_][A-Za-z0-9_.]*+)\s*+\}\}")
 _LEFT_OVER: Final = re.compile(r"\{\{|\{%")
-_NAMES_ALONE: Final = re.compile(rf"(?:[^{{]++|{_NAME}|\{{(?![{{%])|\{{(?={_NAME}))*+")
+# A name, a brace right before one, or (the group) what is left over: it stops at the first of these.
+_NAME: Final = r"\{\{\s*+[A-Za-z_][A-Za-z0-9_.]*+\s*+\}\}"
+_BRACES: Final = re.compile(rf"{_NAME}|\{{(?={_NAME})|(\{{\{{|\{{%)")
 _MARKDOWN: Final = re.compile(r"([_*\[\]()~`>#+\-=|{}.!\\])")
 
 
@@ -117,7 +118,7 @@ class TextUnreadable(RenderError):
 
 def needs_liquid(source: str) -> bool:
     """Whether the source holds anything between braces but names."""
-    return _NAMES_ALONE.fullmatch(source) is None
+    return any(found[1] for found in _BRACES.finditer(source))
 
 
 def escape_for(form: str) -> Escape | None:

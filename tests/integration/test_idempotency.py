@@ -17,7 +17,7 @@ from models.tables import idempotency_keys, messages, workspaces
 from tests.support.api import Api, Tenant
 from tests.support.api_process import Answer, ApiProcess, Line, api_process
 
-KEYS: Final = int(os.environ.get("TEST_IDEMPOTENCY_KEYS", "200"))
+KEYS: Final = int(os.environ.get("TEST_IDEMPOTENCY_KEYS", "50"))
 CLIENTS: Final = 64
 IN_FLIGHT: Final = 64
 

@@ -1,7 +1,7 @@
 import html
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from channels.rendering import RenderError, Text, Texts, compile_text, escape_markdown, needs_liquid
@@ -34,6 +34,9 @@ def test_what_cannot_be_read_is_refused(source: str) -> None:
 
 
 @given(st.lists(st.sampled_from(["{{a}}", "{{ b.c }}", "{", "}", "%", "{{", "}}", "a", " ", "{%", "\n"]), max_size=12))
+@example(["{{{"])
+@example(["{{{%"])
+@example(["{", "{{a}}"])
 def test_liquid_is_needed_where_names_alone_cannot_be_read(pieces: list[str]) -> None:
     source = "".join(pieces)
     try:
