@@ -131,6 +131,6 @@ def compile_text(source: str, *, escape: Escape | None, liquid: bool | None = No
     if not (needs_liquid(source) if liquid is None else liquid):
         return Text(source, escape=escape)
     # Only now: the library takes longer to import than most commands take to run, and most texts have names alone.
-    from channels.liquid import Liquid  # noqa: PLC0415
+    from channels.liquid import Liquid  # noqa: PLC0415 - see above
 
     return Liquid(source, escape=escape)

@@ -175,7 +175,8 @@ def _conditions(workspace_id: UUID, wanted: MessageFilter, *, is_sqlite: bool) -
             conditions.append(column == value)
     if wanted.held is not None:
         # Written out, so that the index of the held ones is seen to fit.
-        conditions.append(text(f"messages.state {'=' if wanted.held else '<>'} '{State.HELD.value}'"))  # type: ignore[arg-type]
+        is_held = messages.c.state == literal(State.HELD.value, literal_execute=True)
+        conditions.append(is_held if wanted.held else ~is_held)
     if wanted.phrases:
         conditions.extend(_in_subject(wanted.phrases, is_sqlite=is_sqlite))
     return conditions

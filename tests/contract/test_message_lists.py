@@ -156,7 +156,7 @@ async def test_there_and_back_while_new_ones_arrive(
         while not over.is_set():
             async with database.write() as connection:
                 new.extend(await mixture.write(connection, WORKSPACE, 2))
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # a pace at which a reader can keep up
 
     arriving = asyncio.create_task(arrive())
     try:

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -58,9 +59,18 @@ class Answering:
                 self.lines.append(writer)
         self.requests.append("closed")
 
+    def has_read(self, number: int) -> bool:
+        """Whether so many requests have come."""
+        return len(self.requests) >= number
+
     def answer(self) -> None:
         """The oldest request that waits."""
         self.lines.pop(0).write(OK)
+
+
+def _is_later_than(moment: float) -> bool:
+    """Whether it is; the clock of uvloop goes by the millisecond."""
+    return asyncio.get_running_loop().time() > moment
 
 
 @dataclass
@@ -124,7 +134,7 @@ async def test_a_place_goes_to_whoever_has_waited_longest() -> None:
     async with raw_peer(there.serve) as peer, client(HttpConfig(LOOPBACK, max_connections=2)) as http:
         sends = [asyncio.create_task(post(http, f"{peer.url()}/{number}")) for number in range(8)]
         for under_way in (2, 3, 4, 5, 6, 7, 8):
-            await wait_until(lambda wanted=under_way: len(there.requests) >= wanted)  # type: ignore[misc] # a default
+            await wait_until(partial(there.has_read, under_way))
             assert len(there.requests) == under_way
             there.answer()
         there.answer()
@@ -215,12 +225,9 @@ async def test_the_coldest_connection_makes_room_for_another_host() -> None:
     async with contextlib.AsyncExitStack() as stack:
         peers: list[RawPeer] = [await stack.enter_async_context(raw_peer(answers)) for _ in range(3)]
         http = await stack.enter_async_context(client(HttpConfig(LOOPBACK, max_connections=2)))
-        loop = asyncio.get_running_loop()
         for peer in (peers[0], peers[1], peers[0], peers[2], peers[0], peers[1]):
             await post(http, peer.url())
-            # uvloop's clock goes by the millisecond.
-            used = loop.time()
-            await wait_until(lambda used=used: loop.time() > used)  # type: ignore[misc] # a default
+            await wait_until(partial(_is_later_than, asyncio.get_running_loop().time()))
         assert [peer.connections for peer in peers] == [1, 2, 1]
 
 
