@@ -17,8 +17,9 @@ install: .venv/installed ## make .venv/ with the command and the test libraries
 run: .venv/installed ## the main job, seen: make run, make run ARGS=--once
 	@.venv/bin/wireroom demo $(ARGS)
 
+# Tests start some hundred Python processes; without bytecode on the disk each of them takes seconds to compile itself.
 test: .venv/installed ## every test; ARGS go to pytest
-	@$(PYTHON_IN_VENV) -m pytest --numprocesses=auto $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(PYTHON_IN_VENV) -m pytest --numprocesses=auto --maxschedchunk=4 $(ARGS)
 
 check: .venv/installed ## style, types, import rules, budgets, schema
 	$(PYTHON_IN_VENV) -m ruff check .

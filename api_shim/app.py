@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import socket
+import threading
 from collections.abc import AsyncIterator
 
 import structlog
@@ -19,6 +20,7 @@ from api_shim.routing import routes
 from api_shim.services import Services
 from api_shim.settings import ApiSettings
 from channels.registry import configured
+from channels.rendering import warm_up
 from channels.settings import ChannelSettings
 from models import logs
 from models.errors import StorageUnavailable
@@ -63,6 +65,27 @@ def create_app(settings: ApiSettings, storage: StorageSettings, channels: Channe
     return app
 
 
+def server_config(app: Starlette, settings: ApiSettings) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+
+
 class _Server(uvicorn.Server):
     """Lets those go who wait for a message before it waits for the requests in flight."""
 
@@ -91,21 +114,8 @@ def main() -> None:
     settings = ApiSettings.read()
     logs.configure(storage.log_level, storage.log_format)
     app = create_app(settings, storage, ChannelSettings.read())
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http=BoundedProtocol,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_DRAIN_S,
-    )
-    _Server(config, app.state.services).run()
+    threading.Thread(target=warm_up, name="liquid", daemon=True).start()
+    _Server(server_config(app, settings), app.state.services).run()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from uuid import UUID
 import msgspec
 
 from api_shim.filling import compiled, fill_subject, missing
+from api_shim.strict_json import pointer_to
 from channels.registry import Entry
-from channels.rendering import Texts
+from channels.rendering import Texts, needs_liquid
 from models import content as contents
 from models.admission import (
     Consent,
@@ -60,13 +61,14 @@ class Known(msgspec.Struct):
 
 
 class Addressed(msgspec.Struct, frozen=True):
-    """A draft whose recipient and address are known."""
+    """A draft whose recipient, address and words are known."""
 
     draft: Draft
     recipient: Recipient
     address: str
     digest: bytes
     template: TemplateVersion | None
+    content: Content
 
     @property
     def key(self) -> store.AddressKey:
@@ -102,20 +104,29 @@ class Composer:
             raise Refused(FailureReason.CHANNEL_NOT_CONFIGURED, said, "/channel")
         address = address_of(draft, recipient, entry.check_address)
         digest = self._keyring.address_digest(draft.channel.value, address)
-        return Addressed(draft, recipient, address, digest, template)
+        parts = {} if template is None else template.parts
+        content = content_of(draft, part_for(parts, draft.channel, recipient.locale))
+        return Addressed(draft, recipient, address, digest, template, content)
+
+    def is_slow(self, addressed: Addressed) -> bool:
+        """Whether composing it may take milliseconds: Liquid does."""
+        content = addressed.content
+        texts = self._texts.get((content.subject, content.body, content.format))
+        if texts is not None:
+            return texts.is_liquid
+        return needs_liquid(content.subject or "") or needs_liquid(content.body or "")
 
     def compose(self, addressed: Addressed, consent: Consent, known: Known) -> tuple[NewMessage, list[str]]:
-        """The message, and what its sender should be warned of; raises Refused."""
+        """The message, and what its sender should be warned of; raises Refused. Any thread may ask."""
         draft = addressed.draft
         settings = known.settings[draft.workspace_id]
         check_consent(consent, essential=draft.essential)
-        parts = {} if addressed.template is None else addressed.template.parts
-        content = content_of(draft, part_for(parts, draft.channel, addressed.recipient.locale))
+        content = addressed.content
         texts = self._compiled(content)
         variables = variables_of(texts.names, attributes_of(addressed.recipient), as_text=not texts.is_liquid)
         subject = fill_subject(texts, variables)
         for name, value in draft.headers.items():
-            check_header(value, f"/headers/{name}")
+            check_header(value, pointer_to(("headers", name)))
         campaign = None if draft.campaign_id is None else known.campaigns[draft.workspace_id, draft.campaign_id]
         source, content_id = self._source(draft.workspace_id, content)
         lane = lane_of(draft)

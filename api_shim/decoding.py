@@ -14,6 +14,7 @@ from starlette.requests import Request
 from api_shim import problems
 from api_shim.problems import FieldError, Problem
 from api_shim.strict_json import check_strictness, malformed, pointer_to, too_deep
+from api_shim.text_forms import WORDS
 from models.timestamps import from_datetime
 
 T = TypeVar("T")
@@ -29,6 +30,8 @@ _MOST_DISCARDED: Final = 16 << 20
 
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 _INTEGER: Final = re.compile(r"-?[0-9]+")
+_PATTERN: Final = "Expected `str` matching regex "
+_FORMS: Final = {repr(pattern): words for pattern, words in WORDS.items()}
 _UNKNOWN: Final = "Object contains unknown field `"
 _MISSING: Final = re.compile(r"\AObject missing required field `(?P<field>.*)`\Z")
 
@@ -155,6 +158,8 @@ def _expectation(said: str, wanted: Any, steps: Sequence[str | int]) -> str:
     if said.startswith("Invalid enum value"):
         words = _words_at(wanted, steps)
         return f"must be one of {', '.join(words)}" if words else "is none of the allowed values"
+    if said.startswith(_PATTERN):  # which is for machines
+        return _FORMS.get(said.removeprefix(_PATTERN), "has the wrong form")
     return said[:1].lower() + said[1:]
 
 

@@ -26,6 +26,10 @@ HOOK_BYTES: Final = 5 << 20
 # How many events are stored before other requests, and other writers of the database, get their turn.
 _AT_ONCE: Final = 1_000
 
+_BY_PASSWORD: Final = 'Basic realm="hook"'
+# No registered scheme: signatures are told by headers that each provider names for itself.
+_BY_SIGNATURE: Final = 'Webhook-Signature realm="hook"'
+
 _ADAPTERS: Final[Mapping[Provider, ProviderAdapter]] = {Provider.GENERIC: GenericProvider()}
 
 
@@ -52,7 +56,7 @@ async def receive(call: Call) -> Reply:
     try:
         adapter.verify(request, HookSecrets(signing_keys=_signing_keys(hook, keyring, now)), now)
     except BadSignature:
-        raise Problem(problems.UNAUTHORIZED, "The signature does not prove where the request comes from.") from None
+        raise _unauthorized("The signature does not prove where the request comes from.", _BY_SIGNATURE) from None
     try:
         parsed = adapter.parse(request)
     except TooManyEvents as error:
@@ -106,5 +110,9 @@ def _check_basic_auth(hook: HookRow, keyring: Keyring, authorization: str) -> No
     except (binascii.Error, ValueError):
         given = b""
     if not hmac.compare_digest(given, keyring.open(hook.basic_auth, BASIC_AUTH)):
-        challenge = {"WWW-Authenticate": 'Basic realm="hook"'}
-        raise Problem(problems.UNAUTHORIZED, "Basic credentials are needed.", headers=challenge)
+        raise _unauthorized("Basic credentials are needed.", _BY_PASSWORD)
+
+
+def _unauthorized(detail: str, challenge: str) -> Problem:
+    """401 with what would be taken (RFC 9110, section 15.5.2)."""
+    return Problem(problems.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})

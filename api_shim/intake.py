@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Final, cast
 from uuid import UUID
 
@@ -12,21 +13,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api_shim.composing import Addressed, Composer, Known
 from api_shim.workspace_settings import RememberedSettings
 from channels.registry import Entry
-from models.admission import (
-    Draft,
-)
+from channels.rendering import needs_liquid
+from models.admission import Draft
 from models.coalesce import Coalescer
-from models.errors import IdempotencyInFlight, IdempotencyMismatch, NotFound, StorageUnavailable, WireroomError
+from models.errors import IdempotencyInFlight, IdempotencyMismatch, StorageUnavailable, WireroomError
 from models.secrets import Keyring
 from models.session import Database
 from models.store import clock, message_views
 from models.store import intake as store
 from models.store.intake import NewMessage, Owned
 from models.store.message_views import MessageRow
-from models.vocabulary import Channel
+from models.vocabulary import Channel, SuppressionKind
 from worker.wakeups import Wakeups
 
 _CHUNK: Final = 500
+_SLOW: Final = 50
 _PATIENCE_S: Final = 5.0
 
 
@@ -39,6 +40,12 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 Result = Accepted | WireroomError
+
+Composed = tuple[int, NewMessage, list[str]]
+"""(the draft's place, the message, the warnings)."""
+
+Standing = Mapping[store.AddressKey, dict[str, SuppressionKind]]
+"""What stands against the addresses."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +63,8 @@ class Intake:
         self._doubtful: set[UUID] = set()
         # Apart, so that a person's message never waits behind a batch of ten thousand.
         self._singles: Coalescer[Draft, Result] = Coalescer(self._flush, most=_CHUNK, patience_s=_PATIENCE_S)
+        # And no plain text behind those that take long to fill.
+        self._slow_singles: Coalescer[Draft, Result] = Coalescer(self._flush, most=_SLOW, patience_s=_PATIENCE_S)
         self._batches: Coalescer[Sequence[Draft], Sequence[Result]] = Coalescer(
             self._flush_batch, most=1, patience_s=_PATIENCE_S
         )
@@ -66,12 +75,16 @@ class Intake:
         Raises NotFound (no such contact), Refused, IdempotencyMismatch, IdempotencyInFlight or StorageUnavailable.
         """
         try:
-            result = await self._singles.submit(draft)
+            result = await self._coalescer_for(draft).submit(draft)
         finally:
             self._doubtful.discard(draft.id)
         if isinstance(result, WireroomError):
             raise result
         return result
+
+    def _coalescer_for(self, draft: Draft) -> Coalescer[Draft, Result]:
+        slow = needs_liquid(draft.subject or "") or needs_liquid(draft.body or "")
+        return self._slow_singles if slow else self._singles
 
     async def submit_many(self, drafts: Sequence[Draft]) -> list[Result]:
         """Accept many, each for itself; in order. Raises StorageUnavailable where nothing at all was stored."""
@@ -104,6 +117,7 @@ class Intake:
     async def drain(self) -> None:
         """Return once everything submitted is stored or refused."""
         await self._singles.drain()
+        await self._slow_singles.drain()
         await self._batches.drain()
 
     async def _flush(self, drafts: Sequence[Draft]) -> Sequence[Result]:
@@ -126,7 +140,27 @@ class Intake:
                 except WireroomError as error:
                     results[position] = error
             standing = await store.suppressed(connection, {each.key for _, each in addressed})
-        new: list[tuple[int, NewMessage, list[str]]] = []
+        new = await self._compose(addressed, standing, known, results)
+        await self._store(new, drafts, results, replays)
+        await self._replay(replays, results)
+        return [results[position] for position in range(len(drafts))]
+
+    async def _compose(
+        self, addressed: Sequence[tuple[int, Addressed]], standing: Standing, known: Known, results: dict[int, Result]
+    ) -> list[Composed]:
+        quick = [each for each in addressed if not self._composer.is_slow(each[1])]
+        slow = [each for each in addressed if self._composer.is_slow(each[1])] if len(quick) < len(addressed) else []
+        new = self._compose_all(quick, standing, known, results)
+        if slow:
+            # In a thread: a batch may hold thousands of texts that take tens of milliseconds each.
+            new += await asyncio.to_thread(self._compose_all, slow, standing, known, results)
+            new.sort(key=itemgetter(0))
+        return new
+
+    def _compose_all(
+        self, addressed: Sequence[tuple[int, Addressed]], standing: Standing, known: Known, results: dict[int, Result]
+    ) -> list[Composed]:
+        new: list[Composed] = []
         for position, each in addressed:
             try:
                 consent = store.consent(standing.get(each.key, {}), each.draft.topic)
@@ -135,9 +169,7 @@ class Intake:
                 results[position] = error
             else:
                 new.append((position, message, warnings))
-        await self._store(new, drafts, results, replays)
-        await self._replay(replays, results)
-        return [results[position] for position in range(len(drafts))]
+        return new
 
     async def _stored_already(self, connection: AsyncConnection, drafts: Sequence[Draft]) -> Mapping[UUID, MessageRow]:
         """Messages of an earlier try of this flush whose COMMIT happened though its answer got lost."""
@@ -164,7 +196,7 @@ class Intake:
 
     async def _store(
         self,
-        new: Sequence[tuple[int, NewMessage, list[str]]],
+        new: Sequence[Composed],
         drafts: Sequence[Draft],
         results: dict[int, Result],
         replays: dict[int, tuple[UUID, UUID]],
@@ -190,16 +222,16 @@ class Intake:
             self._wakeups.poke(channel.value.lower(), lane.value)
 
     async def _replay(self, replays: Mapping[int, tuple[UUID, UUID]], results: dict[int, Result]) -> None:
+        """Answer with the messages as they are now: each was committed with its key, and no message is ever removed."""
         if not replays:
             return
+        rows: dict[UUID, MessageRow] = {}
         async with self._database.read() as connection:
-            for position, (workspace_id, message_id) in replays.items():
-                row = await message_views.get(connection, workspace_id, message_id)
-                results[position] = (
-                    NotFound("the message of this idempotency key is gone")
-                    if row is None
-                    else Accepted(row, replayed=True, warnings=[])
-                )
+            for own in {workspace_id for workspace_id, _ in replays.values()}:
+                wanted = [message_id for workspace_id, message_id in replays.values() if workspace_id == own]
+                rows |= await message_views.get_many(connection, own, wanted)
+        for position, (_, message_id) in replays.items():
+            results[position] = Accepted(rows[message_id], replayed=True, warnings=[])
 
 
 def _owner_of_key(draft: Draft, known: Known) -> UUID | None:

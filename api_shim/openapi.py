@@ -17,7 +17,9 @@ from api_shim.sessions import CSRF_HEADER, Cookies
 Json = dict[str, Any]
 
 _REF: Final = "#/components/schemas/{name}"
-_ALWAYS: Final = (problems.INVALID_PARAMETER, problems.HEAD_TOO_LARGE, problems.INTERNAL, problems.STORAGE_UNAVAILABLE)
+# Refused before the address is known.
+_EARLY: Final = (problems.MALFORMED_REQUEST, problems.HEAD_TOO_LARGE)
+_ALWAYS: Final = (problems.INVALID_PARAMETER, *_EARLY, problems.INTERNAL, problems.STORAGE_UNAVAILABLE)
 _BY_COOKIE: Final = (problems.UNAUTHORIZED, problems.CSRF_TOKEN, problems.CROSS_ORIGIN)
 _WITH_KEY: Final = (problems.UNAUTHORIZED, problems.MISSING_SCOPE)
 _SHORT: Final = ".short"
@@ -199,30 +201,35 @@ def errors_of(operation: Operation) -> Mapping[int, list[ProblemType]]:
 
 def _error_response(operation: Operation, types: Sequence[ProblemType], schemas: Mapping[Any, Json]) -> Json:
     status = types[0].status
-    meanings = "; ".join(f"{each.title} (`{each.uri}`)" for each in types)
-    if _is_short(operation, status):
-        media, schema, ending = "application/json", schemas[ShortError], _SHORT
-    else:
-        of_these = {"properties": {"type": {"enum": [each.uri for each in types]}, "status": {"const": status}}}
+    content: Json = {}
+    short = [each for each in types if _is_short(operation, each)]
+    if short:
+        content["application/json"] = {"schema": schemas[ShortError], "examples": _examples(short, _SHORT)}
+    long = [each for each in types if each not in short]
+    if long:
+        of_these = {"properties": {"type": {"enum": [each.uri for each in long]}, "status": {"const": status}}}
         body = operation.error_bodies.get(status, ProblemBody)
-        media, schema, ending = problems.PROBLEM_JSON, {"allOf": [schemas[body], of_these]}, ""
-    examples = {each.name: {"$ref": f"#/components/examples/{each.name}{ending}"} for each in types}
-    shown: Json = {"description": meanings, "content": {media: {"schema": schema, "examples": examples}}}
+        content[problems.PROBLEM_JSON] = {"schema": {"allOf": [schemas[body], of_these]}, "examples": _examples(long)}
+    meanings = "; ".join(f"{each.title} (`{each.uri}`)" for each in types)
+    shown: Json = {"description": meanings, "content": content}
     return shown | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
 
 
-def _is_short(operation: Operation, status: int) -> bool:
-    # What is refused before the address is known is said in the long form.
-    return operation.short_errors and status != problems.HEAD_TOO_LARGE.status
+def _examples(types: Sequence[ProblemType], ending: str = "") -> Json:
+    return {each.name: {"$ref": f"#/components/examples/{each.name}{ending}"} for each in types}
+
+
+def _is_short(operation: Operation, kind: ProblemType) -> bool:
+    return operation.short_errors and kind not in _EARLY
 
 
 def _error_examples(operations: Sequence[Operation]) -> Json:
     """One example of every type of problem, in each form in which an operation answers it."""
     shown: Json = {}
     for operation in operations:
-        for status, types in errors_of(operation).items():
+        for types in errors_of(operation).values():
             for each in types:
-                short = _is_short(operation, status)
+                short = _is_short(operation, each)
                 shown[f"{each.name}{_SHORT if short else ''}"] = _error_example(each, short=short)
     return dict(sorted(shown.items()))
 

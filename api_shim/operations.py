@@ -5,7 +5,6 @@ the types that validate are the types that are documented.
 """
 
 import re
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -25,6 +24,7 @@ from api_shim.services import Services
 from api_shim.sessions import Session
 from models import ids
 from models.errors import WireroomError
+from models.logs import places
 from models.vocabulary import Scope as KeyScope
 
 T = TypeVar("T")
@@ -275,5 +275,4 @@ def say(operation: Operation, problem: Problem) -> Response:
 
 def report(error: Exception, path: str) -> None:
     """Log an error that nobody foresaw: where it happened, but not its words, which may hold personal data."""
-    places = "".join(traceback.format_tb(error.__traceback__))
-    log.error("request failed", path=path, error=type(error).__name__, places=places)
+    log.error("request failed", path=path, error=type(error).__name__, places=places(error))

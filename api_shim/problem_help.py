@@ -20,6 +20,11 @@ _OURS: Final = "Nothing that the request could have done better."
 _SEE_WHY: Final = "`GET …/messages/{messageId}` lists the attempts with the peer's words."
 
 BY_NAME: Final[Mapping[str, Help]] = {
+    "malformed-request": Help(
+        "What came is no HTTP/1.1 request, or one that two servers may read in two ways: no `Host` or two of them, "
+        "`Content-Length` beside `Transfer-Encoding`, folded headers. The connection is closed.",
+        "Send it as an HTTP library writes it; see that a proxy in between leaves it whole.",
+    ),
     "malformed-json": Help(
         "The body is no JSON document, or one that is read in two ways: a name twice in an object, the character "
         "U+0000, nesting deeper than 32 levels, numbers beyond every range, another encoding than UTF-8.",
@@ -55,7 +60,8 @@ BY_NAME: Final[Mapping[str, Help]] = {
     ),
     "missing-scope": Help(
         "The key, or the role of the person who is signed in, does not reach to this operation.",
-        "`detail` names the scope: use a key that has it. A new key gets no scope that its maker lacks.",
+        "`detail` names the scope: use a key that has it. Nobody gives a key or a person a scope that they lack, or "
+        "takes one away.",
     ),
     "not-found": Help(
         "There is no such thing in this workspace. What belongs to another workspace is answered alike.",
@@ -67,6 +73,10 @@ BY_NAME: Final[Mapping[str, Help]] = {
         "What is asked for does not go with the present state: a message that is sent cannot be cancelled, a name is "
         "taken.",
         "`detail` says what stands in the way. Read the thing again before another try.",
+    ),
+    "last-admin": Help(
+        "The person is the workspace's only admin: without one nobody who signs in could look after it.",
+        "Make somebody else an admin first, then remove or demote this one.",
     ),
     "idempotency-in-flight": Help(
         "The first request with this `Idempotency-Key` has not ended yet.",
@@ -115,7 +125,9 @@ BY_NAME: Final[Mapping[str, Help]] = {
         "Remove it from the text or from the contact's attributes.",
     ),
     "cancelled": Help(
-        "A person called the message back, or its campaign was cancelled.", "Send a new message if it is still wanted."
+        "A person called the message back, or its campaign was cancelled.",
+        "What a person called back goes out by `POST …/messages/{messageId}/retry`. A cancelled campaign sends nothing "
+        "any more: make a new message, of another campaign or of none.",
     ),
     "expired": Help("Its `expiresAt` passed before it was sent.", "Send a new message with a later `expiresAt`."),
     "erased": Help("The contact was erased.", "Nothing can be sent to an erased person."),
@@ -141,7 +153,10 @@ BY_NAME: Final[Mapping[str, Help]] = {
     "endpoint-gone": Help(
         "The endpoint answered 410: it wants no more messages.", "Correct the contact's `webhookUrl`."
     ),
-    "given-up": Help("A person failed it while it was held.", "Send a new message if it is still wanted."),
+    "given-up": Help(
+        "A person failed it while it was held.",
+        "If it is still wanted, and did not arrive: `POST …/messages/{messageId}/retry`.",
+    ),
     "provider-failed": Help("The provider reported that it gave the message up.", _SEE_WHY),
 }
 

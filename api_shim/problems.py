@@ -37,6 +37,7 @@ class ProblemType(msgspec.Struct, frozen=True):
         return f"/problems/{self.name}"
 
 
+MALFORMED_REQUEST: Final = ProblemType("malformed-request", "The request is not HTTP/1.1 that can be read", 400)
 MALFORMED_JSON: Final = ProblemType("malformed-json", "The body is not JSON that can be read", 400)
 INVALID_BODY: Final = ProblemType("invalid-body", "A value in the body has the wrong type or form", 400)
 MISSING_FIELD: Final = ProblemType("missing-field", "A required field is missing", 400)
@@ -52,6 +53,7 @@ NOT_FOUND: Final = ProblemType("not-found", "Not found", 404)
 METHOD_NOT_ALLOWED: Final = ProblemType("method-not-allowed", "The address knows no such method", 405)
 TIMED_OUT: Final = ProblemType("request-timed-out", "The request did not arrive in time", 408)
 CONFLICT: Final = ProblemType("conflict", "The present state does not allow it", 409)
+LAST_ADMIN: Final = ProblemType("last-admin", "A workspace keeps its last admin", 409)
 IDEMPOTENCY_IN_FLIGHT: Final = ProblemType(
     "idempotency-in-flight", "The first request with this Idempotency-Key has not ended yet", 409
 )
@@ -71,6 +73,7 @@ REFUSALS: Final = {
 }
 
 ALL_TYPES: Final = (
+    MALFORMED_REQUEST,
     MALFORMED_JSON,
     INVALID_BODY,
     MISSING_FIELD,
@@ -86,6 +89,7 @@ ALL_TYPES: Final = (
     METHOD_NOT_ALLOWED,
     TIMED_OUT,
     CONFLICT,
+    LAST_ADMIN,
     IDEMPOTENCY_IN_FLIGHT,
     TOO_LARGE,
     UNSUPPORTED_ENCODING,

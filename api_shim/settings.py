@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -13,11 +14,16 @@ _HIGHEST_PORT: Final = 65535
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """``WIREROOM_BIND`` and ``WIREROOM_PUBLIC_URL`` (without a slash at its end)."""
+    """``WIREROOM_BIND`` and ``WIREROOM_PUBLIC_URL`` (without a slash at its end).
+
+    ``proxies`` is ``FORWARDED_ALLOW_IPS``, uvicorn's own: addresses and networks, or ``*``, whose ``X-Forwarded-For``
+    is believed. Nobody's, unless it is set: a client on this machine would name itself as it likes.
+    """
 
     host: str
     port: int
     public_url: str
+    proxies: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -32,4 +38,19 @@ class ApiSettings:
             raise InvalidSetting(
                 f"WIREROOM_PUBLIC_URL: {public_url!r} is no http:// or https:// address, as in https://mail.example.org"
             )
-        return cls(host=host.strip("[]"), port=int(port), public_url=public_url)
+        proxies = _proxies(environ.get("FORWARDED_ALLOW_IPS", ""))
+        return cls(host=host.strip("[]"), port=int(port), public_url=public_url, proxies=proxies)
+
+
+def _proxies(text: str) -> tuple[str, ...]:
+    found = tuple(item for item in (part.strip() for part in text.split(",")) if item)
+    if found == ("*",):
+        return found
+    for each in found:
+        try:
+            ip_network(each)
+        except ValueError:
+            raise InvalidSetting(
+                f"FORWARDED_ALLOW_IPS: {each!r} is no address or network, as in 127.0.0.1 or 10.0.0.0/8"
+            ) from None
+    return found

@@ -3,17 +3,24 @@
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 from api_shim import problems
 from api_shim.problems import FieldError, Problem
 
 _DEEPEST: Final = 32
+# Beside letters, digits and -._~ (RFC 3986, section 3.5).
+_IN_FRAGMENTS: Final = "!$&'()*+,;=:@?"
 _LONGEST_NAME: Final = 100
 
 
 def pointer_to(steps: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901) as a fragment."""
-    return "#" + "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+    """A JSON pointer as the fragment of a URI (RFC 6901, section 6)."""
+    return "#" + "".join(f"/{_escaped(str(step))}" for step in steps)
+
+
+def _escaped(step: str) -> str:
+    return quote(step.replace("~", "~0").replace("/", "~1"), safe=_IN_FRAGMENTS, errors="replace")
 
 
 def too_deep() -> Problem:

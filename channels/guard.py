@@ -57,6 +57,10 @@ _DENIED_V6: Final = tuple(
 )
 
 _CONTROL_OR_SPACE: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
+# yarl takes as a port what Python's int() takes, and for [v1.x] the name v1.x.
+_AUTHORITY: Final = re.compile(
+    r"[a-z]+://(\[(?P<inside>[^\[\]/?#]*)\]|[^\[\]:/?#]*)(:[0-9]{1,5})?([/?#].*)?", re.I | re.S
+)
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
@@ -106,14 +110,31 @@ def parse_url(text: str) -> URL:
         raise ValueError("it is not a URL") from None
     if url.scheme not in ("http", "https"):
         raise ValueError("a URL begins with http:// or https://")
+    _check_authority(text, url)
+    if len(str(url)) > MAX_URL_LENGTH:
+        raise ValueError(f"a URL has at most {MAX_URL_LENGTH} characters once it is percent-encoded")
+    return url
+
+
+def _check_authority(text: str, url: URL) -> None:
     if url.raw_user is not None or url.raw_password is not None:
         raise ValueError("a URL holds no user name and no password")
     host = url.raw_host or ""
     if ":" not in host and not _HOST_NAME.fullmatch(host.removesuffix(".")):
         raise ValueError("a URL names a host")
-    if len(str(url)) > MAX_URL_LENGTH:
-        raise ValueError(f"a URL has at most {MAX_URL_LENGTH} characters once it is percent-encoded")
-    return url
+    written = _AUTHORITY.fullmatch(text)
+    if written is None:
+        raise ValueError("the port of a URL is a number of one to five digits")
+    if written["inside"] is not None and not _is_ipv6(written["inside"]):
+        raise ValueError("a URL holds nothing but an IPv6 address in brackets")
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text.partition("%")[0])  # behind it the name of an interface, which ``_literal`` refuses
+    except ValueError:
+        return False
+    return True
 
 
 def normal_url(text: str) -> str:

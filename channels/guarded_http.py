@@ -196,7 +196,7 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         return float(min(int(value[:_MOST_DIGITS]), MAX_RETRY_AFTER_S))
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

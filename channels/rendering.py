@@ -134,3 +134,8 @@ def compile_text(source: str, *, escape: Escape | None, liquid: bool | None = No
     from channels.liquid import Liquid  # noqa: PLC0415 - see above
 
     return Liquid(source, escape=escape)
+
+
+def warm_up() -> None:
+    """Import what Liquid needs, which takes a second: in a thread of its own, before the first text asks for it."""
+    compile_text("{% if name %}{% endif %}", escape=None)

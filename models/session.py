@@ -50,7 +50,11 @@ def _to_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-_JSON: Final[dict[str, Any]] = {"json_serializer": _to_json, "json_deserializer": msgspec.json.decode}
+_OPTIONS: Final[dict[str, Any]] = {
+    "json_serializer": _to_json,
+    "json_deserializer": msgspec.json.decode,
+    "hide_parameters": True,  # an error's words must not hold what a person wrote
+}
 
 
 class Database:
@@ -66,14 +70,14 @@ class Database:
         target = async_url(url)
         if target.get_backend_name() == "sqlite":
             engine = create_async_engine(
-                target, pool_size=pool_size, connect_args={"timeout": _BUSY_TIMEOUT_S}, **_JSON
+                target, pool_size=pool_size, connect_args={"timeout": _BUSY_TIMEOUT_S}, **_OPTIONS
             )
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(engine.sync_engine, "begin", _begin_sqlite)
         else:
             # A line that is dead at the other end must not stop a lease or the keeper without end.
             patience = {"timeout": _CONNECT_S, "command_timeout": _COMMAND_S}
-            engine = create_async_engine(target, pool_size=pool_size, max_overflow=0, connect_args=patience, **_JSON)
+            engine = create_async_engine(target, pool_size=pool_size, max_overflow=0, connect_args=patience, **_OPTIONS)
         return cls(engine)
 
     @asynccontextmanager

@@ -1,5 +1,6 @@
 """Fixtures: real servers on free sockets, one of each per process of the run, fresh contents per test."""
 
+import os
 import shutil
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +12,7 @@ import trustme
 
 from models import migrate
 from models.session import Database
-from tests.support import broker, http_sink, postgres, smtp_sink
+from tests.support import broker, http_sink, postgres, processes, smtp_sink
 from tests.support import scene as scenes
 from tests.support.broker import ValkeyServer
 from tests.support.http_sink import HttpSink
@@ -19,18 +20,36 @@ from tests.support.postgres import PostgresServer
 from tests.support.scene import Scene
 from tests.support.smtp_sink import SmtpSink
 
-_FAST_FIRST = ("architecture", "unit", "contract", "integration", "acceptance", "faults")
+_FAST_FIRST = ("architecture", "unit", "contract")
 
 # A busy machine makes a slow example, not a wrong one.
 hypothesis.settings.register_profile("wireroom", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("wireroom")
 
 
+def pytest_configure() -> None:
+    """Have pytest make its folders where they are quick, unless told otherwise."""
+    if "TMPDIR" not in os.environ:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(processes.quick_root()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: most tests wait for a server of theirs now and then."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick answers first; within a folder the random order stays."""
-    ranks = {name: rank for rank, name in enumerate(_FAST_FIRST)}
-    here = Path(__file__).parent
-    items.sort(key=lambda item: ranks.get(item.path.relative_to(here).parts[0], len(ranks)))
+    """Quick answers first, then what takes long, lest all wait for it at the end; else the random order stays."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    if folder in _FAST_FIRST:
+        return _FAST_FIRST.index(folder)
+    # Who asks for more time than others will need it.
+    return len(_FAST_FIRST) + (item.get_closest_marker("timeout") is None)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -13,23 +13,21 @@ import structlog
 from channels.contract import Channel, Envelope
 from channels.errors import Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
 from models import ids
-from models.cache import WeighedCache
-from models.content import Content
 from models.errors import StorageUnavailable
 from models.logs import places
-from models.store import claims, contents, pauses
+from models.store import claims, pauses
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.vocabulary import FailureReason, Lane, OnUnknown
 from worker import verdicts
 from worker.pacing import Rate, Slots, claim_order
+from worker.preparations import Preparations
 from worker.services import Services
 
 log = structlog.get_logger(__name__)
 
 _CHUNK: Final = 200
-_PREPARED_BYTES: Final = 32 << 20
-_PREPARED_WEIGHT: Final = 4096  # what a prepared text takes beside its words, roughly
+_BEGUN_AT_ONCE: Final = 10
 _SECRETS_KEPT: Final = 4096
 _ALONE_AFTER_S: Final = 10.0
 _ALONE_FOR_S: Final = 30.0
@@ -49,7 +47,7 @@ class Dispatcher:
         self._waiting: set[Lane] = set()
         self._asked = False
         self._unrecorded = 0
-        self._prepared: WeighedCache[UUID, Any] = WeighedCache(_PREPARED_BYTES)
+        self._preparations = Preparations(channel, services.database)
         self._open_secret = lru_cache(_SECRETS_KEPT)(services.keyring.open_text)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -122,7 +120,7 @@ class Dispatcher:
         if tokens is None or not space:
             return space
         if not tokens:
-            wait_s = self._rate.seconds_to_next()
+            wait_s = self._rate.wait_s(time.monotonic())
             asyncio.get_running_loop().call_later(wait_s, self._services.wakeups.poke, self._actor, lane.value)
         return min(space, tokens)
 
@@ -139,7 +137,9 @@ class Dispatcher:
         try:
             for lane in Lane:
                 while self._services.lease.holds():
+                    await asyncio.sleep(self._rate.wait_s(time.monotonic()))
                     claimed, seen = await self._take(lane, 1, suspects=True)
+                    self._rate.spend(len(claimed))
                     if not seen:
                         break
                     await self._send_chunk(claimed, lane)
@@ -151,9 +151,11 @@ class Dispatcher:
     async def _send_chunk(self, claimed: Sequence[Claim], lane: Lane) -> None:
         left = list(claimed)
         try:
-            prepared = await self._prepare({claim.content_id for claim in claimed})
+            prepared = await self._preparations.of({claim.content_id for claim in claimed})
             begun = await self._write_beginnings(claimed)
             while left:
+                if len(left) % _BEGUN_AT_ONCE == 0:
+                    await asyncio.sleep(0)  # each fills its text as it begins
                 claim = left.pop()
                 if claim.id in begun:
                     self._begin(self._send(claim, prepared[claim.content_id], lane))
@@ -165,31 +167,6 @@ class Dispatcher:
             for claim in left:
                 self._slots.give_back(lane)
                 self._begin(self._record(verdicts.given_back(claim, verdicts.AT_ONCE)))
-
-    async def _prepare(self, content_ids: Collection[UUID]) -> dict[UUID, Any]:
-        """Every content, prepared; each is made once while it stays among the last used."""
-        found = {each: self._prepared.get(each) for each in content_ids}
-        missing = [each for each, prepared in found.items() if prepared is None]
-        if missing:
-            async with self._services.database.read() as connection:
-                loaded = await contents.load(connection, missing)
-            for content_id in missing:
-                content, size = loaded.get(content_id, (None, 0))
-                found[content_id] = prepared = self._prepare_one(content)
-                self._prepared.put(content_id, prepared, size + _PREPARED_WEIGHT)
-        return found
-
-    def _prepare_one(self, content: Content | None) -> Any:
-        if content is None:
-            return Permanent("its text was erased", reason=FailureReason.ERASED)
-        try:
-            return self._channel.prepare(content)
-        except SendError as error:
-            return error
-        except Exception as error:  # noqa: BLE001 - one text that breaks us must not stop those of others
-            # Not its words: they may quote the text.
-            log.error("prepare.broke", places=places(error), error=type(error).__name__)
-            return Permanent(f"internal error: {type(error).__name__}", reason=FailureReason.RENDER_ERROR)
 
     async def _write_beginnings(self, claimed: Sequence[Claim]) -> set[UUID]:
         """Write down the beginning of those sends that are to be held when in doubt; returns what may be sent."""
@@ -261,8 +238,8 @@ class Dispatcher:
         try:
             async with self._services.database.write() as connection:
                 await pauses.rest(connection, self._channel.name, verdicts.REST_MS, error.detail)
-        except StorageUnavailable:
-            log.warning("dispatch.no_database", channel=self._channel.name)
+        except Exception as broken:  # noqa: BLE001 - a rest that cannot be written must not cost the message its end
+            log.warning("dispatch.no_rest", channel=self._channel.name, error=type(broken).__name__)
 
     async def _record(self, ended: Ended) -> None:
         try:

@@ -1,11 +1,13 @@
 """The composition root of a worker process: ``dramatiq worker.main`` imports this and finds a broker."""
 
 import gc
+import threading
 from collections.abc import Coroutine
 
 import dramatiq
 from dramatiq.asyncio import get_event_loop_thread
 
+from channels.rendering import warm_up
 from channels.settings import ChannelSettings
 from models import logs
 from models.settings import StorageSettings
@@ -23,6 +25,7 @@ class _Life(dramatiq.Middleware):
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Runs after the event loop has started: this middleware comes behind the loop's."""
+        threading.Thread(target=warm_up, name="liquid", daemon=True).start()
         _run(self._process.start())
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:

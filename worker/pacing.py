@@ -57,9 +57,9 @@ class Rate:
         """Take ``count`` tokens."""
         self._tokens -= count
 
-    def seconds_to_next(self) -> float:
-        """How long until there is a whole token; 0 where there is one, or no limit."""
-        if self._per_second is None or self._tokens >= 1:
+    def wait_s(self, now: float) -> float:
+        """How long from ``now`` until there is a whole token; 0 where there is one, or no limit."""
+        if self._per_second is None or self.available(now):
             return 0.0
         return (1 - self._tokens) / self._per_second
 

@@ -3,36 +3,28 @@
 import asyncio
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
-from uuid import UUID
 
 import structlog
 
 from channels import registry
 from channels.settings import ChannelSettings
-from models.coalesce import Coalescer
 from models.errors import StorageUnavailable
 from models.secrets import Keyring, load_keyring
 from models.session import Database
 from models.settings import StorageSettings
-from models.store import in_hand, outcomes
-from models.store.claims import Claim
-from models.store.outcomes import Ended
 from models.vocabulary import Channel, Lane
 from worker import tracker
 from worker.dispatch import Dispatcher
 from worker.hand import Hand
 from worker.leases import Lease
-from worker.services import Services
+from worker.services import Services, beginner, recorder
 from worker.settings import WorkerSettings
 from worker.wakeups import SUSPECTS, Wakeups
 
 log = structlog.get_logger(__name__)
 
-_RECORD_CHUNK: Final = 500
-_GATHER_S: Final = 0.03
-_PATIENCE_S: Final = 5.0
 _DRAIN_S: Final = 30.0
 _WAIT_FOR_DATABASE_S: Final = 1.0
 
@@ -51,14 +43,13 @@ class WorkerProcess:
         self._database = Database.connect(self._storage.database_url)
         keyring = await self._keyring()
         self._wakeups = Wakeups(self._storage.redis_url)
-        self._recorder: Coalescer[Ended, None] = Coalescer(
-            self._record, most=_RECORD_CHUNK, patience_s=float("inf"), gather_s=_GATHER_S
-        )
+        self._recorder = recorder(self._database)
         hand = Hand()
         self._lease = Lease(self._database, hand.ids, on_lost=_end_this_process)
         await self._lease.begin()
-        beginner: Coalescer[Claim, set[UUID]] = Coalescer(self._begin, most=_RECORD_CHUNK, patience_s=_PATIENCE_S)
-        services = Services(self._database, self._lease, keyring, self._wakeups, hand, self._recorder, beginner)
+        services = Services(
+            self._database, self._lease, keyring, self._wakeups, hand, self._recorder, beginner(self._database)
+        )
         self._dispatchers = {
             name: Dispatcher(
                 entry.make(),
@@ -113,16 +104,6 @@ class WorkerProcess:
             except StorageUnavailable:
                 log.warning("worker.waits_for_database")
                 await asyncio.sleep(_WAIT_FOR_DATABASE_S)
-
-    async def _begin(self, chunk: Sequence[Claim]) -> Sequence[set[UUID]]:
-        async with self._database.write() as connection:
-            ours = await in_hand.mark_begun(connection, chunk)
-        return [ours & {claim.id} for claim in chunk]
-
-    async def _record(self, chunk: Sequence[Ended]) -> Sequence[None]:
-        async with self._database.write() as connection:
-            await outcomes.record(connection, chunk)
-        return [None] * len(chunk)
 
 
 def _end_this_process() -> None:

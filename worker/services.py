@@ -1,16 +1,23 @@
 """What every dispatcher of a process shares."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from models.coalesce import Coalescer
 from models.secrets import Keyring
 from models.session import Database
+from models.store import in_hand, outcomes
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from worker.hand import Hand
 from worker.leases import Lease
 from worker.wakeups import Wakeups
+
+_CHUNK: Final = 500
+_GATHER_S: Final = 0.03
+_PATIENCE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +31,25 @@ class Services:
     hand: Hand
     recorder: Coalescer[Ended, None]
     beginner: Coalescer[Claim, set[UUID]]
+
+
+def recorder(database: Database) -> Coalescer[Ended, None]:
+    """Writes outcomes, however long the database is away."""
+
+    async def record(chunk: Sequence[Ended]) -> Sequence[None]:
+        async with database.write() as connection:
+            await outcomes.record(connection, chunk)
+        return [None] * len(chunk)
+
+    return Coalescer(record, most=_CHUNK, patience_s=float("inf"), gather_s=_GATHER_S)
+
+
+def beginner(database: Database) -> Coalescer[Claim, set[UUID]]:
+    """Writes beginnings."""
+
+    async def begin(chunk: Sequence[Claim]) -> Sequence[set[UUID]]:
+        async with database.write() as connection:
+            ours = await in_hand.mark_begun(connection, chunk)
+        return [ours & {claim.id} for claim in chunk]
+
+    return Coalescer(begin, most=_CHUNK, patience_s=_PATIENCE_S)

@@ -1,12 +1,13 @@
 """The tracker: raw events become facts, in chunks; what matches no message yet is parked."""
 
 from typing import Final
+from uuid import UUID
 
 import structlog
 
 from models.errors import StorageUnavailable
 from models.session import Database
-from models.store import events
+from models.store import applying, events
 
 log = structlog.get_logger(__name__)
 
@@ -32,33 +33,38 @@ class Tracker:
     async def _apply_chunk(self) -> int:
         """Apply a chunk; where an event breaks that, apply each for itself and put the broken one aside."""
         try:
-            return await self._apply(_CHUNK)
+            taken: list[UUID] = []
+            await self._apply(_CHUNK, taken)
+            return len(taken)
         except StorageUnavailable:
             raise
         except Exception:
             # One event that cannot be applied must not stop the others: each goes alone from here.
             log.exception("tracker.chunk_broke")
-        taken = 0
-        while taken < _CHUNK and await self._apply_one():
-            taken += 1
-        return taken
+        alone = 0
+        while alone < _CHUNK and await self._apply_one():
+            alone += 1
+        return alone
 
-    async def _apply(self, most: int) -> int:
+    async def _apply(self, most: int, taken: list[UUID]) -> None:
+        """Apply up to ``most`` events; their ids are in ``taken`` however it ends."""
         async with self._database.write() as connection:
             raw = await events.take(connection, most)
+            taken.extend(event.id for event in raw)
             if raw:
-                await events.apply(connection, raw, await events.match(connection, raw))
-        return len(raw)
+                await applying.apply(connection, raw, await events.match(connection, raw))
 
     async def _apply_one(self) -> bool:
+        taken: list[UUID] = []
         try:
-            return bool(await self._apply(1))
+            await self._apply(1, taken)
+            return bool(taken)
         except StorageUnavailable:
             raise
         except Exception:
             # Whatever is wrong with it: it is parked below, so that those behind it have their turn.
             log.exception("tracker.event_broke")
-        async with self._database.write() as connection:
-            broken = await events.take(connection, 1)
-            await events.park(connection, [event.id for event in broken])
-        return True
+        if taken:
+            async with self._database.write() as connection:
+                await events.park(connection, taken)
+        return bool(taken)

@@ -12,7 +12,7 @@ from api_shim import problems
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.contact_types import BrowserList, BrowserPatch, BrowserQuery, BrowserRequest
 from api_shim.workspaces.paging import Pagination
-from api_shim.workspaces.stored import fetch_one, remove_one
+from api_shim.workspaces.stored import change_one, fetch_one, remove_one
 from api_shim.workspaces.views import browser_view
 from models import ids
 from models.ids import Kind
@@ -86,13 +86,10 @@ async def get(call: Call) -> Reply:
 
 async def patch(call: Call, request: BrowserPatch) -> Reply:
     """Change what a browser is for."""
-    if request.topic is UNSET:
+    topic = request.topic
+    if topic is UNSET:
         return await get(call)
-    subscription_id = call.path_id("browserId", Kind.PUSH_SUBSCRIPTION, _NOUN)
-    async with call.services.database.write() as connection:
-        row = await push_subscriptions.change(connection, call.workspace_id, subscription_id, topic=request.topic)
-    if row is None:
-        raise problems.not_found(_NOUN)
+    row = await change_one(call, Kind.PUSH_SUBSCRIPTION, _NOUN, push_subscriptions.change, topic=topic)
     return Reply(browser_view(row))
 
 

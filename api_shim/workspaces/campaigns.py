@@ -5,7 +5,6 @@ from typing import Final
 
 from msgspec import UNSET
 
-from api_shim import problems
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.campaign_types import (
     CampaignList,
@@ -15,7 +14,7 @@ from api_shim.workspaces.campaign_types import (
     HumanAndMachine,
 )
 from api_shim.workspaces.paging import PageQuery, Pagination
-from api_shim.workspaces.stored import fetch_one, remove_one
+from api_shim.workspaces.stored import change_one, fetch_in_use, remove_one
 from api_shim.workspaces.views import campaign_view
 from models.ids import Kind
 from models.store import campaign_numbers, campaigns
@@ -45,11 +44,7 @@ async def list_all(call: Call, query: PageQuery) -> Reply:
 
 
 async def _standing(call: Call) -> CampaignRow:
-    """The campaign that the path names; raises Problem (404), also for a removed one."""
-    row = await fetch_one(call, Kind.CAMPAIGN, "campaign", campaigns.get_campaign)
-    if row.deleted_at is not None:
-        raise problems.not_found("campaign")
-    return row
+    return await fetch_in_use(call, Kind.CAMPAIGN, "campaign", campaigns.get_campaign)
 
 
 async def get(call: Call) -> Reply:
@@ -59,13 +54,10 @@ async def get(call: Call) -> Reply:
 
 async def patch(call: Call, request: CampaignPatch) -> Reply:
     """Change a campaign."""
-    if request.name is UNSET:
+    name = request.name
+    if name is UNSET:
         return await get(call)
-    campaign_id = call.path_id("campaignId", Kind.CAMPAIGN, "campaign")
-    async with call.services.database.write() as connection:
-        row = await campaigns.rename_campaign(connection, call.workspace_id, campaign_id, request.name)
-    if row is None:
-        raise problems.not_found("campaign")
+    row = await change_one(call, Kind.CAMPAIGN, "campaign", campaigns.rename_campaign, name)
     return Reply(campaign_view(row))
 
 
@@ -92,17 +84,12 @@ async def cancel(call: Call) -> Reply:
 
 async def _set_state(call: Call, state: CampaignState) -> Reply:
     """From the commit of the state on no claim sends the campaign's messages against it; their rows follow."""
-    campaign_id = call.path_id("campaignId", Kind.CAMPAIGN, "campaign")
-    database = call.services.database
-    async with database.write() as connection:
-        row = await campaigns.set_state(connection, call.workspace_id, campaign_id, state)
-    if row is None:
-        raise problems.not_found("campaign")
+    row = await change_one(call, Kind.CAMPAIGN, "campaign", campaigns.set_state, state)
     answer_at = time.monotonic() + _PATIENCE_S
     more = True
     while more and time.monotonic() < answer_at:
-        async with database.write() as connection:
-            more = await campaigns.settle(connection, campaign_id, _AT_ONCE) == _AT_ONCE
+        async with call.services.database.write() as connection:
+            more = await campaigns.settle(connection, row.id, _AT_ONCE) == _AT_ONCE
     return Reply(campaign_view(row))
 
 

@@ -5,10 +5,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api_shim.workspaces.paging import NO_CONTROLS, PageQuery, Pagination, Word
+from api_shim.text_forms import LOCALE_OR_EMPTY, NO_CONTROLS, NO_CONTROLS_OR_EMPTY, TIMEZONE_OR_EMPTY
+from api_shim.workspaces.paging import PageQuery, Pagination, Word
 from models.vocabulary import Channel
-
-_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"
 
 MOST_TAGS: Final = 200
 MOST_ATTRIBUTES: Final = 200
@@ -18,14 +17,12 @@ LARGEST_ATTRIBUTES: Final = 1 << 16
 ExternalId = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_CONTROLS)]
 Address = Annotated[str, Meta(min_length=1, max_length=320, pattern=NO_CONTROLS)]
 WebUrl = Annotated[str, Meta(min_length=1, max_length=2048, pattern=NO_CONTROLS)]
-_PersonName = Annotated[str, Meta(max_length=200, pattern=_LINE)]
-_Phone = Annotated[str, Meta(max_length=50, pattern=_LINE)]
+_PersonName = Annotated[str, Meta(max_length=200, pattern=NO_CONTROLS_OR_EMPTY)]
+_Phone = Annotated[str, Meta(max_length=50, pattern=NO_CONTROLS_OR_EMPTY)]
 _Timezone = Annotated[
-    str, Meta(max_length=64, pattern=r"^[A-Za-z0-9_+/-]*$(?!\n)", description="A name of the IANA time zone database.")
+    str, Meta(max_length=64, pattern=TIMEZONE_OR_EMPTY, description="A name of the IANA time zone database.")
 ]
-_Locale = Annotated[
-    str, Meta(max_length=35, pattern=r"^(?:[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*)?$(?!\n)", description="BCP 47.")
-]
+_Locale = Annotated[str, Meta(max_length=35, pattern=LOCALE_OR_EMPTY, description="BCP 47.")]
 _ChatName = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_CONTROLS)]
 _ChatNumber = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 _Tags = Annotated[list[Word], Meta(max_length=MOST_TAGS)]

@@ -22,7 +22,7 @@ from api_shim.workspaces.contact_types import (
     TagsRequest,
 )
 from api_shim.workspaces.paging import Pagination, Word
-from api_shim.workspaces.stored import fetch_one
+from api_shim.workspaces.stored import change_one, fetch_one
 from api_shim.workspaces.views import contact_view
 from channels import standard_webhooks
 from models.errors import Conflict
@@ -81,7 +81,7 @@ class Change:
             secret = asked
         else:
             secret = self.new_secret = standard_webhooks.new_secret()
-        return rotation.rotated("webhook_secret", self._keyring.seal(secret.encode(), _SEALED_AS), had)
+        return rotation.rotated(self._keyring, _SEALED_AS, "webhook_secret", secret, had)
 
 
 def _checked(channel: Channel, address: str | msgspec.UnsetType | None, pointer: str) -> str | msgspec.UnsetType | None:
@@ -171,12 +171,8 @@ async def fetch_living(call: Call) -> ContactRow:
 
 async def patch(call: Call, request: ContactRequest) -> Reply:
     """Change a contact."""
-    contact_id = call.path_id("contactId", Kind.CONTACT, "contact")
     change = Change(request, await call.services.keyring())
-    async with call.services.database.write() as connection:
-        row = await contacts.change(connection, call.workspace_id, contact_id, change.values)
-    if row is None:
-        raise problems.not_found("contact")
+    row = await change_one(call, Kind.CONTACT, "contact", contacts.change, change.values)
     return Reply(contact_view(row, new_secret=change.new_secret))
 
 
@@ -207,7 +203,6 @@ async def upsert(call: Call, request: ContactRequest) -> Reply:
 
 async def change_tags(call: Call, request: TagsRequest) -> Reply:
     """Put tags on a contact and take others off."""
-    contact_id = call.path_id("contactId", Kind.CONTACT, "contact")
 
     def changed(old: ContactRow) -> Mapping[str, Any]:
         tags = [tag for tag in old.tags if tag not in request.remove]
@@ -216,10 +211,7 @@ async def change_tags(call: Call, request: TagsRequest) -> Reply:
             raise problems.invalid(f"a contact has at most {MOST_TAGS} tags", "#/add")
         return {"tags": tags}
 
-    async with call.services.database.write() as connection:
-        row = await contacts.change(connection, call.workspace_id, contact_id, changed)
-    if row is None:
-        raise problems.not_found("contact")
+    row = await change_one(call, Kind.CONTACT, "contact", contacts.change, changed)
     return Reply(contact_view(row))
 
 

@@ -11,6 +11,7 @@ from api_shim import problems
 from api_shim.auth import Principal
 from api_shim.decoding import milliseconds
 from api_shim.problems import FieldError, Problem
+from api_shim.strict_json import pointer_to
 from api_shim.workspaces.types import MessageRequest
 from channels import mime, webhook
 from models import ids
@@ -144,10 +145,10 @@ def _check_mail(request: MessageRequest) -> None:
     pointer = ""
     try:
         for name, value in request.headers.items():
-            pointer = f"/headers/{name.replace('~', '~0').replace('/', '~1')}"
+            pointer = pointer_to(("headers", name))
             mime.custom_header(name, value)
         for position, file in enumerate(request.attachments):
-            pointer = f"/attachments/{position}"
+            pointer = pointer_to(("attachments", position))
             mime.check_file(file)
     except mime.UnfitForMail as error:
         raise Refused(error.reason, str(error), pointer) from None

@@ -12,9 +12,9 @@ from api_shim.operations import Call, Reply
 from api_shim.workspaces.contact_types import AddressView
 from api_shim.workspaces.contacts import fetch_living
 from api_shim.workspaces.export_types import ExportedBrowser, ExportedEvent, ExportedMessage
-from api_shim.workspaces.views import attempt_views, contact_view, message_fields, suppression_view
+from api_shim.workspaces.views import attempt_views, contact_view, event_fields, message_fields, suppression_view
 from models import ids
-from models.content import Content
+from models.content import Content, decode
 from models.ids import Kind
 from models.secrets import Keyring
 from models.store import contents, exports, message_views
@@ -105,7 +105,7 @@ class _Document:
             said = await contents.load(connection, list(texts))
         self._digests |= {(detail.channel, detail.address_digest) for detail in page}
         self._texts |= {detail.address for detail in page if detail.address is not None}
-        return page, rows, attempts, {content_id: content for content_id, (content, _) in said.items()}
+        return page, rows, attempts, {content_id: decode(source) for content_id, source in said.items()}
 
     async def _events(self, message_ids: Sequence[UUID]) -> AsyncIterator[EventRow]:
         after: tuple[UUID, UUID] | None = None
@@ -199,16 +199,4 @@ def _browser(row: BrowserRow) -> ExportedBrowser:
 
 
 def _event(row: EventRow) -> ExportedEvent:
-    return ExportedEvent(
-        id=ids.show(Kind.EVENT, row.id),
-        type=row.type,
-        provider=row.provider,
-        provider_event=row.provider_event,
-        at=show(row.at),
-        received_at=show(row.received_at),
-        recipient=row.recipient,
-        bounce_type=row.bounce_type,
-        reason=row.reason,
-        machine=row.machine,
-        raw=row.raw.decode("utf-8", "replace"),
-    )
+    return ExportedEvent(**event_fields(row))

@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api_shim.workspaces.paging import NO_CONTROLS, PageQuery, Pagination
+from api_shim.text_forms import BASIC_AUTH, NO_CONTROLS
+from api_shim.workspaces.paging import PageQuery, Pagination
 from models.vocabulary import BounceType, EventType, Provider
 
 _SIGNING_KEY = Annotated[str, Meta(max_length=100, description="`whsec_…`; made if absent or null.")]
-_BASIC_AUTH = Annotated[str, Meta(max_length=200, pattern=r"^[^:\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]+$(?!\n)")]
+_BASIC_AUTH = Annotated[str, Meta(max_length=200, pattern=BASIC_AUTH)]
 _TOPIC_ARNS = Annotated[
     list[Annotated[str, Meta(min_length=1, max_length=300, pattern=NO_CONTROLS)]], Meta(max_length=100)
 ]

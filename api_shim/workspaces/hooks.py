@@ -7,7 +7,6 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from api_shim import problems
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.hook_types import (
     EventList,
@@ -20,8 +19,8 @@ from api_shim.workspaces.hook_types import (
 )
 from api_shim.workspaces.paging import PageQuery, Pagination
 from api_shim.workspaces.rotation import given_or_new, rotated
-from api_shim.workspaces.stored import fetch_one, remove_one
-from api_shim.workspaces.views import shown
+from api_shim.workspaces.stored import change_one, fetch_one, remove_one
+from api_shim.workspaces.views import event_fields, shown
 from models import ids
 from models.ids import Kind
 from models.secrets import Keyring, token_digest
@@ -87,10 +86,8 @@ async def get(call: Call) -> Reply:
 
 async def patch(call: Call, request: HookPatch) -> Reply:
     """Change a hook; a signing key that is new is shown in this answer alone."""
-    hook_id = call.path_id("hookId", Kind.HOOK, "hook")
     keyring = await call.services.keyring()
     signing_key = None if request.signing_key is UNSET else given_or_new(request.signing_key, "#/signingKey")
-    sealed = None if signing_key is None else keyring.seal(signing_key.encode(), SIGNING_KEY)
     changed: dict[str, Any] = {} if request.topic_arns is UNSET else {"topic_arns": request.topic_arns}
     if isinstance(request.basic_auth, str):
         changed["basic_auth"] = keyring.seal(request.basic_auth.encode(), BASIC_AUTH)
@@ -98,12 +95,11 @@ async def patch(call: Call, request: HookPatch) -> Reply:
         changed["basic_auth"] = None
 
     def values(old: HookRow) -> Mapping[str, Any]:
-        return changed if sealed is None else changed | rotated("signing_key", sealed, old.signing_key)
+        if signing_key is None:
+            return changed
+        return changed | rotated(keyring, SIGNING_KEY, "signing_key", signing_key, old.signing_key)
 
-    async with call.services.database.write() as connection:
-        row = await hooks.change(connection, call.workspace_id, hook_id, values)
-    if row is None:
-        raise problems.not_found("hook")
+    row = await change_one(call, Kind.HOOK, "hook", hooks.change, values)
     return Reply(_view(call, keyring, row, signing_key=signing_key))
 
 
@@ -132,17 +128,7 @@ async def list_events(call: Call, query: EventQuery) -> Reply:
 
 def _event_view(row: EventRow, workspace_id: UUID) -> EventView:
     return EventView(
-        id=ids.show(Kind.EVENT, row.id),
+        **event_fields(row),
         hook_id=None if row.source_id == workspace_id else ids.show(Kind.HOOK, row.source_id),
-        provider=row.provider,
-        type=row.type,
-        provider_event=row.provider_event,
         message_id=shown(Kind.MESSAGE, row.message_id or row.message_ref),
-        recipient=row.recipient,
-        at=show(row.at),
-        received_at=show(row.received_at),
-        bounce_type=row.bounce_type,
-        reason=row.reason,
-        machine=row.machine,
-        raw=row.raw.decode("utf-8", "replace"),
     )

@@ -1,10 +1,9 @@
 """Journeys in the "workspace" dialect."""
 
-from api_shim import problems
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.paging import PageQuery, Pagination
 from api_shim.workspaces.setup_types import JourneyList, NameRequest
-from api_shim.workspaces.stored import fetch_one, remove_one
+from api_shim.workspaces.stored import change_one, fetch_in_use, remove_one
 from api_shim.workspaces.views import journey_view
 from models.ids import Kind
 from models.store import journeys
@@ -26,19 +25,12 @@ async def list_all(call: Call, query: PageQuery) -> Reply:
 
 async def get(call: Call) -> Reply:
     """One journey."""
-    row = await fetch_one(call, Kind.JOURNEY, "journey", journeys.get)
-    if row.deleted_at is not None:
-        raise problems.not_found("journey")
-    return Reply(journey_view(row))
+    return Reply(journey_view(await fetch_in_use(call, Kind.JOURNEY, "journey", journeys.get)))
 
 
 async def patch(call: Call, request: NameRequest) -> Reply:
     """Give a journey another name."""
-    journey_id = call.path_id("journeyId", Kind.JOURNEY, "journey")
-    async with call.services.database.write() as connection:
-        row = await journeys.rename(connection, call.workspace_id, journey_id, request.name)
-    if row is None:
-        raise problems.not_found("journey")
+    row = await change_one(call, Kind.JOURNEY, "journey", journeys.rename, request.name)
     return Reply(journey_view(row))
 
 

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from msgspec import UNSET
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim import problems
 from api_shim.decoding import milliseconds
@@ -12,7 +14,7 @@ from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
 from api_shim.workspaces.key_types import KeyList, KeyPatch, KeyRequest, KeyView
 from api_shim.workspaces.paging import PageQuery, Pagination
-from api_shim.workspaces.stored import fetch_one, remove_one
+from api_shim.workspaces.stored import change_one, fetch_one, remove_one
 from models import ids
 from models.errors import Conflict
 from models.ids import Kind
@@ -75,30 +77,36 @@ async def get(call: Call) -> Reply:
 
 
 async def patch(call: Call, request: KeyPatch) -> Reply:
-    """Change a key: at once in this process, within a second in others. Nobody adds scopes of which they have none."""
-    key_id = call.path_id("keyId", Kind.KEY, "key")
+    """Change a key: at once in this process, within a second in others. Nobody gives or takes scopes they lack."""
     wanted = None if request.scopes is UNSET else frozenset(request.scopes)
 
     def values(old: KeyRow) -> Mapping[str, Any]:
         if old.revoked_at is not None:
             raise Conflict("The key was revoked, for good.")
-        if wanted is not None and not wanted - old.scopes <= call.caller.scopes:
-            raise Problem(problems.MISSING_SCOPE, "A key cannot give scopes that it does not have.")
+        if wanted is not None and not wanted ^ old.scopes <= call.caller.scopes:
+            raise Problem(problems.MISSING_SCOPE, "Nobody gives or takes scopes that they do not have.")
         named = {} if request.name is UNSET else {"name": request.name}
         return named if wanted is None else named | {"scopes": sorted(scope.value for scope in wanted)}
 
-    async with call.services.database.write() as connection:
-        row = await keys.change(connection, call.workspace_id, key_id, values)
-    if row is None:
-        raise problems.not_found("key")
+    row = await change_one(call, Kind.KEY, "key", keys.change, values)
     call.services.authenticator.forget()
     return Reply(_view(row))
 
 
 async def revoke(call: Call) -> Reply:
-    """Revoke a key: at once in this process, within a second in others."""
+    """Revoke a key that may do no more than its revoker: at once in this process, within a second in others."""
+
+    def checked(old: KeyRow) -> Mapping[str, Any]:
+        if not old.scopes <= call.caller.scopes:
+            raise Problem(problems.MISSING_SCOPE, "Only who has every scope of a key revokes it.")
+        return {}
+
+    async def revoked(connection: AsyncConnection, workspace_id: UUID, key_id: UUID) -> bool:
+        await keys.change(connection, workspace_id, key_id, checked)
+        return await keys.revoke(connection, workspace_id, key_id)
+
     try:
-        await remove_one(call, Kind.KEY, "key", keys.revoke)
+        await remove_one(call, Kind.KEY, "key", revoked)
     finally:  # also where another process has revoked it already
         call.services.authenticator.forget()
     return Reply()

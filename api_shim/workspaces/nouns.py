@@ -88,9 +88,14 @@ class Noun:
             **self._common,
         )
 
-    def remove(self, name: str, handler: Handler, summary: str) -> Operation:
+    def remove(self, name: str, handler: Handler, summary: str, *, errors: Sequence[ProblemType] = ()) -> Operation:
         """DELETE of one."""
-        path = f"{self.path}/{{{name}}}"
-        responses = {204: None}
-        errors = (problems.NOT_FOUND,)
-        return Operation("DELETE", path, handler, summary=summary, responses=responses, errors=errors, **self._common)
+        return Operation(
+            "DELETE",
+            f"{self.path}/{{{name}}}",
+            handler,
+            summary=summary,
+            responses={204: None},
+            errors=(problems.NOT_FOUND, *errors),
+            **self._common,
+        )

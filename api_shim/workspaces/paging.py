@@ -1,16 +1,12 @@
 """What the types of the "workspace" dialect share: pages, times and short texts."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-NO_CONTROLS: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$(?!\n)"
-"""One line without control characters or separators of lines.
-
-Python's ``$`` also stands before a last line break: hence the look-ahead.
-"""
+from api_shim.text_forms import NO_CONTROLS
 
 Moment = Annotated[datetime, Meta(tz=True)]
 """RFC 3339 with a zone."""

@@ -9,14 +9,14 @@ from msgspec.structs import replace
 
 from api_shim import problems
 from api_shim.operations import Call, Reply
+from api_shim.text_forms import LOCALE, TIMEZONE
 from channels.guard import parse_url
 from models.store import settings
 from models.store.settings import WorkspaceSettings
 
 _ORIGIN = Annotated[str, Meta(min_length=1, max_length=300)]
-# RFC 5646, section 2.1, as far as it can be told without the registry; and a name of the IANA time zone database.
-_LOCALE = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$(?!\n)")]
-_TIMEZONE = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$(?!\n)")]
+_LOCALE = Annotated[str, Meta(max_length=35, pattern=LOCALE)]
+_TIMEZONE = Annotated[str, Meta(max_length=64, pattern=TIMEZONE)]
 
 
 class TrackingPatch(msgspec.Struct, forbid_unknown_fields=True):

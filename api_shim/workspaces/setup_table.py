@@ -1,6 +1,5 @@
 """The operations on what a workspace is set up with: hooks, subscriptions, campaigns, channels, settings, keys."""
 
-from dataclasses import replace
 from typing import Final
 
 from api_shim import problems
@@ -100,11 +99,11 @@ _OF_CAMPAIGNS: Final = (
         campaigns.patch,
         "Change a campaign",
     ),
-    replace(
-        _CAMPAIGNS.remove(
-            "campaignId", campaigns.remove, "Remove a campaign that has no message left to send; its messages stay"
-        ),
-        errors=(problems.NOT_FOUND, problems.CONFLICT),
+    _CAMPAIGNS.remove(
+        "campaignId",
+        campaigns.remove,
+        "Remove a campaign that has no message left to send; its messages stay",
+        errors=(problems.CONFLICT,),
     ),
     _on_campaign(
         "POST",

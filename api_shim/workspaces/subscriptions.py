@@ -9,7 +9,7 @@ from api_shim import problems
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.paging import PageQuery, Pagination
 from api_shim.workspaces.rotation import given_or_new, rotated
-from api_shim.workspaces.stored import fetch_one, remove_one
+from api_shim.workspaces.stored import change_one, fetch_one, remove_one
 from api_shim.workspaces.subscription_types import (
     SubscriptionList,
     SubscriptionPatch,
@@ -83,7 +83,6 @@ async def get(call: Call) -> Reply:
 
 async def patch(call: Call, request: SubscriptionPatch) -> Reply:
     """Change a subscription; a secret that is new is shown in this answer alone."""
-    subscription_id = call.path_id("subscriptionId", Kind.SUBSCRIPTION, "subscription")
     changed: dict[str, Any] = {}
     if request.url is not UNSET:
         changed["url"] = _url(request.url)
@@ -92,15 +91,12 @@ async def patch(call: Call, request: SubscriptionPatch) -> Reply:
     if request.paused is not UNSET:
         changed["paused"] = request.paused
     secret = None if request.secret is UNSET else given_or_new(request.secret, "#/secret")
-    sealed = None if secret is None else (await call.services.keyring()).seal(secret.encode(), SECRET)
+    keyring = await call.services.keyring()
 
     def values(old: SubscriptionRow) -> Mapping[str, Any]:
-        return changed if sealed is None else changed | rotated("secret", sealed, old.secret)
+        return changed if secret is None else changed | rotated(keyring, SECRET, "secret", secret, old.secret)
 
-    async with call.services.database.write() as connection:
-        row = await subscriptions.change(connection, call.workspace_id, subscription_id, values)
-    if row is None:
-        raise problems.not_found("subscription")
+    row = await change_one(call, Kind.SUBSCRIPTION, "subscription", subscriptions.change, values)
     return Reply(_view(row, secret))
 
 

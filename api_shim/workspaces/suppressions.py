@@ -9,7 +9,7 @@ from api_shim import addresses, problems
 from api_shim.decoding import milliseconds
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.paging import Pagination
-from api_shim.workspaces.stored import fetch_one, remove_one
+from api_shim.workspaces.stored import change_one, fetch_one, remove_one
 from api_shim.workspaces.suppression_types import (
     SuppressionList,
     SuppressionPatch,
@@ -25,7 +25,7 @@ from models.vocabulary import Channel, SuppressionKind
 
 
 async def create(call: Call, request: SuppressionRequest) -> Reply:
-    """Suppress an address; 200 and the one that stands where it is suppressed already."""
+    """Suppress an address; 200 and the one that stands where it is suppressed already, now no shorter than asked."""
     keyring = await call.services.keyring()
     kind = request.kind or (SuppressionKind.OPT_OUT if request.topic else SuppressionKind.DEAD)
     if kind is SuppressionKind.DEAD and request.topic:
@@ -102,16 +102,12 @@ async def get(call: Call) -> Reply:
 
 async def patch(call: Call, request: SuppressionPatch) -> Reply:
     """Change why, or until when, an address is suppressed."""
-    suppression_id = call.path_id("suppressionId", Kind.SUPPRESSION, "suppression")
     values: dict[str, Any] = {}
     if request.reason is not UNSET:
         values["reason"] = request.reason
     if request.expires_at is not UNSET:
         values["expires_at"] = milliseconds(request.expires_at, "#/expiresAt")
-    async with call.services.database.write() as connection:
-        row = await suppressions.change(connection, call.workspace_id, suppression_id, values)
-    if row is None:
-        raise problems.not_found("suppression")
+    row = await change_one(call, Kind.SUPPRESSION, "suppression", suppressions.change, values)
     return Reply(suppression_view(row))
 
 

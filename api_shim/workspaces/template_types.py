@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from api_shim.text_forms import LOCALE, LOCALE_OR_STAR
 from api_shim.workspaces.paging import Name, Pagination
 from models.vocabulary import Channel
 
@@ -13,10 +14,10 @@ Subject = Annotated[str, Meta(max_length=1000)]
 PartChannel = Literal["EMAIL", "PUSH", "TELEGRAM", "ONSITE", "WEBHOOK", "*"]
 """A channel, or ``*`` for all that have no parts of their own."""
 
-Locale = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$(?!\n)")]
+Locale = Annotated[str, Meta(max_length=35, pattern=LOCALE)]
 """A language tag (BCP 47), ``de-AT``; also written ``de_AT``."""
 
-PartLocale = Annotated[str, Meta(max_length=35, pattern=r"^([A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*|\*)$(?!\n)")]
+PartLocale = Annotated[str, Meta(max_length=35, pattern=LOCALE_OR_STAR)]
 """A locale, or ``*`` for all that have no part of their own."""
 
 
@@ -63,7 +64,10 @@ class TemplatePatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class TemplateView(msgspec.Struct, rename="camel"):
-    """A template at its current version."""
+    """A template at its current version.
+
+    ``updatedAt`` is when that version was made: a new name makes none, and does not move it.
+    """
 
     id: str
     name: str

@@ -6,12 +6,13 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from msgspec import UNSET, to_builtins
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim import problems
 from api_shim.filling import compiled, fill_subject, missing
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.paging import PageQuery, Pagination
-from api_shim.workspaces.stored import fetch_one, remove_one
+from api_shim.workspaces.stored import change_one, fetch_in_use, remove_one
 from api_shim.workspaces.template_types import (
     PreviewRequest,
     PreviewView,
@@ -71,21 +72,22 @@ async def get(call: Call) -> Reply:
 
 async def patch(call: Call, request: TemplatePatch) -> Reply:
     """Change a template: a new version where a text changed."""
-    template_id = call.path_id("templateId", Kind.TEMPLATE, "template")
     texts = {"subject": request.subject, "body": request.body, "format": request.format}
     changes = {name: value for name, value in texts.items() if value is not UNSET}
     others = None if request.parts is UNSET else request.parts
     # Before the row is locked: what is wrong with a text depends on nothing that is stored.
     await _check(changes, others or {})
     given = None if others is None else _stored(others)
-    async with call.services.database.write() as connection:
-        old = await templates.lock(connection, call.workspace_id, template_id)
+
+    async def change(connection: AsyncConnection, workspace_id: UUID, template_id: UUID) -> TemplateRow | None:
+        old = await templates.lock(connection, workspace_id, template_id)
         if old is None:
-            raise problems.not_found("template")
+            return None
         parts = joined(default_of(old.parts) | changes, others_of(old.parts) if given is None else given)
         name = old.name if request.name is UNSET else request.name
-        row = await templates.change(connection, call.workspace_id, old, name=name, parts=parts)
-    return Reply(template_view(row))
+        return await templates.change(connection, workspace_id, old, name=name, parts=parts)
+
+    return Reply(template_view(await change_one(call, Kind.TEMPLATE, "template", change)))
 
 
 async def remove(call: Call) -> Reply:
@@ -112,10 +114,7 @@ async def preview(call: Call, request: PreviewRequest) -> Reply:
 
 
 async def _in_use(call: Call) -> TemplateRow:
-    row = await fetch_one(call, Kind.TEMPLATE, "template", templates.get)
-    if row.deleted_at is not None:
-        raise problems.not_found("template")
-    return row
+    return await fetch_in_use(call, Kind.TEMPLATE, "template", templates.get)
 
 
 async def _reader(call: Call, request: PreviewRequest) -> tuple[Recipient, str | None]:

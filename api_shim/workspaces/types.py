@@ -6,9 +6,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api_shim.problems import ProblemBody
+from api_shim.text_forms import CONTENT_ID, MEDIA_TYPE, NO_CONTROLS
 from api_shim.workspaces.campaign_types import CampaignView
 from api_shim.workspaces.contact_types import ContactView
-from api_shim.workspaces.paging import NO_CONTROLS, Moment, PageQuery, Pagination, Word
+from api_shim.workspaces.paging import Moment, PageQuery, Pagination, Word
 from api_shim.workspaces.setup_types import JourneyView
 from api_shim.workspaces.template_types import TemplateView
 from models.content import Attachment
@@ -29,9 +30,9 @@ class AttachmentRequest(Attachment, frozen=True, rename="camel", forbid_unknown_
     """A file of a mail; ``content`` is base64, ``contentId`` makes it an inline image."""
 
     filename: Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_CONTROLS)]
-    content_type: Annotated[str, Meta(max_length=127, pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$(?!\n)")]
+    content_type: Annotated[str, Meta(max_length=127, pattern=MEDIA_TYPE)]
     content: bytes
-    content_id: Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]+$(?!\n)")] | None = None
+    content_id: Annotated[str, Meta(max_length=200, pattern=CONTENT_ID)] | None = None
 
 
 class Tracking(msgspec.Struct, forbid_unknown_fields=True):

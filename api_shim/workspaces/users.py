@@ -9,7 +9,7 @@ from api_shim.auth import scopes_of
 from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
 from api_shim.workspaces.paging import PageQuery, Pagination
-from api_shim.workspaces.stored import fetch_one, remove_one
+from api_shim.workspaces.stored import fetch_one
 from api_shim.workspaces.user_types import UserList, UserPatch, UserRequest, UserView
 from channels.addresses import check_address
 from models import ids
@@ -28,10 +28,11 @@ def _view(row: MemberRow) -> UserView:
 
 
 def _need_all_of(call: Call, role: Role) -> None:
-    """Nobody makes a person who may do more than they do; raises Problem (403)."""
+    """Nobody makes, changes or removes a person who may do more than they do; raises Problem (403)."""
     if not scopes_of(role) <= call.caller.scopes:
         raise Problem(
-            problems.MISSING_SCOPE, f"Only who has every scope of the role {role.value} gives it, or its password."
+            problems.MISSING_SCOPE,
+            f"Only who has every scope of the role {role.value} gives it or takes it, or sets its password.",
         )
 
 
@@ -88,19 +89,31 @@ async def patch(call: Call, request: UserPatch) -> Reply:
     if isinstance(request.password, str):
         hashed = await _hashed(call, request.password, wanted.email)
     async with call.services.database.write() as connection:
-        await users.lock(connection, wanted.id)
-        now = await users.member(connection, call.workspace_id, wanted.id)
-        if now is None:
-            raise problems.not_found(_NOUN)
-        if now.role is not wanted.role:
-            raise Problem(problems.CONFLICT, "Somebody else has changed this person's role at the same time.")
-        if isinstance(request.role, Role) and request.role is not now.role:
+        await _hold(call, connection, wanted)
+        if isinstance(request.role, Role) and request.role is not wanted.role:
             _not_oneself(call, wanted)
+            await _not_the_last_admin(call, connection, wanted)
             await users.set_role(connection, call.workspace_id, wanted.id, request.role)
         if hashed is not None:
             await _set_password(call, connection, wanted, hashed)
         changed = await users.member(connection, call.workspace_id, wanted.id)
     return Reply(_view(changed or wanted))
+
+
+async def _hold(call: Call, connection: AsyncConnection, wanted: MemberRow) -> None:
+    """Let nobody else change the person until the transaction ends; raises Problem where they did (404, 409)."""
+    await users.lock(connection, wanted.id)
+    now = await users.member(connection, call.workspace_id, wanted.id)
+    if now is None:
+        raise problems.not_found(_NOUN)
+    if now.role is not wanted.role:
+        raise Problem(problems.CONFLICT, "Somebody else has changed this person's role at the same time.")
+
+
+async def _not_the_last_admin(call: Call, connection: AsyncConnection, person: MemberRow) -> None:
+    """A workspace that has an admin keeps one, also where two remove each other at once; raises Problem (409)."""
+    if person.role is Role.ADMIN and await users.lock_admins(connection, call.workspace_id) == {person.id}:
+        raise Problem(problems.LAST_ADMIN, "Make somebody else an admin first.")
 
 
 async def _set_password(call: Call, connection: AsyncConnection, person: MemberRow, hashed: str) -> None:
@@ -111,13 +124,18 @@ async def _set_password(call: Call, connection: AsyncConnection, person: MemberR
 
 
 def _not_oneself(call: Call, person: MemberRow) -> None:
-    """A person neither leaves nor steps down by mistake, so that an admin stays; raises Problem (409)."""
+    """A person neither leaves nor steps down by mistake; raises Problem (409)."""
     if call.caller.user_id == person.id:
         raise Problem(problems.CONFLICT, "This is yourself: ask another admin.")
 
 
 async def remove(call: Call) -> Reply:
     """Take a person out of the workspace: at once, and the account goes with its last workspace."""
-    _not_oneself(call, await fetch_one(call, Kind.USER, _NOUN, users.member))
-    await remove_one(call, Kind.USER, _NOUN, users.leave)
+    wanted = await fetch_one(call, Kind.USER, _NOUN, users.member)
+    _not_oneself(call, wanted)
+    _need_all_of(call, wanted.role)
+    async with call.services.database.write() as connection:
+        await _hold(call, connection, wanted)
+        await _not_the_last_admin(call, connection, wanted)
+        await users.leave(connection, call.workspace_id, wanted.id)
     return Reply()

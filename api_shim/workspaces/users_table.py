@@ -1,6 +1,5 @@
 """The operations on a workspace's people."""
 
-from dataclasses import replace
 from typing import Final
 
 from api_shim import problems
@@ -29,10 +28,12 @@ OPERATIONS: Final = (
         types.UserView,
         users.patch,
         "Change a person's role, or set a password that they have forgotten",
-        errors=(problems.CONFLICT,),
+        errors=(problems.CONFLICT, problems.LAST_ADMIN),
     ),
-    replace(
-        _USERS.remove("userId", users.remove, "Take a person out of the workspace; the account goes with its last one"),
-        errors=(problems.NOT_FOUND, problems.CONFLICT),
+    _USERS.remove(
+        "userId",
+        users.remove,
+        "Take a person out of the workspace; the account goes with its last one",
+        errors=(problems.CONFLICT, problems.LAST_ADMIN),
     ),
 )

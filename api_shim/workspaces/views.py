@@ -19,6 +19,8 @@ from models.lifecycle import BY_STATE, effective, facts_of, status_of
 from models.parts import default_of, others_of
 from models.store.campaigns import CampaignRow
 from models.store.contacts import ContactRow
+from models.store.event_views import EventRow
+from models.store.exports import EventRow as ExportedEventRow
 from models.store.journeys import JourneyRow
 from models.store.message_views import AttemptRow, MessageEventRow, MessageRow
 from models.store.push_subscriptions import PushSubscriptionRow
@@ -162,6 +164,23 @@ def _status_told(event: MessageEventRow) -> Status | None:
     established = facts_of(event.type, bounce_type=event.bounce_type, machine=event.machine)
     told = status_of(dict.fromkeys(established - {Fact.SENT}, event.at), State.QUEUED)
     return None if told is Status.QUEUED else told
+
+
+def event_fields(row: EventRow | ExportedEventRow) -> dict[str, Any]:
+    """The fields that what came in has wherever it is shown."""
+    return {
+        "id": ids.show(Kind.EVENT, row.id),
+        "type": row.type,
+        "provider": row.provider,
+        "provider_event": row.provider_event,
+        "recipient": row.recipient,
+        "at": show(row.at),
+        "received_at": show(row.received_at),
+        "bounce_type": row.bounce_type,
+        "reason": row.reason,
+        "machine": row.machine,
+        "raw": row.raw.decode("utf-8", "replace"),
+    }
 
 
 def attempt_views(rows: Sequence[AttemptRow]) -> list[AttemptView]:

@@ -187,7 +187,6 @@ async def claim(
             proceeding.append(row)
     await _take(connection, worker_id, [row.id for row in proceeding])
     await _end(connection, ended)
-    await _erase_details(connection, ended)
     await _park(connection, parked)
     if rows:
         await turns.advance(connection, channel, lane, max(row.turn for row in rows))
@@ -269,17 +268,6 @@ async def _end(connection: AsyncConnection, ended: Sequence[tuple[UUID, str, str
     if ended:
         is_sqlite = connection.dialect.name == "sqlite"
         await connection.execute(_ending(is_sqlite), parameters("refused", _REFUSED, ended, is_sqlite=is_sqlite))
-
-
-async def _erase_details(connection: AsyncConnection, ended: Sequence[tuple[UUID, str, str]]) -> None:
-    """An erasure that met the message on its way in: what it says of the person goes now."""
-    erased = [each for each, _, reason in ended if reason == FailureReason.ERASED.value]
-    if erased:
-        await connection.execute(
-            update(message_details)
-            .where(message_details.c.message_id.in_(erased))
-            .values(subject=null(), subject_words=null(), address=null(), variables={}, metadata={})
-        )
 
 
 async def _park(connection: AsyncConnection, ids: Sequence[UUID]) -> None:

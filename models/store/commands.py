@@ -22,7 +22,7 @@ _OVER: Final = (State.DONE, State.FAILED, State.CANCELLED)
 
 
 async def cancel(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> None:
-    """Call a queued message back, for good."""
+    """Call a queued message back: it is not sent, unless a person asks for that by ``retry``."""
     await _change(
         connection,
         workspace_id,

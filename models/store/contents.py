@@ -13,17 +13,16 @@ from uuid import UUID
 from sqlalchemy import delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.content import Content, decode
 from models.store.bulk import insert_ignoring
 from models.store.recordset import among
 from models.tables import contents, message_details
 
 
-async def load(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, tuple[Content, int]]:
-    """What is said, and its size in bytes, by content id. Contents are never changed, so callers may keep them."""
+async def load(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, bytes]:
+    """What is said, in its stored form (``models.content``), by content id. It is never changed, but may be erased."""
     wanted = among(contents.c.id, ids, is_sqlite=connection.dialect.name == "sqlite")
     rows = await connection.execute(select(contents.c.id, contents.c.source).where(wanted))
-    return {row.id: (decode(row.source), len(row.source)) for row in rows}
+    return {row.id: row.source for row in rows}
 
 
 async def keep(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:

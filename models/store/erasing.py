@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, bindparam, case, delete, func, null, select, update
+from sqlalchemy import BigInteger, ColumnElement, bindparam, case, delete, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
 from models.store import contact_terms, contacts, contents
 from models.store.contacts import ContactRow
+from models.store.letter_case import in_any_case
 from models.store.suppressions import Address, at_addresses
 from models.tables import attempts, events, message_details, messages, push_subscriptions, suppressions
 from models.tables import contacts as table
@@ -77,7 +78,7 @@ async def _forget_addresses(
             .where(
                 events.c.workspace_id == workspace_id,
                 events.c.message_id.is_(None),
-                func.lower(events.c.recipient).in_({text.lower() for text in texts}),
+                in_any_case(events.c.recipient, texts),
             )
             .values(**_SILENT_EVENT)
         )
@@ -124,18 +125,24 @@ async def wipe(
     return ids
 
 
-async def _silence(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
+async def _end(connection: AsyncConnection, *which: ColumnElement[bool]) -> None:
+    """End those of these messages that wait, for their turn or for a person's word."""
     await connection.execute(
         update(messages)
-        .where(messages.c.id.in_(ids), messages.c.state == State.QUEUED.value)
+        .where(*which, messages.c.state.in_([State.QUEUED.value, State.HELD.value]))
         .values(
             state=State.FAILED.value,
             failure_reason=FailureReason.ERASED.value,
             turn=null(),
+            paused=False,
             token=messages.c.token + 1,
             ended_at=now_ms(),
         )
     )
+
+
+async def _silence(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
+    await _end(connection, messages.c.id.in_(ids))
     await connection.execute(
         update(message_details).where(message_details.c.message_id.in_(ids)).values(**_SILENT_DETAILS)
     )
@@ -161,8 +168,13 @@ async def unfinished(connection: AsyncConnection, older_than_ms: int, most: int)
 
 
 async def finish(connection: AsyncConnection, workspace_id: UUID, contact_id: UUID) -> None:
-    """Note that nothing more can come of an erased contact, once ``wipe`` found nothing more."""
-    theirs = select(messages.c.id).where(messages.c.workspace_id == workspace_id, messages.c.contact_id == contact_id)
+    """Note that nothing more can come of an erased contact, once ``wipe`` found nothing more.
+
+    What was being sent when ``wipe`` came by may have gone back to waiting since.
+    """
+    own = [messages.c.workspace_id == workspace_id, messages.c.contact_id == contact_id]
+    await _end(connection, *own)
+    theirs = select(messages.c.id).where(*own)
     await connection.execute(
         update(attempts).where(attempts.c.message_id.in_(theirs), attempts.c.detail.is_not(None)).values(detail=null())
     )

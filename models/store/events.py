@@ -1,26 +1,21 @@
 """Raw events: stored once, then matched to their message and merged into its facts."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Integer, Uuid, and_, case, literal, null, select, update
+from sqlalchemy import case, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.events import ParsedEvent
 from models.ids import new_id
-from models.lifecycle import clamp, facts_of
+from models.lifecycle import clamp
 from models.session import now_ms
 from models.store import clock
 from models.store.bulk import insert_ignoring
-from models.store.erasing import silence_events
-from models.store.outcomes import insert_suppressions
-from models.store.recordset import Columns, among, parameters, recordset
-from models.store.status_sql import fact_column, least
+from models.store.recordset import among
 from models.tables import attempts, events, message_details, messages
-from models.vocabulary import BounceType, EventType, Fact, State, SuppressionKind
+from models.vocabulary import BounceType, EventType
 
 _SHORTEST_PAUSE_MS = 1_000
 _LONGEST_PAUSE_MS = 3_600_000
@@ -43,7 +38,7 @@ class RawEvent(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """The message of an event, as far as the tracker needs it."""
+    """The message of an event, as far as the tracker needs it. ``about_run``: the run that the event tells of."""
 
     id: UUID
     workspace_id: UUID
@@ -52,6 +47,7 @@ class Target(msgspec.Struct, frozen=True):
     address: str | None
     address_digest: bytes
     topic: str | None
+    about_run: int
 
 
 async def insert(
@@ -143,9 +139,14 @@ async def take(connection: AsyncConnection, most: int) -> list[RawEvent]:
 async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UUID, Target]:
     """The message of each event (by event id): by our own id, else by the provider's; locked in id order."""
     by_provider = await _by_provider_ref(connection, {event.provider_ref for event in raw if event.provider_ref})
-    wanted = {
-        event.id: event.message_ref or by_provider.get((event.workspace_id, event.provider_ref or "")) for event in raw
-    }
+    wanted: dict[UUID, tuple[UUID, int | None]] = {}
+    for event in raw:
+        known = by_provider.get((event.workspace_id, event.provider_ref or ""))
+        if event.message_ref is not None:
+            wanted[event.id] = event.message_ref, event.run
+        elif known is not None:
+            wanted[event.id] = known[0], event.run or known[1]
+    ids = {message_id for message_id, _ in wanted.values()}
     rows = await connection.execute(
         select(
             messages.c.id,
@@ -157,51 +158,32 @@ async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UU
             message_details.c.topic,
         )
         .join(message_details, message_details.c.message_id == messages.c.id)
-        .where(among(messages.c.id, set(wanted.values()) - {None}, is_sqlite=connection.dialect.name == "sqlite"))
+        .where(among(messages.c.id, ids, is_sqlite=connection.dialect.name == "sqlite"))
         .order_by(messages.c.id)
         .with_for_update(of=messages)
     )
-    targets = {row.id: Target(*row) for row in rows}
+    targets = {row.id: row for row in rows}
     found: dict[UUID, Target] = {}
     for event in raw:
-        message_id = wanted[event.id]
-        target = None if message_id is None else targets.get(message_id)
-        if target is not None and target.workspace_id == event.workspace_id:
-            found[event.id] = target
+        message_id, run = wanted.get(event.id, (None, None))
+        row = targets.get(message_id)
+        if row is not None and row.workspace_id == event.workspace_id:
+            found[event.id] = Target(*row, about_run=run or row.run)
     return found
 
 
-async def _by_provider_ref(connection: AsyncConnection, references: set[str]) -> dict[tuple[UUID, str], UUID]:
-    """By workspace and the provider's id: two workspaces may know messages by the same one."""
+async def _by_provider_ref(
+    connection: AsyncConnection, references: set[str]
+) -> dict[tuple[UUID, str], tuple[UUID, int]]:
+    """The message and its run, by workspace and the provider's id: two workspaces may know messages by the same one."""
     if not references:
         return {}
     rows = await connection.execute(
-        select(messages.c.workspace_id, attempts.c.provider_id, attempts.c.message_id)
+        select(messages.c.workspace_id, attempts.c.provider_id, attempts.c.message_id, attempts.c.run)
         .join(messages, messages.c.id == attempts.c.message_id)
         .where(attempts.c.provider_id.in_(references))
     )
-    return {(row.workspace_id, row.provider_id): row.message_id for row in rows}
-
-
-_ESTABLISHED: Columns = {"id": Uuid(), "run": Integer(), **{fact.value: BigInteger() for fact in Fact}}
-_MATCHED: Columns = {"id": Uuid(), "message_id": Uuid(), "run": Integer()}
-
-
-async def apply(connection: AsyncConnection, raw: Sequence[RawEvent], targets: Mapping[UUID, Target]) -> None:
-    """Merge matched events into their messages' facts, act on them, and mark every event applied or parked."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    rows = _earliest_facts(raw, targets)
-    if rows:
-        await connection.execute(
-            _merging(is_sqlite), parameters("established", _ESTABLISHED, rows, is_sqlite=is_sqlite)
-        )
-    await insert_suppressions(connection, [row for event in raw if (row := _suppression(event, targets)) is not None])
-    matched = [(each.id, targets[each.id].id, each.run or targets[each.id].run) for each in raw if each.id in targets]
-    if matched:
-        await connection.execute(_marking(is_sqlite), parameters("matched", _MATCHED, matched, is_sqlite=is_sqlite))
-    # The details of an erased person's messages have no address.
-    await silence_events(connection, [each for each, target in targets.items() if target.address is None])
-    await park(connection, [event.id for event in raw if event.id not in targets])
+    return {(row.workspace_id, row.provider_id): (row.message_id, row.run) for row in rows}
 
 
 async def park(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
@@ -215,86 +197,9 @@ async def park(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
     given_up = age > _PARKED_FOR_MS
     await connection.execute(
         update(events)
-        .where(events.c.id.in_(ids))
+        .where(events.c.id.in_(ids), events.c.applied_at.is_(None))
         .values(
             retry_at=case((given_up, null()), else_=now_ms() + pause),
             applied_at=case((given_up, now_ms()), else_=null()),
         )
     )
-
-
-def _earliest_facts(raw: Sequence[RawEvent], targets: Mapping[UUID, Target]) -> list[tuple[Any, ...]]:
-    """One row per message: the earliest time of each fact that these events establish for its present run."""
-    earliest: dict[UUID, dict[Fact, int]] = {}
-    runs: dict[UUID, int] = {}
-    for event in raw:
-        target = targets.get(event.id)
-        if target is None or event.run not in (None, target.run):
-            continue
-        facts = earliest.setdefault(target.id, {})
-        runs[target.id] = target.run
-        for fact in facts_of(event.type, bounce_type=event.bounce_type, machine=event.machine):
-            facts[fact] = min(event.at, facts.get(fact, event.at))
-    return [
-        (message_id, runs[message_id], *(facts.get(fact) for fact in Fact))
-        for message_id, facts in sorted(earliest.items())
-        if facts
-    ]
-
-
-@cache
-def _merging(is_sqlite: bool) -> Any:
-    established = recordset("established", _ESTABLISHED, is_sqlite=is_sqlite)
-    # Whoever reports on a message has it: no further send of this run may begin.
-    waiting = and_(
-        established.c[Fact.SENT.value].is_not(None),
-        messages.c.state.in_([State.QUEUED.value, State.HELD.value]),
-    )
-    return (
-        update(messages)
-        .where(messages.c.id == established.c.id, messages.c.run == established.c.run)
-        .values(
-            {
-                fact_column(fact): least(fact_column(fact), established.c[fact.value], is_sqlite=is_sqlite)
-                for fact in Fact
-            }
-        )
-        .values(
-            state=case((waiting, literal(State.DONE.value)), else_=messages.c.state),
-            turn=case((waiting, null()), else_=messages.c.turn),
-            token=messages.c.token + case((waiting, 1), else_=0),
-            ended_at=case((waiting, now_ms()), else_=messages.c.ended_at),
-        )
-    )
-
-
-@cache
-def _marking(is_sqlite: bool) -> Any:
-    matched = recordset("matched", _MATCHED, is_sqlite=is_sqlite)
-    return (
-        update(events)
-        .where(events.c.id == matched.c.id)
-        .values(message_id=matched.c.message_id, run=matched.c.run, applied_at=now_ms())
-    )
-
-
-def _suppression(event: RawEvent, targets: Mapping[UUID, Target]) -> dict[str, Any] | None:
-    """The suppression that an event calls for: a dead address, a complaint, or an opt-out of the message's topic."""
-    target = targets.get(event.id)
-    if target is None:
-        return None
-    hard = event.type is EventType.BOUNCED and event.bounce_type is not BounceType.SOFT
-    dead = hard or event.type is EventType.COMPLAINED
-    if not dead and event.type is not EventType.UNSUBSCRIBED:
-        return None
-    return {
-        "id": new_id(),
-        "workspace_id": target.workspace_id,
-        "channel": target.channel,
-        "address_digest": target.address_digest,
-        "kind": (SuppressionKind.DEAD if dead else SuppressionKind.OPT_OUT).value,
-        "topic": "" if dead else target.topic or "",
-        "address": target.address,
-        "reason": event.type.value,
-        "message_id": target.id,
-    }

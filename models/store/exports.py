@@ -5,9 +5,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.store.letter_case import in_any_case
 from models.store.message_views import AttemptRow
 from models.store.recordset import among
 from models.store.rows import columns_of, read
@@ -130,7 +131,7 @@ async def unmatched_events(
         .where(
             events.c.workspace_id == workspace_id,
             events.c.message_id.is_(None),
-            func.lower(events.c.recipient).in_({address.lower() for address in addresses}),
+            in_any_case(events.c.recipient, addresses),
         )
         .order_by(events.c.id)
         .limit(most)

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Uuid, literal, null, select, true, update
+from sqlalchemy import BigInteger, Uuid, case, literal, null, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
@@ -32,6 +32,7 @@ async def give_back_strays(
         )
     )
     strays = [each for each in claimed if each not in in_hand]
+    sent = messages.c.sent_at.is_not(None)
     if strays:
         await connection.execute(
             update(messages)
@@ -40,7 +41,13 @@ async def give_back_strays(
                 messages.c.worker_id == worker_id,
                 messages.c.state == State.SENDING.value,
             )
-            .values(state=State.QUEUED.value, token=messages.c.token + 1, worker_id=null())
+            .values(
+                # What an event has proved to be accepted meanwhile is not sent again.
+                state=case((sent, literal(State.DONE.value)), else_=literal(State.QUEUED.value)),
+                ended_at=case((sent, now_ms()), else_=null()),
+                token=messages.c.token + 1,
+                worker_id=null(),
+            )
         )
     return len(strays)
 

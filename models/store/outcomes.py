@@ -19,6 +19,7 @@ from models.session import now_ms
 from models.store import clock
 from models.store.bulk import insert_ignoring
 from models.store.recordset import STATEMENTS_KEPT, Columns, given, parameters, recordset
+from models.store.rows import upsert
 from models.store.status_sql import least
 from models.tables import attempts, message_details, messages, suppressions
 from models.vocabulary import FailureReason, Outcome, State, SuppressionKind
@@ -223,10 +224,23 @@ _SUPPRESSION_KEY = itemgetter("workspace_id", "channel", "address_digest", "kind
 
 
 async def insert_suppressions(connection: AsyncConnection, new: Sequence[dict[str, Any]]) -> None:
-    """Insert suppressions that do not exist yet, made now."""
+    """Insert suppressions that hold for good, made now; one that stands for a time holds for good from now on."""
     if not new:
         return
     now = await clock.read(connection)
     # In one order everywhere, so that two transactions never wait for each other in a circle.
     rows = [{**row, "created_at": now} for row in sorted(new, key=_SUPPRESSION_KEY)]
-    await insert_ignoring(connection, suppressions, rows)
+    statement = upsert(suppressions, is_sqlite=connection.dialect.name == "sqlite")
+    given = statement.excluded
+    lasting = statement.on_conflict_do_update(
+        index_elements=["workspace_id", "channel", "address_digest", "kind", "topic"],
+        set_={
+            "expires_at": null(),
+            "address": given.address,
+            "reason": given.reason,
+            "message_id": given.message_id,
+            "created_at": given.created_at,
+        },
+        where=suppressions.c.expires_at.is_not(None),
+    )
+    await connection.execute(lasting, rows)

@@ -5,11 +5,12 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, delete, false, or_, update
+from sqlalchemy import ColumnElement, and_, case, delete, false, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models import ids
 from models.session import now_ms
-from models.store.rows import columns_of, fetch_one, fetch_page, insert_if_free, read
+from models.store.rows import columns_of, fetch_one, fetch_page, read, upsert
 from models.tables import suppressions
 from models.vocabulary import Channel, SuppressionKind
 
@@ -66,24 +67,39 @@ def at_addresses(addresses: Sequence[Address]) -> ColumnElement[bool]:
 
 
 async def create(connection: AsyncConnection, workspace_id: UUID, new: NewSuppression) -> tuple[SuppressionRow, bool]:
-    """Store a suppression; returns the one that stands, and whether it is new. An expired one is replaced."""
-    key = [
-        suppressions.c.workspace_id == workspace_id,
-        suppressions.c.channel == new.channel,
-        suppressions.c.address_digest == new.address_digest,
-        suppressions.c.kind == new.kind,
-        suppressions.c.topic == new.topic,
-    ]
-    await connection.execute(delete(suppressions).where(*key, suppressions.c.expires_at <= now_ms()))
-    made = await insert_if_free(
-        connection, suppressions, SuppressionRow, workspace_id=workspace_id, **msgspec.structs.asdict(new)
-    )
-    if made is None:
-        standing = await connection.execute(
-            suppressions.select().with_only_columns(*columns_of(suppressions, SuppressionRow)).where(*key)
+    """Store a suppression; returns the one that stands, and whether it is new.
+
+    An expired one is replaced. One that would end before the new one lasts as long as that, for its reason.
+    """
+    key = {
+        "workspace_id": workspace_id,
+        "channel": new.channel,
+        "address_digest": new.address_digest,
+        "kind": new.kind,
+        "topic": new.topic,
+    }
+    await connection.execute(
+        delete(suppressions).where(
+            *(suppressions.c[name] == value for name, value in key.items()), suppressions.c.expires_at <= now_ms()
         )
-        return read(standing.one(), SuppressionRow), False
-    return made, True
+    )
+    new_id = ids.new_id()
+    statement = upsert(suppressions, is_sqlite=connection.dialect.name == "sqlite").values(
+        id=new_id, created_at=now_ms(), workspace_id=workspace_id, **msgspec.structs.asdict(new)
+    )
+    ends = statement.excluded.expires_at
+    lasts_longer = and_(suppressions.c.expires_at.is_not(None), or_(ends.is_(None), ends > suppressions.c.expires_at))
+    result = await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(key),
+            set_={
+                name: case((lasts_longer, statement.excluded[name]), else_=suppressions.c[name])
+                for name in ("expires_at", "reason")
+            },
+        ).returning(*columns_of(suppressions, SuppressionRow))
+    )
+    row = read(result.one(), SuppressionRow)
+    return row, row.id == new_id
 
 
 async def get(connection: AsyncConnection, workspace_id: UUID, suppression_id: UUID) -> SuppressionRow | None:

@@ -144,6 +144,17 @@ async def set_role(connection: AsyncConnection, workspace_id: UUID, user_id: UUI
     )
 
 
+async def lock_admins(connection: AsyncConnection, workspace_id: UUID) -> set[UUID]:
+    """A workspace's admins, of whom no other transaction removes or demotes one until the end of this one."""
+    admins = (
+        select(memberships.c.user_id)
+        .where(memberships.c.workspace_id == workspace_id, memberships.c.role == Role.ADMIN.value)
+        .order_by(memberships.c.user_id)
+        .with_for_update()
+    )
+    return set(await connection.scalars(admins))
+
+
 async def leave(connection: AsyncConnection, workspace_id: UUID, user_id: UUID) -> bool:
     """Take a person out of a workspace; the account goes with the last one. False where they are not in it."""
     await lock(connection, user_id)  # who joins another workspace at the same time keeps the account

@@ -96,8 +96,13 @@ def described() -> dict[str, Any]:
 def allows(schema: Mapping[str, Any], value: Any) -> bool:
     if schema.get("contentEncoding") == "base64" and isinstance(value, str):
         return value != "no such word"
-    whole = {**schema, "components": described()["components"]}
-    return Draft202012Validator(whole, validate_formats=True).is_valid(value)
+    return validator(json.dumps(schema)).is_valid(value)
+
+
+@cache
+def validator(schema: str) -> Draft202012Validator:
+    """Of a schema of the document, as JSON; to make one takes as long as a request."""
+    return Draft202012Validator({**json.loads(schema), "components": described()["components"]}, validate_formats=True)
 
 
 def forms(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -12,6 +12,7 @@ from models.session import Database
 from models.tables import messages
 from models.timestamps import parse, show
 from tests.support.api import Api, Tenant
+from tests.support.no_tls import NO_TLS
 
 ITEMS_OF_THE_FIRST = ["id", "channel", "status", "subject", "sentAt", "openedAt", "contactId", "campaignId"]
 
@@ -136,7 +137,7 @@ async def test_retrieve_a_list_of_messages(api: Api, tenant: Tenant, database: D
     at = "2026-02-02T13:48:05.683Z"
     async with database.write() as connection:
         await connection.execute(stored(newest).values(state="done", sent_at=parse(at), delivered_at=parse(at)))
-    async with httpx.AsyncClient(trust_env=False) as curl:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as curl:
         answer = await curl.get(f"{api.url}/messages", headers={"Authorization": f"Bearer {tenant.token}"})
     assert answer.status_code == 200
     page = answer.json()
@@ -178,6 +179,6 @@ async def test_query_of_the_list(tenant: Tenant) -> None:
 
 
 async def test_unauthorized(api: Api) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client:
         answer = await client.get(f"{api.url}/messages", headers={"Authorization": "Bearer {token}"})
     assert (answer.status_code, answer.json()) == (401, {"internal_code": None, "message": "Unauthorized"})

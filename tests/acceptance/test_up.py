@@ -9,6 +9,7 @@ import psutil
 from tests.support import commands
 from tests.support.commands import Up, lives, wireroom
 from tests.support.http_sink import HttpSink
+from tests.support.no_tls import NO_TLS
 from tests.support.waiting import wait_until
 
 LOOPBACK = {"WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8"}
@@ -18,7 +19,9 @@ PARTS = ("api_shim.app", "dramatiq", "worker.keeper", "valkey-server")
 async def send_webhook(up: Up, sink: HttpSink, workspace: str, token: str) -> str:
     """Accept one message for ``sink``; its id."""
     base = f"{up.url}/api/workspaces/{workspace}"
-    async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
+    async with httpx.AsyncClient(
+        trust_env=False, verify=NO_TLS, headers={"Authorization": f"Bearer {token}"}
+    ) as client:
         contact = await client.post(f"{base}/contacts", json={"webhookUrl": sink.url("/in")})
         assert contact.status_code == 201, contact.text
         message = {"contactId": contact.json()["id"], "channel": "WEBHOOK", "body": "hello"}

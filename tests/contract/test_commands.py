@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.errors import Conflict, NotFound, Refused
 from models.ids import new_id
 from models.session import now_ms
+from models.store import applying, claims, commands, events, keeping, outcomes, pauses, workers
 from models.store import campaigns as campaign_store
-from models.store import claims, commands, events, keeping, outcomes, pauses, workers
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.store.why import situation
@@ -206,7 +206,7 @@ async def _accepted(scene: Scene, message_id: UUID) -> None:
             reason=None,
             machine=False,
         )
-        await events.apply(connection, [row], await events.match(connection, [row]))
+        await applying.apply(connection, [row], await events.match(connection, [row]))
 
 
 @pytest.mark.parametrize("command", [commands.cancel, commands.retry, commands.release, commands.fail])

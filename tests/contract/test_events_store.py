@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from models.events import ParsedEvent
 from models.ids import new_id
 from models.session import Database
-from models.store import claims, event_views, events, keeping, message_views, outcomes, workers, workspaces
+from models.store import claims, event_views, events, in_hand, keeping, message_views, outcomes, workers, workspaces
 from models.store.event_views import EventFilter, EventRow
 from models.store.events import RawEvent
 from models.store.message_views import MessageRow
@@ -366,6 +366,27 @@ async def test_evidence_of_an_older_run_goes_to_the_history(scene: Scene, messag
     async with scene.database.read() as connection:
         runs = await connection.execute(select(events_table.c.type, events_table.c.run))
     assert {row.type: row.run for row in runs} == {"opened": 1, "clicked": 2}
+
+
+async def test_evidence_by_the_providers_id_is_about_the_run_that_had_it(scene: Scene) -> None:
+    message = await sent(scene, provider_id="first")
+    await scene.set(message.id, run=2)
+    await store(scene, event(EventType.OPENED, provider_ref="first"))
+    await track(scene)
+    assert (await scene.row(message.id)).facts[Fact.OPENED] is None
+    async with scene.database.read() as connection:
+        assert (await connection.scalars(select(events_table.c.run))).all() == [1]
+
+
+async def test_what_is_reported_accepted_is_not_given_back_to_be_sent_again(scene: Scene, message: MessageRow) -> None:
+    async with scene.database.write() as connection:
+        (claimed,), _ = await claims.claim(connection, Channel.EMAIL, Lane.TRANSACTIONAL, WORKER, 1)
+    await store(scene, event(EventType.DELIVERED, message_ref=message.id))
+    await track(scene)
+    async with scene.database.write() as connection:
+        assert await in_hand.give_back_strays(connection, WORKER, set(), -1) == 1
+    assert claimed.id == message.id
+    assert (await scene.row(message.id)).state is State.DONE
 
 
 @pytest.mark.parametrize(

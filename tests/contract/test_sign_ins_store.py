@@ -1,6 +1,7 @@
 """Sessions and failed sign-ins, on both databases."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, update
@@ -195,3 +196,23 @@ async def test_letter_case_makes_nobody_else(database: Database, email: str) -> 
     user, _, _ = await made(database)
     async with database.read() as connection:
         assert await users.by_email(connection, email) == user
+
+
+async def test_who_counts_the_admins_waits_for_who_removes_one(database: Database) -> None:
+    async with database.write() as connection:
+        workspace = (await workspaces.create(connection, f"workspace {new_id()}")).id
+        people = [(await users.create(connection, f"{name}@example.org", "hash")).id for name in ("kim", "noor", "sam")]
+        for each, role in zip(people, (Role.ADMIN, Role.ADMIN, Role.MEMBER), strict=True):
+            await users.join(connection, each, workspace, role)
+
+    async def count() -> set[UUID]:
+        async with database.write() as connection:
+            return await users.lock_admins(connection, workspace)
+
+    async with database.write() as connection:
+        assert await users.lock_admins(connection, workspace) == set(people[:2])
+        second = asyncio.create_task(count())
+        done, _ = await asyncio.wait([second], timeout=0.3)
+        assert not done
+        assert await users.leave(connection, workspace, people[1])
+    assert await second == {people[0]}

@@ -23,6 +23,7 @@ from api_shim.routing import OPERATIONS
 from tests.fuzz.hooks import KEY_VARIABLE
 from tests.support.api import Api
 from tests.support.example_world import World, example_of
+from tests.support.no_tls import NO_TLS
 from tests.support.people import browser
 from tests.support.processes import die_with_parent, free_environment, stop
 from tests.support.waiting import wait_until
@@ -68,7 +69,7 @@ async def server(folder: Path, database_url: str, redis_url: str) -> AsyncIterat
         process = _start(environment, log)
     api = Api(f"http://127.0.0.1:{port}", database_url)
     try:
-        async with httpx.AsyncClient(base_url=api.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS) as client:
 
             async def answers() -> bool:
                 with contextlib.suppress(httpx.TransportError):

@@ -9,6 +9,7 @@ from models.ids import Kind
 from models.secrets import new_token
 from models.vocabulary import Scope
 from tests.support.api import Api, Tenant
+from tests.support.no_tls import NO_TLS
 from tests.support.waiting import wait_until
 
 
@@ -24,7 +25,7 @@ async def test_bad_credentials_are_answered_alike(api: Api, tenant: Tenant) -> N
         {"Authorization": f"Bearer {'x' * 5000}"},
         {"Authorization": f"Bearer {expired.token}"},
     ]
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client:
         answers = [await client.get(path, headers=each) for each in headers]
     assert {answer.status_code for answer in answers} == {401}
     assert len({answer.content for answer in answers}) == 1

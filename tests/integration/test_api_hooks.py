@@ -8,6 +8,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
+from channels.standard_webhooks import new_secret
 from models import ids
 from models.ids import Kind
 from models.session import Database
@@ -170,6 +171,12 @@ async def test_what_came_in_is_listed(tenant: Tenant, service: Service, database
     assert (await tenant.get("/events", hookId=opened["hookId"], provider="generic"))["pagination"]["total"] == 4
     assert (await tenant.get("/events", messageId=message["id"]))["data"] == [opened]
     assert (await tenant.get("/events", hookId="x"))["data"] == []
+
+
+async def test_a_bad_signature_is_answered_with_what_would_be_taken(service: Service) -> None:
+    wrong = Webhook(new_secret()).sign("d1", datetime.now(UTC), "{}")
+    answer = await service.raw("{}", **{"webhook-signature": wrong})
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Webhook-Signature realm="hook"')
 
 
 async def test_one_workspaces_hook_says_nothing_of_anothers_messages(

@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from api_shim.routing import DOCUMENTED, OPERATIONS
 from tests.support.api import Api, Tenant, serving
 from tests.support.broker import ValkeyServer
+from tests.support.no_tls import NO_TLS
 from tests.support.processes import free_environment
 from tests.support.waiting import wait_until
 
@@ -71,7 +72,10 @@ async def test_without_a_broker_everything_is_accepted(tmp_path: Path, sqlite_ur
 
 async def test_without_a_database_it_starts_and_says_so(tmp_path: Path, redis_url: str) -> None:
     url = f"sqlite:///{tmp_path / 'missing' / 'wireroom.db'}"
-    async with serving(tmp_path, url, redis_url) as api, httpx.AsyncClient(base_url=api.url, trust_env=False) as client:
+    async with (
+        serving(tmp_path, url, redis_url) as api,
+        httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS) as client,
+    ):
         ready = await client.get("/health/ready")
         assert (ready.status_code, ready.json()["missing"]) == (503, ["database"])
         headers = {"Authorization": "Bearer wr_live_" + "x" * 49}
@@ -85,7 +89,7 @@ async def test_without_a_database_it_starts_and_says_so(tmp_path: Path, redis_ur
 async def test_without_a_schema_it_starts_and_says_so(tmp_path: Path, empty_postgres_url: str, redis_url: str) -> None:
     async with (
         serving(tmp_path, empty_postgres_url, redis_url) as api,
-        httpx.AsyncClient(base_url=api.url, trust_env=False) as client,
+        httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS) as client,
     ):
         ready = await client.get("/health/ready")
         assert (ready.status_code, ready.json()["missing"]) == (503, ["schema"])
@@ -96,7 +100,7 @@ async def test_an_error_of_ours_tells_nothing(
 ) -> None:
     async with (
         serving(tmp_path, empty_postgres_url, redis_url) as api,
-        httpx.AsyncClient(base_url=api.url, trust_env=False) as client,
+        httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS) as client,
     ):
         headers = {"Authorization": "Bearer canary"}
         second = await client.get("/messages", headers=headers)
@@ -126,7 +130,7 @@ async def test_the_process_finishes_what_is_in_flight(tmp_path: Path, sqlite_url
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "api_shim.app", env=environment)
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=NO_TLS) as client:
 
             async def answers() -> bool:
                 try:

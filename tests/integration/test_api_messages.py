@@ -97,6 +97,14 @@ async def test_refusals(tenant: Tenant, fields: dict[str, Any], status: int, kin
     assert (await tenant.get("/messages"))["pagination"]["total"] == 0
 
 
+@pytest.mark.parametrize("channel", ["EMAIL", "WEBHOOK"])
+async def test_the_pointer_to_a_header_can_be_followed(tenant: Tenant, channel: str) -> None:
+    contact = await tenant.contact(webhookUrl="https://example.org/in")
+    body = {"contactId": contact, "channel": channel, "body": "Hi", "headers": {"X~a%41": "a\nb"}}
+    problem = await tenant.post("/messages", body, 422)
+    assert problem["errors"][0]["pointer"] == "#/headers/X~0a%2541"
+
+
 async def test_suppressed_and_opted_out(tenant: Tenant) -> None:
     contact = await tenant.contact()
     await tenant.post("/suppressions", {"channel": "EMAIL", "address": "ann@EXAMPLE.org", "topic": "news"})

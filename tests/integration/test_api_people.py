@@ -7,13 +7,16 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from api_shim.workspaces.export_types import ContactExport
+from channels.standard_webhooks import new_secret
 from models import ids
 from models.events import ParsedEvent
 from models.ids import Kind
 from models.session import Database
 from models.store import events
+from models.tables import contacts
 from models.vocabulary import EventType
 from tests.support.api import Tenant
 from worker.tracker import Tracker
@@ -145,6 +148,22 @@ async def test_the_former_webhook_secret_is_valid_for_a_while(tenant: Tenant) ->
     assert rotated["webhookSecretPreviousUntil"] > rotated["updatedAt"]
 
 
+async def test_a_webhook_secret_that_is_always_sent_is_rotated_once(tenant: Tenant, database: Database) -> None:
+    secrets = [new_secret(), new_secret()]
+    rows = []
+    for given in (secrets[0], secrets[0], secrets[1], secrets[1]):
+        body = {"webhookUrl": "https://example.org/in", "webhookSecret": given}
+        answer = await tenant.call("PUT", "/contacts/by-external-id/reader-7", json=body)
+        assert answer.status_code in (200, 201)
+        async with database.read() as connection:
+            found = await connection.execute(select(contacts.c.webhook_secret, contacts.c.webhook_secret_previous))
+        rows.append(found.one())
+    assert rows[0] == rows[1]
+    assert rows[0].webhook_secret_previous is None
+    assert rows[2] == rows[3]
+    assert rows[2].webhook_secret_previous == rows[0].webhook_secret
+
+
 async def test_browsers_are_listed_changed_and_forgotten(tenant: Tenant) -> None:
     contact, other = await tenant.contact(), await tenant.contact()
     browser = {"contactId": contact, "endpoint": "https://push.example.org/1", "p256dh": POINT, "auth": SECRET}
@@ -198,6 +217,26 @@ async def test_a_suppression_is_changed(tenant: Tenant) -> None:
     body = {"contactId": await tenant.contact(), "channel": "EMAIL", "body": "x"}
     await tenant.post("/messages", body, 422)
     assert (await tenant.call("PATCH", f"/suppressions/{made['id'][:-1]}", json={})).status_code == 404
+
+
+async def test_a_suppression_asked_for_again_lasts_as_long_as_the_longer_one(tenant: Tenant) -> None:
+    body = {"channel": "EMAIL", "address": "ann@example.org"}
+    later = {"expiresAt": "2096-01-01T00:00:00.000Z"}
+    first = await tenant.post("/suppressions", body | {"expiresAt": "2095-01-01T00:00:00.000Z", "reason": "on leave"})
+
+    async def again(fields: dict[str, Any]) -> tuple[str | None, str]:
+        row = await tenant.post("/suppressions", body | fields, 200)
+        assert (row["id"], row["createdAt"]) == (first["id"], first["createdAt"])
+        assert row == await tenant.get(f"/suppressions/{row['id']}")
+        return row["expiresAt"], row["reason"]
+
+    for sooner in ({"expiresAt": "2094-01-01T00:00:00.000Z"}, {"expiresAt": first["expiresAt"]}):
+        assert await again(sooner | {"reason": "no"}) == (first["expiresAt"], "on leave")
+    assert await again(later | {"reason": "moved"}) == (later["expiresAt"], "moved")
+    assert await again({"reason": "by phone"}) == (None, "by phone")
+    assert await again(later | {"reason": "no"}) == (None, "by phone")
+    assert await again({"reason": "no"}) == (None, "by phone")
+    assert (await tenant.post("/suppressions", body | {"topic": "news"}))["id"] != first["id"]
 
 
 async def test_a_journey_that_is_removed_keeps_its_messages(tenant: Tenant) -> None:
@@ -276,6 +315,33 @@ async def test_the_events_of_an_exported_message_are_its_own_and_all_there(tenan
     numbers = [sorted(int(event.provider_event) for event in each.events) for each in whole.messages]
     assert numbers == [[n for n in range(120) if n % 3], [], [n for n in range(120) if not n % 3]]
     assert sorted(int(event.provider_event) for event in whole.unmatched_events) == list(range(120, 180))
+
+
+async def test_reports_about_a_person_are_found_in_any_case_of_any_letter(tenant: Tenant, database: Database) -> None:
+    contact = await tenant.contact(telegramChatId="@Jörg_Ångström")
+    said = ["@JÖRG_ÅNGSTRÖM", "@jörg_ångström", "@JÖrg_ånGSTRÖM", "@Jorg_Angstrom", "@JÜRG_ÅNGSTRÖM"]
+    reported = [
+        ParsedEvent(
+            type=EventType.OPENED,
+            provider_event=str(number),
+            dedupe=number.to_bytes(32, "big"),
+            raw=b"{}",
+            at=None,
+            recipient=recipient,
+        )
+        for number, recipient in enumerate(said)
+    ]
+    workspace_id = ids.parse(Kind.WORKSPACE, tenant.workspace)
+    assert workspace_id is not None
+    async with database.write() as connection:
+        await events.insert(
+            connection, workspace_id=workspace_id, source_id=workspace_id, provider="generic", events_=reported
+        )
+    whole = (await tenant.call("GET", f"/contacts/{contact}/export")).json()
+    assert [each["recipient"] for each in whole["unmatchedEvents"]] == said[:3]
+    assert (await tenant.call("DELETE", f"/contacts/{contact}")).status_code == 204
+    left = {each["recipient"] for each in (await tenant.get("/events"))["data"]}
+    assert left == {None, *said[3:]}
 
 
 async def test_the_export_of_a_contact_of_whom_nothing_is_known(tenant: Tenant) -> None:

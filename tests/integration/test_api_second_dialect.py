@@ -11,6 +11,7 @@ from models.session import Database, now_ms
 from models.tables import messages
 from models.vocabulary import Fact
 from tests.support.api import Api, Tenant
+from tests.support.no_tls import NO_TLS
 
 NAMES = [
     "id",
@@ -209,7 +210,7 @@ async def test_sorted_lists_by_their_links(tenant: Tenant, database: Database) -
 
 
 async def test_errors_in_their_short_form(api: Api, tenant: Tenant) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client:
         answer = await client.get(f"{api.url}/messages")
     assert (answer.status_code, answer.json()) == (401, {"internal_code": None, "message": "Unauthorized"})
     other = await api.tenant()

@@ -26,6 +26,13 @@ COOKIE = "wireroom_session"
 
 
 @pytest.fixture
+async def api(tmp_path: Path, database_url: str, redis_url: str) -> AsyncIterator[Api]:
+    """A running server that takes us for its proxy."""
+    async with serving(tmp_path, database_url, redis_url, FORWARDED_ALLOW_IPS="127.0.0.1") as running:
+        yield running
+
+
+@pytest.fixture
 async def robin(api: Api, tenant: Tenant, database_url: str) -> AsyncIterator[Browser]:
     """An admin of the tenant's workspace, signed in."""
     await person(database_url, tenant.workspace)
@@ -91,7 +98,8 @@ async def test_other_workspaces_look_like_none(api: Api, robin: Browser) -> None
     assert len({each.content for each in answers}) == 1
 
 
-async def test_who_leaves_a_workspace_is_out_at_once(tenant: Tenant, robin: Browser) -> None:
+async def test_who_leaves_a_workspace_is_out_at_once(tenant: Tenant, robin: Browser, database_url: str) -> None:
+    await person(database_url, tenant.workspace, "kim@example.org")  # an admin who stays
     assert (await robin.get(messages(tenant))).status_code == 200
     gone = await tenant.call("DELETE", f"/users/{robin.who['user']['id']}")
     assert gone.status_code == 204
@@ -229,7 +237,7 @@ async def test_five_failures_pause_an_account_at_two_apis_at_once(
     tmp_path: Path, api: Api, tenant: Tenant, robin: Browser, database_url: str, redis_url: str
 ) -> None:
     async with (
-        serving(tmp_path, database_url, redis_url) as second,
+        serving(tmp_path, database_url, redis_url, FORWARDED_ALLOW_IPS="127.0.0.1") as second,
         browser(api.url) as one,
         browser(second.url) as two,
     ):
@@ -266,6 +274,15 @@ async def test_five_failures_pause_an_address(api: Api, tenant: Tenant, robin: B
         answers = [await neighbour.sign_in(f"r{index}@example.org", **each) for index, each in enumerate(network)]
         assert [each.status_code for each in answers] == [401] * 5 + [429]
     assert (await robin.sign_in(EMAIL, **here)).status_code == 200
+
+
+async def test_nobody_says_by_a_header_who_they_are_unless_they_are_a_known_proxy(
+    tmp_path: Path, database_url: str, redis_url: str
+) -> None:
+    async with serving(tmp_path, database_url, redis_url) as direct, browser(direct.url) as guesser:
+        claims = [{"X-Forwarded-For": f"203.0.113.{number}"} for number in range(6)]
+        answers = [await guesser.sign_in(f"r{index}@example.org", **each) for index, each in enumerate(claims)]
+    assert [each.status_code for each in answers] == [401] * 5 + [429]
 
 
 async def test_a_device_is_trusted_for_its_own_account_alone(

@@ -56,14 +56,33 @@ async def test_a_key_is_renamed_and_narrowed_at_once(tenant: Tenant) -> None:
     assert await bearer(tenant, made["token"]) == 401
 
 
-async def test_nobody_adds_scopes_of_which_they_have_none(api: Api, tenant: Tenant) -> None:
+async def test_nobody_gives_or_takes_scopes_that_they_do_not_have(api: Api, tenant: Tenant) -> None:
     admin = await api.tenant([Scope.ADMIN, Scope.CONTACTS], of=tenant)
     wide = await tenant.post("/keys", {"name": "k", "scopes": ["essential", "hooks"]})
     path = f"/keys/{wide['id']}"
     await patch(admin, path, {"scopes": ["essential", "hooks", "messages:write"]}, 403)
-    assert (await patch(admin, path, {"scopes": ["essential", "contacts"]}))["scopes"] == ["contacts", "essential"]
-    await patch(admin, path, {"scopes": ["essential", "hooks"]}, 403)
-    assert (await tenant.get(path))["scopes"] == ["contacts", "essential"]
+    for scopes in (["essential"], ["contacts"], ["essential", "contacts"]):
+        refused = await patch(admin, path, {"scopes": scopes}, 403)
+        assert refused["type"] == "/problems/missing-scope"
+    assert (await patch(admin, path, {"scopes": ["essential", "hooks", "contacts"]}))["scopes"] == [
+        "contacts",
+        "essential",
+        "hooks",
+    ]
+    assert (await patch(admin, path, {"scopes": ["essential", "hooks"]}))["scopes"] == ["essential", "hooks"]
+
+
+async def test_nobody_revokes_a_key_that_may_do_more_than_they_do(api: Api, tenant: Tenant) -> None:
+    admin = await api.tenant([Scope.ADMIN, Scope.CONTACTS], of=tenant)
+    wide = await tenant.post("/keys", {"name": "k", "scopes": ["contacts", "messages:read"]})
+    narrow = await tenant.post("/keys", {"name": "k", "scopes": ["contacts"]})
+    refused = await admin.call("DELETE", f"/keys/{wide['id']}")
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/missing-scope")
+    assert (await tenant.get(f"/keys/{wide['id']}"))["revokedAt"] is None
+    assert [
+        (await each.call("DELETE", f"/keys/{key['id']}")).status_code
+        for each, key in ((admin, narrow), (admin, narrow), (tenant, wide))
+    ] == [204, 404, 204]
 
 
 async def test_the_use_of_a_key_is_noted_now_and_then(tenant: Tenant, database: Database) -> None:
@@ -130,6 +149,25 @@ async def test_a_hooks_signing_key_is_rotated(tenant: Tenant, database: Database
     assert [await report(given), await report(given, "Basic dXNlcjpwYXNz")] == [401, 200]
     assert (await patch(tenant, path, {"basicAuth": None}))["basicAuth"] is False
     assert await report(given) == 200
+
+
+async def test_the_same_key_given_again_rotates_nothing(tenant: Tenant, database: Database) -> None:
+    hook = await tenant.post("/hooks", {"provider": "generic"})
+    given = {"signingKey": new_secret()}
+    first = await patch(tenant, f"/hooks/{hook['id']}", given)
+    before = await stored(database, hooks, Kind.HOOK, hook["id"])
+    again = await patch(tenant, f"/hooks/{hook['id']}", given)
+    assert again == first
+    assert await stored(database, hooks, Kind.HOOK, hook["id"]) == before
+
+    made = await tenant.post("/subscriptions", {"url": "https://example.org/in"})
+    path = f"/subscriptions/{made['id']}"
+    assert (await patch(tenant, path, {"secret": made["secret"]}))["previousSecretUntil"] is None
+    await patch(tenant, path, {"secret": given["signingKey"]})
+    before = await stored(database, subscriptions, Kind.SUBSCRIPTION, made["id"])
+    assert (await patch(tenant, path, {"secret": given["signingKey"], "paused": True}))["paused"] is True
+    after = await stored(database, subscriptions, Kind.SUBSCRIPTION, made["id"])
+    assert after._mapping == {**before._mapping, "paused": True}
 
 
 async def test_subscriptions(tenant: Tenant, database: Database, tmp_path: Path, database_url: str) -> None:

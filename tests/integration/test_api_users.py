@@ -1,5 +1,7 @@
 """A workspace's people."""
 
+import asyncio
+
 import pytest
 
 from models import ids
@@ -27,6 +29,7 @@ async def test_a_person_is_made_listed_changed_and_removed(api: Api, tenant: Ten
         changed = await tenant.call("PATCH", f"/users/{made['id']}", json={"role": "admin"})
         assert (changed.status_code, changed.json()["role"]) == (200, "admin")
         assert (await robin.get(keys)).status_code == 200
+        await tenant.post("/users", {"email": "kim@example.org", "password": PASSWORD, "role": "admin"})
         assert (await tenant.call("DELETE", f"/users/{made['id']}")).status_code == 204
         assert (await robin.get(keys)).status_code == 401
         assert (await robin.sign_in("robin@example.org")).status_code == 401
@@ -99,8 +102,13 @@ async def test_nobody_makes_a_person_who_may_do_more_than_they_do(api: Api, tena
         await usual.call("PATCH", f"/users/{made['id']}", json={"role": "admin"}),
         await usual.call("PATCH", f"/users/{chief}", json={"password": NEW}),
         await narrow.call("PATCH", f"/users/{made['id']}", json={"password": NEW}),
+        await usual.call("PATCH", f"/users/{chief}", json={"role": "member"}),
+        await usual.call("DELETE", f"/users/{chief}"),
+        await narrow.call("DELETE", f"/users/{made['id']}"),
     ]
     assert {(each.status_code, each.json()["type"]) for each in refused} == {(403, "/problems/missing-scope")}
+    assert (await tenant.get("/users"))["pagination"]["total"] == 2
+    assert (await usual.call("DELETE", f"/users/{made['id']}")).status_code == 204
     contacts = await api.tenant([Scope.CONTACTS], of=tenant)
     assert (await contacts.call("GET", "/users")).status_code == 403
 
@@ -118,3 +126,35 @@ async def test_an_admin_neither_leaves_nor_steps_down_by_mistake(api: Api, tenan
         )
         assert made.status_code == 201
         assert (await robin.delete(own.replace(user, made.json()["id"]))).status_code == 204
+
+
+async def test_a_workspace_keeps_its_last_admin(api: Api, tenant: Tenant, database_url: str) -> None:
+    robin = await person(database_url, tenant.workspace)
+    await person(database_url, tenant.workspace, "kim@example.org", Role.MEMBER)
+    other = await api.tenant()
+    await person(database_url, other.workspace, "elsewhere@example.org")
+    refused = [
+        await tenant.call("DELETE", f"/users/{robin}"),
+        await tenant.call("PATCH", f"/users/{robin}", json={"role": "member"}),
+    ]
+    assert {(each.status_code, each.json()["type"]) for each in refused} == {(409, "/problems/last-admin")}
+    assert (await tenant.get(f"/users/{robin}"))["role"] == "admin"
+    await person(database_url, tenant.workspace, "noor@example.org")
+    demoted = await tenant.call("PATCH", f"/users/{robin}", json={"role": "member"})
+    assert (demoted.status_code, demoted.json()["role"]) == (200, "member")
+    assert (await tenant.call("DELETE", f"/users/{robin}")).status_code == 204
+
+
+async def test_of_two_admins_who_remove_each_other_at_once_one_stays(
+    api: Api, tenant: Tenant, database_url: str
+) -> None:
+    emails = ("robin@example.org", "kim@example.org")
+    people = [await person(database_url, tenant.workspace, email) for email in emails]
+    async with browser(api.url) as robin, browser(api.url) as kim:
+        for each, email in zip((robin, kim), emails, strict=True):
+            assert (await each.sign_in(email)).status_code == 200
+        base = f"/api/workspaces/{tenant.workspace}/users"
+        answers = await asyncio.gather(robin.delete(f"{base}/{people[1]}"), kim.delete(f"{base}/{people[0]}"))
+    # 401: the other was quicker by so much that the session had ended.
+    assert sorted(each.status_code for each in answers) in ([204, 401], [204, 409])
+    assert [each["role"] for each in (await tenant.get("/users"))["data"]] == ["admin"]

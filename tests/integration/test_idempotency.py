@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from models.session import Database
-from models.tables import idempotency_keys, messages, workspaces
+from models.tables import idempotency_keys, message_details, messages, workspaces
 from tests.support.api import Api, Tenant
 from tests.support.api_process import Answer, ApiProcess, Line, api_process
 
@@ -118,6 +118,22 @@ async def test_a_key_whose_request_has_not_ended_is_in_flight(tenant: Tenant, da
     replayed = await send("k1")
     assert (replayed.status_code, replayed.headers["idempotent-replayed"]) == (200, "true")
     assert replayed.json()["id"] == made.json()["id"]
+
+
+async def test_a_key_without_its_message_does_not_speak_of_the_contact(tenant: Tenant, database: Database) -> None:
+    """Nothing of ours removes a message; where somebody did, it is no fault of the request's."""
+    contact = await tenant.contact()
+    body = {"contactId": contact, "channel": "EMAIL", "subject": "Hello", "body": "Good morning"}
+
+    async def send() -> tuple[int, str | None]:
+        answer = await tenant.call("POST", "/messages", json=body, headers={"Idempotency-Key": "k"})
+        return answer.status_code, answer.headers.get("idempotent-replayed")
+
+    assert [await send(), await send()] == [(200, None), (200, "true")]
+    async with database.write() as connection:
+        for table in (message_details, messages):
+            await connection.execute(table.delete())
+    assert await send() == (500, None)
 
 
 async def test_a_batch_in_flight_is_refused_as_a_whole(tenant: Tenant) -> None:

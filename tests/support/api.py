@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from api_shim.app import create_app
-from api_shim.protocol import BoundedProtocol
+from api_shim.app import create_app, server_config
 from api_shim.settings import ApiSettings
 from models import ids
 from models.ids import Kind
@@ -20,6 +19,7 @@ from models.session import Database
 from models.store import keys, workspaces
 from models.store.keys import TOKEN_PREFIX
 from models.vocabulary import Scope
+from tests.support.no_tls import NO_TLS
 from tests.support.scene import channel_settings, storage_settings
 from tests.support.waiting import wait_until
 
@@ -33,7 +33,7 @@ class Tenant:
         self.workspace = workspace
         self.token = token
         self.root = httpx.AsyncClient(
-            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=20, trust_env=False
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=20, trust_env=False, verify=NO_TLS
         )
 
     async def call(self, method: str, path: str, **request: Any) -> httpx.Response:
@@ -97,14 +97,15 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(folder: Path, database_url: str, redis_url: str) -> AsyncIterator[Api]:
+async def serving(folder: Path, database_url: str, redis_url: str, **environment: str) -> AsyncIterator[Api]:
     """Serve until the end of the block."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # Named as TCP: asyncio else lets the kernel hold back the second part of each answer for 40 ms (Nagle's algorithm).
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        settings = ApiSettings.read({"WIREROOM_BIND": f"127.0.0.1:{port}"})
+        settings = ApiSettings.read({"WIREROOM_BIND": f"127.0.0.1:{port}"} | environment)
         app = create_app(settings, storage_settings(folder, database_url, redis_url), channel_settings())
-        config = uvicorn.Config(app, http=BoundedProtocol, lifespan="on", log_config=None, access_log=False)
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(server_config(app, settings))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         await wait_until(lambda: server.started or task.done())
         api = Api(settings.public_url, database_url)

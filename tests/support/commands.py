@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 
+from tests.support.no_tls import NO_TLS
 from tests.support.processes import free_environment
 from tests.support.waiting import wait_until
 
@@ -107,7 +108,7 @@ class Up:
 
     async def ready(self) -> bool:
         """Whether the API answers that it is ready."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client:
             try:
                 return (await client.get(f"{self.url}/health/ready")).is_success
             except httpx.HTTPError:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from models.vocabulary import Role
+from tests.support.no_tls import NO_TLS
 from wireroom import user_accounts
 
 PASSWORD = "three quiet otters waltz"
@@ -29,7 +30,7 @@ class Browser(httpx.AsyncClient):
 @asynccontextmanager
 async def browser(url: str) -> AsyncIterator[Browser]:
     """A fresh browser."""
-    async with Browser(base_url=url, timeout=30, trust_env=False) as opened:
+    async with Browser(base_url=url, timeout=30, trust_env=False, verify=NO_TLS) as opened:
         yield opened
 
 

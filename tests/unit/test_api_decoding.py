@@ -1,12 +1,18 @@
 import json
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import unquote
 
 import msgspec
 import pytest
+from msgspec import Meta
 
 from api_shim import problems
 from api_shim.decoding import check_names, convert_query, decode
+from api_shim.openapi import document
 from api_shim.problems import Problem
+from api_shim.routing import DOCUMENTED
+from api_shim.text_forms import WORDS
+from api_shim.workspaces.contact_types import ContactRequest
 from api_shim.workspaces.types import MessageQuery, MessageRequest
 
 _GOOD: dict[str, Any] = {"contactId": "ct_1", "channel": "EMAIL"}
@@ -54,7 +60,8 @@ def test_a_name_is_escaped_in_a_pointer() -> None:
 
 @pytest.mark.parametrize("name", ["a" * 1_000_000, " - at `$" * 100_000, " - at `$.a" + ".a" * 100_000 + "`"])
 def test_an_endless_name_is_shortened_and_compared_with_nothing(name: str) -> None:
-    assert pointed(**{name: 1}) == (problems.UNKNOWN_FIELD, "unknown field", f"#/{name[:100]}…")
+    kind, detail, pointer = pointed(**{name: 1})
+    assert (kind, detail, unquote(pointer or "")) == (problems.UNKNOWN_FIELD, "unknown field", f"#/{name[:100]}…")
 
 
 def test_a_wrong_type_within_a_list() -> None:
@@ -80,6 +87,42 @@ def test_a_filename_is_one_line(name: str) -> None:
 def test_a_content_type_is_one_word(kind: str) -> None:
     attachment = {"filename": "a", "contentType": kind, "content": "aGk="}
     assert pointed(attachments=[attachment])[2] == "#/attachments/0/contentType"
+
+
+@pytest.mark.parametrize("url", ["http://a/\n", "http://a/\x00", "http://a/\x85", "http://a/\u2028"])
+def test_a_control_character_is_called_so(url: str) -> None:
+    with pytest.raises(Problem) as caught:
+        decode(json.dumps({"webhookUrl": url}).encode(), ContactRequest)
+    (error,) = caught.value.body.errors
+    assert (error.detail, error.pointer) == ("holds a control character", "#/webhookUrl")
+
+
+def patterns(document: object) -> set[str]:
+    """Every pattern in a schema."""
+    if isinstance(document, list):
+        return set[str]().union(*map(patterns, document))
+    if not isinstance(document, dict):
+        return set()
+    own = {document["pattern"]} if isinstance(document.get("pattern"), str) else set()
+    return own.union(*map(patterns, document.values()))
+
+
+def said_of(pattern: str) -> str:
+    """How a line break is refused that does not fit."""
+    holder = msgspec.defstruct("Holder", [("text", Annotated[str, Meta(pattern=pattern)])])
+    with pytest.raises(Problem) as caught:
+        decode(b'{"text": "\\n"}', holder)
+    return caught.value.body.errors[0].detail
+
+
+def test_no_pattern_is_shown_where_it_could_be_words() -> None:
+    found = patterns(document(DOCUMENTED, "http://127.0.0.1"))
+    assert found == set(WORDS)
+    assert {pattern: said_of(pattern) for pattern in found} == WORDS
+
+
+def test_a_pattern_without_words_is_not_shown_either() -> None:
+    assert said_of("^a$") == "has the wrong form"
 
 
 def deep(levels: int) -> bytes:

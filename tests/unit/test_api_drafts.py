@@ -148,16 +148,20 @@ def test_times_that_could_not_be_shown(field: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "reason", "pointer"),
     [
-        ({"headers": {"X-A": "é=?utf-8?q?=0D=0ABcc:_e=40x.example?="}}, FailureReason.HEADER_INJECTION, "/headers/X-A"),
-        ({"headers": {"X-A/~": "a\u2028b"}}, FailureReason.HEADER_INJECTION, "/headers/X-A~1~0"),
-        ({"headers": {"X-A": "a\x85b"}}, FailureReason.HEADER_INJECTION, "/headers/X-A"),
-        ({"headers": {"X-A": "a", "X-B": "x" * 999}}, FailureReason.RENDER_ERROR, "/headers/X-B"),
-        ({"headers": {"Reply-To": 'é: a@b, c@d;;;"'}}, FailureReason.INVALID_ADDRESS, "/headers/Reply-To"),
+        (
+            {"headers": {"X-A": "é=?utf-8?q?=0D=0ABcc:_e=40x.example?="}},
+            FailureReason.HEADER_INJECTION,
+            "#/headers/X-A",
+        ),
+        ({"headers": {"X-A/~%": "a\u2028b"}}, FailureReason.HEADER_INJECTION, "#/headers/X-A~1~0%25"),
+        ({"headers": {"X-A": "a\x85b"}}, FailureReason.HEADER_INJECTION, "#/headers/X-A"),
+        ({"headers": {"X-A": "a", "X-B": "x" * 999}}, FailureReason.RENDER_ERROR, "#/headers/X-B"),
+        ({"headers": {"Reply-To": 'é: a@b, c@d;;;"'}}, FailureReason.INVALID_ADDRESS, "#/headers/Reply-To"),
         ({"headers": {"X-A": "a", "x-a": "b"}}, FailureReason.HEADER_INJECTION, "/headers"),
         (
             {"attachments": [{"filename": "a", "contentType": "a/b", "content": b"x", "contentId": "=?utf-8?q?x?="}]},
             FailureReason.HEADER_INJECTION,
-            "/attachments/0",
+            "#/attachments/0",
         ),
     ],
 )

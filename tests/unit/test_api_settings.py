@@ -14,6 +14,12 @@ def test_what_is_given() -> None:
     assert (settings.host, settings.port, settings.public_url) == ("::1", 99, "https://mail.example.org/wr")
 
 
+def test_no_proxy_is_believed_unless_it_is_named() -> None:
+    assert ApiSettings.read({}).proxies == ApiSettings.read({"FORWARDED_ALLOW_IPS": " "}).proxies == ()
+    assert ApiSettings.read({"FORWARDED_ALLOW_IPS": "::1, 10.0.0.0/8"}).proxies == ("::1", "10.0.0.0/8")
+    assert ApiSettings.read({"FORWARDED_ALLOW_IPS": "*"}).proxies == ("*",)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -23,6 +29,9 @@ def test_what_is_given() -> None:
         ("WIREROOM_PUBLIC_URL", "mail.example.org"),
         ("WIREROOM_PUBLIC_URL", "ftp://x"),
         ("WIREROOM_PUBLIC_URL", "http://x/?a"),
+        ("FORWARDED_ALLOW_IPS", "proxy"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
+        ("FORWARDED_ALLOW_IPS", "127.0.0.1,*"),
     ],
 )
 def test_mistakes_name_the_variable(name: str, value: str) -> None:

@@ -31,6 +31,8 @@ NOW = datetime(2026, 1, 15, 10, tzinfo=UTC)
         ("-1", None),
         ("1.5", None),
         ("soon", None),
+        ("01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Thu, 15 Jan 2026 10:02:00 +99999999999999999999", None),
         ("\uff11\uff12", None),
         ("²", None),
         ("Thu, 99 Jan 2026 10:02:00 GMT", None),

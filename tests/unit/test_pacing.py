@@ -52,7 +52,7 @@ def test_without_a_rate_there_is_no_limit() -> None:
     rate = Rate(None, 100.0)
     rate.spend(1_000_000)
     assert rate.available(100.0) is None
-    assert rate.seconds_to_next() == 0.0
+    assert rate.wait_s(100.0) == 0.0
 
 
 def test_a_bucket_fills_with_time_and_holds_one_second() -> None:
@@ -60,11 +60,11 @@ def test_a_bucket_fills_with_time_and_holds_one_second() -> None:
     assert rate.available(100.0) == 10
     rate.spend(10)
     assert rate.available(100.0) == 0
-    assert rate.seconds_to_next() == pytest.approx(0.1)
+    assert rate.wait_s(100.0) == pytest.approx(0.1)
     assert rate.available(100.05) == 0
-    assert rate.seconds_to_next() == pytest.approx(0.05)
+    assert rate.wait_s(100.05) == pytest.approx(0.05)
     assert rate.available(100.55) == 5
-    assert rate.seconds_to_next() == 0.0
+    assert rate.wait_s(100.55) == 0.0
     assert rate.available(1_000_000.0) == 10
 
 
@@ -90,7 +90,7 @@ def test_no_more_begin_than_the_rate_allows(per_second: float, asked: list[tuple
 def test_who_waits_for_the_next_token_finds_one(per_second: float, start: float) -> None:
     rate = Rate(per_second, start)
     rate.spend(rate.available(start) or 0)
-    wait_s = rate.seconds_to_next()
+    wait_s = rate.wait_s(start)
     assert 0 < wait_s <= 1 / per_second + 1e-9
     assert rate.available(start + wait_s + 1e-6) == 1
 

@@ -1,7 +1,7 @@
 import pytest
 
 from api_shim.problems import Problem
-from api_shim.strict_json import check_strictness, malformed
+from api_shim.strict_json import check_strictness, malformed, pointer_to
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,20 @@ def test_what_no_document_may_hold_is_found_at_its_place(raw: bytes, pointer: st
     (error,) = raised.value.body.errors
     assert error.pointer == pointer
     assert error.detail
+
+
+@pytest.mark.parametrize(
+    ("steps", "pointer"),
+    [
+        (("a/b", 1, "m~n"), "#/a~1b/1/m~0n"),
+        (("c%d", "e^f", "g|h", 'k"l', " "), "#/c%25d/e%5Ef/g%7Ch/k%22l/%20"),
+        (("$.[*]", "é", "\ud83d"), "#/$.%5B*%5D/%C3%A9/?"),
+        ((), "#"),
+    ],
+    ids=["escaped", "not of a URI", "beyond ASCII", "the whole"],
+)
+def test_a_pointer_is_a_fragment(steps: tuple[str | int, ...], pointer: str) -> None:
+    assert pointer_to(steps) == pointer
 
 
 def test_half_of_a_surrogate_pair_is_found_and_a_whole_one_is_not() -> None:
