@@ -189,7 +189,7 @@ def _in_subject(phrases: tuple[tuple[str, ...], ...], *, is_sqlite: bool) -> lis
     in_a_row = [phrase for phrase in phrases if is_sqlite or len(phrase) > 1]
     place = func.instr if is_sqlite else func.strpos
     # Not LIKE: PostgreSQL takes a pattern that long for one that next to no subject holds, and reads them all.
-    conditions = [place(spaced, f" {' '.join(phrase)} ") > 0 for phrase in in_a_row]
+    conditions = [place(spaced, f" {' '.join(phrase)} ") != 0 for phrase in in_a_row]
     if not is_sqlite:
         every = sorted({word for phrase in phrases for word in phrase})
         conditions.append(type_coerce(words, ARRAY(Text)).contains(every))
