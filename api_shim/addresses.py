@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from channels import addresses, guard
+from channels.telegram_address import check_chat
 from models import ids
 from models.secrets import Keyring
 from models.store.contacts import ContactRow
@@ -20,17 +21,10 @@ def _contact(address: str) -> str:
     return str(contact_id)
 
 
-def _chat(address: str) -> str:
-    chat = address.strip()
-    if not chat.isprintable() or not chat:
-        raise ValueError("no Telegram chat id")
-    return chat
-
-
 _CHECKS: Final[Mapping[Channel, Callable[[str], str]]] = {
     Channel.EMAIL: addresses.check_address,
     Channel.WEBHOOK: lambda address: str(guard.parse_url(address)),
-    Channel.TELEGRAM: _chat,
+    Channel.TELEGRAM: check_chat,
     Channel.PUSH: _contact,
     Channel.ONSITE: _contact,
 }

@@ -19,7 +19,6 @@ from api_shim.protocol import BoundedProtocol
 from api_shim.routing import routes
 from api_shim.services import Services
 from api_shim.settings import ApiSettings
-from channels.registry import configured
 from channels.rendering import warm_up
 from channels.settings import ChannelSettings
 from models import logs
@@ -43,7 +42,7 @@ def create_app(settings: ApiSettings, storage: StorageSettings, channels: Channe
         storage,
         Database.connect(storage.database_url, pool_size=10),
         Wakeups(storage.redis_url),
-        configured(channels),
+        channels,
     )
 
     @contextlib.asynccontextmanager
@@ -87,7 +86,7 @@ def server_config(app: Starlette, settings: ApiSettings) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Lets those go who wait for a message before it waits for the requests in flight."""
+    """Lets those go who wait for a message, or listen to an inbox, before it waits for the requests in flight."""
 
     def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
@@ -96,6 +95,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; called once, on SIGTERM or SIGINT."""
         self._services.waiters.close()
+        self._services.inbox_streams.close()
         await super().shutdown(sockets)
 
 

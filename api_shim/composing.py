@@ -8,10 +8,11 @@ import msgspec
 
 from api_shim.filling import compiled, fill_subject, missing
 from api_shim.strict_json import pointer_to
-from channels.registry import Entry
+from channels.registry import CHECKS, Entry
 from channels.rendering import Texts, needs_liquid
 from models import content as contents
 from models.admission import (
+    OPT_OUT_VARIABLE,
     Consent,
     Draft,
     Recipient,
@@ -36,10 +37,6 @@ from models.vocabulary import CampaignState, Channel, FailureReason, State
 
 _TEXTS_KEPT: Final = 16 << 20  # characters
 _LIQUID_WEIGHT: Final = 1 << 16  # what a compiled Liquid text takes beside its words, roughly
-_WITHOUT_SENDER: Final = {
-    Channel.EMAIL: "until the operator sets WIREROOM_SMTP_URL and WIREROOM_EMAIL_FROM and starts Wireroom again"
-}
-
 
 _Written = tuple[str | None, str | None, str]
 """(subject, body, format)."""
@@ -49,7 +46,7 @@ _Said = tuple[UUID, str | None, str | None, str]
 
 
 class Known(msgspec.Struct):
-    """What was read for a chunk of drafts."""
+    """What was read for a chunk of drafts; ``senders``: of workspaces that may need their own."""
 
     now: int
     recipients: Mapping[Owned, Recipient]
@@ -58,6 +55,7 @@ class Known(msgspec.Struct):
     journeys: set[Owned]
     keys: Mapping[tuple[UUID, str], tuple[UUID, bytes]]
     settings: Mapping[UUID, WorkspaceSettings]
+    senders: Mapping[UUID, frozenset[Channel]]
 
 
 class Addressed(msgspec.Struct, frozen=True):
@@ -77,7 +75,7 @@ class Addressed(msgspec.Struct, frozen=True):
 
 
 class Composer:
-    """Turns drafts into messages. ``channels``: those that are configured."""
+    """Turns drafts into messages. ``channels``: those that the operator has configured."""
 
     def __init__(self, keyring: Keyring, channels: Mapping[Channel, Entry]) -> None:
         self._keyring = keyring
@@ -98,11 +96,10 @@ class Composer:
             raise Refused(FailureReason.UNKNOWN_CAMPAIGN, "no such campaign", "/campaignId")
         if draft.journey_id is not None and (draft.workspace_id, draft.journey_id) not in known.journeys:
             raise Refused(FailureReason.UNKNOWN_JOURNEY, "no such journey", "/journeyId")
-        entry = self._channels.get(draft.channel)
-        if entry is None:
-            said = f"{draft.channel} has no sender {_WITHOUT_SENDER.get(draft.channel, 'in this version')}"
+        if draft.channel not in self._channels and draft.channel not in known.senders[draft.workspace_id]:
+            said = f"{draft.channel} has no sender: POST …/channels/{draft.channel} makes one"
             raise Refused(FailureReason.CHANNEL_NOT_CONFIGURED, said, "/channel")
-        address = address_of(draft, recipient, entry.check_address)
+        address = address_of(draft, recipient, CHECKS[draft.channel])
         digest = self._keyring.address_digest(draft.channel.value, address)
         parts = {} if template is None else template.parts
         content = content_of(draft, part_for(parts, draft.channel, recipient.locale))
@@ -124,6 +121,8 @@ class Composer:
         content = addressed.content
         texts = self._compiled(content)
         variables = variables_of(texts.names, attributes_of(addressed.recipient), as_text=not texts.is_liquid)
+        if OPT_OUT_VARIABLE in texts.names and not draft.essential:
+            variables[OPT_OUT_VARIABLE] = ""
         subject = fill_subject(texts, variables)
         for name, value in draft.headers.items():
             check_header(value, pointer_to(("headers", name)))

@@ -7,6 +7,7 @@ import hmac
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
@@ -61,25 +62,30 @@ async def receive(call: Call) -> Reply:
         parsed = adapter.parse(request)
     except TooManyEvents as error:
         raise Problem(problems.TOO_LARGE, f"{error}.") from None
-    new = await _store(call, hook, parsed)
-    call.services.wakeups.poke("tracker", "events")
+    new = await store(call, parsed, workspace_id=hook.workspace_id, source_id=hook.id, provider=hook.provider)
     unreadable = sum(event.type is EventType.IGNORED for event in parsed)
     return Reply(HookReply(stored=new, repeated=len(parsed) - new, unreadable=unreadable))
 
 
-async def _store(call: Call, hook: HookRow, parsed: Sequence[ParsedEvent]) -> int:
-    """Store the events; returns how many are new. Where it ends half-way, the provider repeats the whole request."""
+async def store(
+    call: Call, parsed: Sequence[ParsedEvent], *, workspace_id: UUID, source_id: UUID, provider: Provider
+) -> int:
+    """Store the events and wake the tracker; returns how many are new. ``source_id``: within it events are told apart.
+
+    Where it ends half-way, the provider repeats the whole request.
+    """
     new = 0
     for start in range(0, len(parsed), _AT_ONCE):
         async with call.services.database.write() as connection:
             new += await events.insert(
                 connection,
-                workspace_id=hook.workspace_id,
-                source_id=hook.id,
-                provider=hook.provider,
+                workspace_id=workspace_id,
+                source_id=source_id,
+                provider=provider.value,
                 events_=parsed[start : start + _AT_ONCE],
             )
         await asyncio.sleep(0)
+    call.services.wakeups.poke("tracker", "events")
     return new
 
 

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim.composing import Addressed, Composer, Known
-from api_shim.workspace_settings import RememberedSettings
+from api_shim.workspace_settings import Remembered
 from channels.registry import Entry
 from channels.rendering import needs_liquid
 from models.admission import Draft
@@ -19,16 +19,19 @@ from models.coalesce import Coalescer
 from models.errors import IdempotencyInFlight, IdempotencyMismatch, StorageUnavailable, WireroomError
 from models.secrets import Keyring
 from models.session import Database
-from models.store import clock, message_views
+from models.store import clock, message_views, senders, settings
 from models.store import intake as store
 from models.store.intake import NewMessage, Owned
 from models.store.message_views import MessageRow
+from models.store.settings import WorkspaceSettings
 from models.vocabulary import Channel, SuppressionKind
 from worker.wakeups import Wakeups
 
 _CHUNK: Final = 500
 _SLOW: Final = 50
 _PATIENCE_S: Final = 5.0
+_SETTINGS_S: Final = 5.0
+_SENDERS_S: Final = 2.0
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -51,14 +54,16 @@ log = structlog.get_logger(__name__)
 
 
 class Intake:
-    """Accepts drafts. ``channels``: those that are configured."""
+    """Accepts drafts. ``channels``: those that the operator has configured."""
 
     def __init__(
         self, database: Database, keyring: Keyring, wakeups: Wakeups, channels: Mapping[Channel, Entry]
     ) -> None:
         self._database = database
         self._composer = Composer(keyring, channels)
-        self.settings = RememberedSettings()
+        self._channels = channels
+        self.settings = Remembered(settings.get_many, WorkspaceSettings(), seconds=_SETTINGS_S)
+        self.senders: Remembered[frozenset[Channel]] = Remembered(senders.configured, frozenset(), seconds=_SENDERS_S)
         self._wakeups = wakeups
         self._doubtful: set[UUID] = set()
         # Apart, so that a person's message never waits behind a batch of ten thousand.
@@ -192,6 +197,9 @@ class Intake:
             journeys=await store.known_journeys(connection, owned([draft.journey_id for draft in drafts])),
             keys=await store.owners_of_keys(connection, keys),
             settings=await self.settings.read(connection, {draft.workspace_id for draft in drafts}),
+            senders=await self.senders.read(
+                connection, {draft.workspace_id for draft in drafts if draft.channel not in self._channels}
+            ),
         )
 
     async def _store(

@@ -45,7 +45,7 @@ def document(operations: Sequence[Operation], public_url: str) -> Json:
         "info": {
             "title": "Wireroom",
             "version": version("wireroom"),
-            "description": "Message dispatch by email and webhook, with a status that never lies.",
+            "description": "Messages by email, web push, Telegram, inbox and webhook, with a status that never lies.",
         },
         "servers": [{"url": public_url}],
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
@@ -67,6 +67,11 @@ def _security_schemes(public_url: str) -> Json:
             "name": Cookies(public_url).session,
             "description": "A person who is signed in, in the workspaces that they belong to. `POST /api/auth/sign-in` "
             "sets it.",
+        },
+        "inbox": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An inbox token, of `POST …/contacts/{contactId}/inbox-token`.",
         },
         "csrf": {
             "type": "apiKey",
@@ -129,6 +134,8 @@ def _operation(operation: Operation, schemas: Mapping[Any, Json]) -> Json:
 
 def _security(operation: Operation) -> list[Json]:
     """Who may call. The list of a scheme names the roles that are needed (OpenAPI 3.1.0, section 4.8.30)."""
+    if operation.needs_inbox_token:
+        return [{"inbox": []}]
     scopes = [] if operation.scope is None else [operation.scope.value]
     by_session: Json = {"session": scopes} if operation.method == "GET" else {"session": scopes, "csrf": []}
     return ([] if operation.scope is None else [{"key": scopes}]) + ([by_session] if operation.takes_session else [])

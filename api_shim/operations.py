@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 import structlog
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api_shim import problems
@@ -22,6 +22,7 @@ from api_shim.decoding import check_names, convert_query, decode, read_body
 from api_shim.problems import Problem, ProblemBody, ProblemType
 from api_shim.services import Services
 from api_shim.sessions import Session
+from api_shim.streaming import Streamed
 from models import ids
 from models.errors import WireroomError
 from models.logs import places
@@ -38,13 +39,17 @@ log = structlog.get_logger("api_shim")
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a handler answers: a struct to be written as JSON, or bytes of ``media_type``, whole or as they come."""
+    """What a handler answers: a struct to be written as JSON, or bytes of ``media_type``, whole or as they come.
+
+    ``ended`` is called once the answer has ended, however it ended: bytes as they come may end before they began.
+    """
 
     body: msgspec.Struct | bytes | AsyncIterator[bytes] | None = None
     status: int | None = None
     headers: dict[str, str] = {}
     media_type: str = "application/json"
     cookies: tuple[str, ...] = ()  # each a Set-Cookie of its own (RFC 6265, section 3)
+    ended: Callable[[], None] = lambda: None
 
 
 class Call:
@@ -108,7 +113,7 @@ class Operation:
     """One method of one path. ``scope`` None: no key is asked for. ``short_errors``: the "messages" dialect.
 
     ``error_bodies``: by status, where a problem says more than most do. ``needs_session``: a person who is signed in,
-    whatever their workspaces are, and no key.
+    whatever their workspaces are, and no key. ``needs_inbox_token``: the owner of an inbox; the handler asks for it.
     """
 
     method: str
@@ -127,6 +132,7 @@ class Operation:
     headers: Mapping[str, str] = field(default_factory=dict)
     short_errors: bool = False
     needs_session: bool = False
+    needs_inbox_token: bool = False
 
     @property
     def takes_session(self) -> bool:
@@ -257,7 +263,7 @@ async def _whole_or_broken(chunks: AsyncIterator[bytes], path: str) -> AsyncIter
 def _write(operation: Operation, reply: Reply) -> Response:
     if isinstance(reply.body, AsyncIterator):
         chunks = _whole_or_broken(reply.body, operation.path)
-        return StreamingResponse(chunks, reply.status or operation.status, reply.headers, reply.media_type)
+        return Streamed(chunks, reply.status or operation.status, reply.headers, reply.media_type, ended=reply.ended)
     content = reply.body if isinstance(reply.body, bytes) else b""
     if isinstance(reply.body, msgspec.Struct):
         content = msgspec.json.encode(reply.body)

@@ -95,6 +95,10 @@ BY_NAME: Final[Mapping[str, Help]] = {
         "Too many sign-ins failed for this account or from this address, or too many are under way.",
         "Wait for the seconds of `Retry-After`.",
     ),
+    "too-many-streams": Help(
+        "This inbox, or all of them together, has as many streams open as this server keeps.",
+        "Close those of pages that nobody sees. Connect again after the seconds of `Retry-After`.",
+    ),
     "internal": Help("An error of ours.", f"{_OURS} Tell the operator: the log has the place."),
     "storage-unavailable": Help(
         "The database cannot be reached now. Whether the request took effect is not known.",

@@ -64,6 +64,7 @@ IDEMPOTENCY_MISMATCH: Final = ProblemType(
     "idempotency-mismatch", "The Idempotency-Key was used for another request", 422
 )
 TOO_MANY_SIGN_INS: Final = ProblemType("too-many-sign-ins", "Too many sign-ins failed, or are under way", 429)
+TOO_MANY_STREAMS: Final = ProblemType("too-many-streams", "Too many streams are open", 429)
 INTERNAL: Final = ProblemType("internal", "An error of ours", 500)
 STORAGE_UNAVAILABLE: Final = ProblemType("storage-unavailable", "The database cannot be reached now", 503)
 
@@ -96,6 +97,7 @@ ALL_TYPES: Final = (
     HEAD_TOO_LARGE,
     IDEMPOTENCY_MISMATCH,
     TOO_MANY_SIGN_INS,
+    TOO_MANY_STREAMS,
     INTERNAL,
     STORAGE_UNAVAILABLE,
     *REFUSALS.values(),

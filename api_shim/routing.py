@@ -5,7 +5,20 @@ from typing import Final
 
 from starlette.routing import BaseRoute, Route
 
-from api_shim import auth_routes, docs, health, hooks, messages, problems
+from api_shim import (
+    auth_routes,
+    clicks,
+    docs,
+    health,
+    hooks,
+    inbox_routes,
+    messages,
+    opt_out,
+    problems,
+    push_routes,
+    tracking,
+    widget,
+)
 from api_shim.operations import Endpoint, Operation, asking
 from api_shim.services import Services
 from api_shim.workspaces import table as workspaces
@@ -80,7 +93,18 @@ _OWN: Final = (
     ),
 )
 
-DOCUMENTED: Final = (*workspaces.OPERATIONS, *users.OPERATIONS, *auth_routes.OPERATIONS, *_OWN)
+DOCUMENTED: Final = (
+    *workspaces.OPERATIONS,
+    *users.OPERATIONS,
+    *auth_routes.OPERATIONS,
+    *_OWN,
+    *inbox_routes.OPERATIONS,
+    *widget.OPERATIONS,
+    *push_routes.OPERATIONS,
+    *tracking.OPERATIONS,
+    *clicks.OPERATIONS,
+    *opt_out.OPERATIONS,
+)
 OPERATIONS: Final = (*DOCUMENTED, *docs.operations(DOCUMENTED))
 
 

@@ -1,21 +1,24 @@
 """What the handlers work with, put together once per process."""
 
 import asyncio
-from collections.abc import Mapping
+from functools import partial
 
 from api_shim.auth import Authenticator
 from api_shim.idempotency import KeysInFlight
+from api_shim.inbox_stream import Streams
 from api_shim.intake import Intake
+from api_shim.origins import Origins
 from api_shim.sessions import Sessions
 from api_shim.settings import ApiSettings
 from api_shim.sign_ins import SignIns
 from api_shim.waiting import Waiters
-from channels.registry import Entry
+from channels.registry import configured
+from channels.settings import ChannelSettings
+from channels.vapid import Vapid, load
 from models.passwords import Passwords
-from models.secrets import Keyring, load_keyring
+from models.secrets import Keyring, load_keyring, load_own
 from models.session import Database
 from models.settings import StorageSettings
-from models.vocabulary import Channel
 from worker.wakeups import Wakeups
 
 
@@ -32,7 +35,7 @@ class Services:
         storage: StorageSettings,
         database: Database,
         wakeups: Wakeups,
-        channels: Mapping[Channel, Entry],
+        channels: ChannelSettings,
     ) -> None:
         self.settings = settings
         self.database = database
@@ -42,11 +45,15 @@ class Services:
         self.sign_ins = SignIns()
         self.passwords = Passwords()
         self.waiters = Waiters(database)
+        self.inbox_streams = Streams(database)
+        self.inbox_origins = Origins(database, settings.public_url)
         self.keys_in_flight = KeysInFlight()
-        self.channels = channels
+        self.channels = configured(channels)
+        self.channel_settings = channels
         self._storage = storage
         self._keyring: Keyring | None = None
         self._intake: Intake | None = None
+        self._vapid: Vapid | None = None
         self._making = asyncio.Lock()
 
     async def keyring(self) -> Keyring:
@@ -63,10 +70,20 @@ class Services:
             self._intake = Intake(self.database, await self.keyring(), self.wakeups, self.channels)
         return self._intake
 
+    async def vapid(self) -> Vapid:
+        """How we sign for push services; raises StorageUnavailable while the database is away."""
+        if self._vapid is None:
+            settings = self.channel_settings
+            keep = partial(load_own, self.database, await self.keyring())
+            self._vapid = await load(settings.vapid_private_key_file, settings.vapid_subject, keep)
+        return self._vapid
+
     async def close(self) -> None:
         """Finish what is under way and close every connection."""
         self.waiters.close()
+        self.inbox_streams.close()
         await self.waiters.drain()
+        await self.inbox_streams.drain()
         if self._intake is not None:
             await self._intake.drain()
         await self.authenticator.drain()

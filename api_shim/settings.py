@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 from models.errors import InvalidSetting
+from models.settings import DEFAULT_BIND, public_url
 
 _HIGHEST_PORT: Final = 65535
 
@@ -28,18 +28,12 @@ class ApiSettings:
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read the environment; raises InvalidSetting, naming the variable."""
-        bind = environ.get("WIREROOM_BIND") or "127.0.0.1:8080"
+        bind = environ.get("WIREROOM_BIND") or DEFAULT_BIND
         host, _, port = bind.rpartition(":")
         if not host or not port.isascii() or not port.isdigit() or int(port) > _HIGHEST_PORT:
             raise InvalidSetting(f"WIREROOM_BIND: {bind!r} is no host:port, as in 127.0.0.1:8080")
-        public_url = (environ.get("WIREROOM_PUBLIC_URL") or f"http://{bind}").rstrip("/")
-        parts = urlsplit(public_url)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-            raise InvalidSetting(
-                f"WIREROOM_PUBLIC_URL: {public_url!r} is no http:// or https:// address, as in https://mail.example.org"
-            )
         proxies = _proxies(environ.get("FORWARDED_ALLOW_IPS", ""))
-        return cls(host=host.strip("[]"), port=int(port), public_url=public_url, proxies=proxies)
+        return cls(host=host.strip("[]"), port=int(port), public_url=public_url(environ), proxies=proxies)
 
 
 def _proxies(text: str) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ BASIC_AUTH: Final = r"^[^:\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]+$(?!\n)"
 MEDIA_TYPE: Final = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$(?!\n)"
 CONTENT_ID: Final = r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]+$(?!\n)"
 
+NUMBER: Final = r"^[0-9]{1,18}$(?!\n)"
+
 _CONTROL: Final = "holds a control character"
 _TAG: Final = "must be a language tag, as in en or pt-BR"
 _ZONE: Final = "must be a name of the IANA time zone database, as in Europe/Lisbon"
@@ -37,5 +39,6 @@ WORDS: Final[Mapping[str, str]] = {
     TIMEZONE_OR_EMPTY: _ZONE,
     BASIC_AUTH: "must be user:password, without control characters",
     MEDIA_TYPE: "must be a media type, as in application/pdf",
+    NUMBER: "must be a number",
     CONTENT_ID: "holds a character that no Content-ID has",
 }

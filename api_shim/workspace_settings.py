@@ -1,30 +1,37 @@
-"""The settings of workspaces as intake reads them: from memory, for as long as a change may take to be felt."""
+"""What intake reads of workspaces: from memory, for as long as a change may take to be felt."""
 
 import time
-from collections.abc import Collection, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.store import settings
-from models.store.settings import WorkspaceSettings
+V = TypeVar("V")
 
-_REMEMBERED_S: Final = 5.0
 _MOST_REMEMBERED: Final = 10_000
-_UNSET: Final = WorkspaceSettings()
 
 
-class RememberedSettings:
-    """Settings, each read at most every 5 seconds: so long may another process's change go unnoticed here."""
+class Remembered(Generic[V]):
+    """A value of each workspace, read at most every ``seconds``: so long may another process's change go unnoticed.
 
-    def __init__(self) -> None:
-        self._remembered: dict[UUID, tuple[float, WorkspaceSettings]] = {}
+    ``get_many`` reads those of several workspaces; where it has none for one, that is ``unset``.
+    """
 
-    async def read(
-        self, connection: AsyncConnection, workspace_ids: Collection[UUID]
-    ) -> Mapping[UUID, WorkspaceSettings]:
-        """The settings of each of these workspaces."""
+    def __init__(
+        self,
+        get_many: Callable[[AsyncConnection, Collection[UUID]], Awaitable[Mapping[UUID, V]]],
+        unset: V,
+        *,
+        seconds: float,
+    ) -> None:
+        self._get_many = get_many
+        self._unset = unset
+        self._seconds = seconds
+        self._remembered: dict[UUID, tuple[float, V]] = {}
+
+    async def read(self, connection: AsyncConnection, workspace_ids: Collection[UUID]) -> Mapping[UUID, V]:
+        """The value of each of these workspaces."""
         now = time.monotonic()
         found = {
             each: kept[1]
@@ -35,12 +42,12 @@ class RememberedSettings:
         if missing:
             if len(self._remembered) >= _MOST_REMEMBERED:
                 self._remembered.clear()
-            stored = await settings.get_many(connection, missing)
+            stored = await self._get_many(connection, missing)
             for each in missing:
-                found[each] = stored.get(each, _UNSET)
-                self._remembered[each] = (now + _REMEMBERED_S, found[each])
+                found[each] = stored.get(each, self._unset)
+                self._remembered[each] = (now + self._seconds, found[each])
         return found
 
     def forget(self, workspace_id: UUID) -> None:
-        """Ask the database again: they were changed here."""
+        """Ask the database again: it was changed here."""
         self._remembered.pop(workspace_id, None)

@@ -4,7 +4,7 @@ A channel knows neither storage nor queue nor server. It is made on the event lo
 the process's life, and may be asked for many sends at once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -12,7 +12,37 @@ import msgspec
 
 from models.content import Attachment as Attachment
 from models.content import Content as Content
+from models.progress import InboxItem as InboxItem
+from models.progress import Progress as Progress
+from models.tokens import Links
 from models.vocabulary import Channel as ChannelName
+
+
+class Browser(msgspec.Struct, frozen=True):
+    """Where one browser of a contact listens (RFC 8030), and its keys (RFC 8291), in base64url."""
+
+    id: UUID
+    endpoint: str
+    p256dh: str
+    auth: str
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """A limit that all workers keep together: at most ``burst`` at once, refilled ``per_second``.
+
+    ``name`` tells limits apart; it holds no address and no secret.
+    """
+
+    name: str
+    per_second: float
+    burst: float = 1.0
+
+
+class Limiter(Protocol):
+    """What paces over all worker processes."""
+
+    async def take(self, limits: Sequence[Limit]) -> float:
+        """Take one of each limit, or of none: 0.0 where it may begin now, else in how many seconds to ask again."""
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -20,7 +50,10 @@ class Envelope(msgspec.Struct, frozen=True):
 
     ``proceed`` is called right before the first irreversible byte; it raises NotStarted where the worker may
     no longer send. ``secrets`` are the address's own (WEBHOOK: the ``whsec_…`` keys, newest first). ``variables`` are
-    what the texts ask for, by name: texts, or for Liquid any JSON.
+    what the texts ask for, by name: texts, or for Liquid any JSON. ``links`` makes our own links in this message:
+    to opt out (``opt_out`` alone says whether it should have any), to be followed or reported back.
+    ``browsers``: PUSH, all that the contact has. ``accepted``: the parts that earlier tries of this run got through,
+    by the names that ``Progress`` gave them: they are not sent again.
     """
 
     message_id: str
@@ -32,6 +65,12 @@ class Envelope(msgspec.Struct, frozen=True):
     variables: Mapping[str, Any]
     metadata: Mapping[str, Any]
     proceed: Callable[[], None]
+    links: Links
+    opt_out: bool = True
+    track_opens: bool = False
+    track_clicks: bool = False
+    browsers: tuple[Browser, ...] = ()
+    accepted: frozenset[str] = frozenset()
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -41,6 +80,8 @@ class Receipt(msgspec.Struct, frozen=True):
     detail: str | None = None
     provider_id: str | None = None
     delivered: bool = False
+    progress: Progress | None = None
+    inbox_item: InboxItem | None = None
 
 
 class Channel(Protocol):

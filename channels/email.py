@@ -3,13 +3,17 @@
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 from channels.addresses import check_address, parse_mailboxes
 from channels.contract import Content, Envelope, Receipt
+from channels.dkim import Signer
 from channels.errors import Permanent
+from channels.guard import Network
 from channels.mime import Mail
 from channels.mime_encoding import has_control
+from channels.smtp_dial import SmtpDialler
 from channels.smtp_pool import SmtpPool
 from channels.smtp_replies import receipt
 from channels.smtp_session import Timeouts, Transaction
@@ -26,12 +30,17 @@ class EmailConfig:
     """What EMAIL needs. ``url``: ``WIREROOM_SMTP_URL``; ``sender``: ``WIREROOM_EMAIL_FROM``.
 
     ``connections``: how many the pool may hold. ``domain``: the right side of Message-IDs, by default the sender's.
+    ``signer``: signs every mail. ``bounce_domain``: where bounces go, a local part for each message; by default they go
+    to the sender. ``guarded``: the server is one that a stranger named: it is public, or inside these networks.
     """
 
     url: str = field(repr=False)
     sender: str
     connections: int = 10
     domain: str | None = None
+    signer: Signer | None = None
+    bounce_domain: str | None = None
+    guarded: tuple[Network, ...] | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
 
 
@@ -71,11 +80,20 @@ class EmailChannel:
         server = parse_smtp_url(config.url)
         self._sender = parse_sender(config.sender)
         self._domain = config.domain or self._sender.domain
-        self._pool = SmtpPool(server, _tls_context(server), config.connections, config.timeouts)
+        self._signer = config.signer
+        self._bounce_domain = config.bounce_domain
+        dialler = None if config.guarded is None else SmtpDialler(config.guarded)
+        self._pool = SmtpPool(server, _tls_context(server), config.connections, config.timeouts, dialler)
 
     def prepare(self, content: Content) -> Mail:
         """Build the mail once for all recipients; raises Permanent where it cannot be sent."""
-        return Mail(content, sender_name=self._sender.name, sender=self._sender.address, domain=self._domain)
+        return Mail(
+            content,
+            sender_name=self._sender.name,
+            sender=self._sender.address,
+            domain=self._domain,
+            signer=self._signer,
+        )
 
     async def send(self, envelope: Envelope, prepared: Mail) -> Receipt:
         """Send to one recipient; a SendError where the server did not accept it."""
@@ -89,9 +107,16 @@ class EmailChannel:
             recipient=recipient,
             variables=envelope.variables,
             date=datetime.now(UTC),
+            opt_out_url=envelope.links.opt_out() if envelope.opt_out else None,
         )
-        reply = await self._pool.deliver(Transaction(self._sender.address, recipient, content, envelope.proceed))
+        transaction = Transaction(self._return_path(envelope), recipient, content, envelope.proceed)
+        reply = await self._pool.deliver(transaction)
         return receipt(reply.code, reply.message)
+
+    def _return_path(self, envelope: Envelope) -> str:
+        if self._bounce_domain is None:
+            return self._sender.address
+        return f"{envelope.links.return_path()}@{self._bounce_domain}"
 
     async def close(self) -> None:
         """Close every connection, waiting for none that is in use."""
@@ -102,7 +127,15 @@ def _tls_context(server: SmtpServer) -> ssl.SSLContext | None:
     """One context for all connections: reading the authorities takes longer than a handshake."""
     if server.security is Security.NONE:
         return None
+    if server.ca_file is None:
+        return _public_tls()
     try:
         return ssl.create_default_context(cafile=server.ca_file)
     except OSError as error:
         raise InvalidSetting(f"{VARIABLE}: cannot read the file of CA certificates: {error.strerror}") from None
+
+
+@cache
+def _public_tls() -> ssl.SSLContext:
+    """The system's authorities, for all senders whose servers have a public certificate."""
+    return ssl.create_default_context()

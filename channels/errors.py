@@ -6,18 +6,24 @@ SendError
 ├── Unknown         the line broke after the irreversible byte: the peer may have accepted
 ├── Misconfigured   our own fault (credentials, sender address): pauses the channel, burns no try
 └── NotStarted      nothing irreversible was done and no peer is to blame: given back, burns no try
+    └── Limited     a limit, ours or the peer's: given back until ``retry_after_s`` have passed
 """
 
+from models.progress import Progress
 from models.vocabulary import FailureReason
 
 
 class SendError(Exception):
-    """Base. ``code`` is the peer's own (``"550 5.1.1"``, ``"503"``); ``detail`` is fit to be shown to the sender."""
+    """Base. ``code`` is the peer's own (``"550 5.1.1"``, ``"503"``); ``detail`` is fit to be shown to the sender.
+
+    ``progress``: what was got done or learnt all the same; set by whoever raises it.
+    """
 
     def __init__(self, detail: str, *, code: str | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code
+        self.progress: Progress | None = None
 
 
 class Transient(SendError):
@@ -59,3 +65,15 @@ class Misconfigured(SendError):
 
 class NotStarted(SendError):
     """Nothing irreversible was done: the worker's lease ran low, or it shuts down."""
+
+
+class Limited(NotStarted):
+    """A limit is reached: not before ``retry_after_s``. ``whole``: the peer refuses the sender as a whole until then.
+
+    ``whole`` rests the sender for all workers, as Misconfigured does.
+    """
+
+    def __init__(self, detail: str, *, retry_after_s: float, whole: bool = False, code: str | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after_s = retry_after_s
+        self.whole = whole

@@ -61,7 +61,7 @@ _CONTROL_OR_SPACE: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
 _AUTHORITY: Final = re.compile(
     r"[a-z]+://(\[(?P<inside>[^\[\]/?#]*)\]|[^\[\]:/?#]*)(:[0-9]{1,5})?([/?#].*)?", re.I | re.S
 )
-_HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 _REMEMBERED_S: Final = 10.0
@@ -120,7 +120,7 @@ def _check_authority(text: str, url: URL) -> None:
     if url.raw_user is not None or url.raw_password is not None:
         raise ValueError("a URL holds no user name and no password")
     host = url.raw_host or ""
-    if ":" not in host and not _HOST_NAME.fullmatch(host.removesuffix(".")):
+    if ":" not in host and not HOST_NAME.fullmatch(host.removesuffix(".")):
         raise ValueError("a URL names a host")
     written = _AUTHORITY.fullmatch(text)
     if written is None:
@@ -131,7 +131,7 @@ def _check_authority(text: str, url: URL) -> None:
 
 def _is_ipv6(text: str) -> bool:
     try:
-        IPv6Address(text.partition("%")[0])  # behind it the name of an interface, which ``_literal`` refuses
+        IPv6Address(text.partition("%")[0])  # behind it the name of an interface, which ``literal`` refuses
     except ValueError:
         return False
     return True
@@ -156,7 +156,7 @@ class Guard:
     """
 
     def __init__(self, allow_nets: tuple[Network, ...] = ()) -> None:
-        self._allow_nets = allow_nets
+        self.allow_nets = allow_nets
 
     def check_url(self, text: str) -> URL:
         """The URL to dial, if it may be dialled as far as can be told before its name is resolved.
@@ -165,11 +165,11 @@ class Guard:
         """
         url = parse_url(text)
         host, port = url.raw_host or "", url.port or 0
-        literal = _literal(host)
-        if literal is not None:
-            self.check_address(literal, scheme=url.scheme, port=port)
-        elif not self._allow_nets:
-            _check_public(url.scheme, port)
+        spelt = literal(host)
+        if spelt is not None:
+            self.check_address(spelt, scheme=url.scheme, port=port)
+        elif not self.allow_nets:
+            self.check_public(url.scheme, port)
         return url
 
     def check_address(self, address: Address, *, scheme: str, port: int) -> None:
@@ -177,27 +177,27 @@ class Guard:
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             # ::ffff:a.b.c.d is only another spelling: the kernel dials a.b.c.d.
             address = address.ipv4_mapped
-        if any(address in network for network in self._allow_nets):
+        if any(address in network for network in self.allow_nets):
             return
         if not is_public(address):
             raise ForbiddenDestination(
                 "the destination is not a public address; WIREROOM_WEBHOOK_ALLOW_NETS may allow its network"
             )
-        _check_public(scheme, port)
+        self.check_public(scheme, port)
+
+    def check_public(self, scheme: str, port: int) -> None:
+        """Raise ForbiddenDestination if nothing is spoken so on this port of a public address."""
+        if scheme != "https":
+            raise ForbiddenDestination(
+                "http is allowed only in the networks that the operator lists in WIREROOM_WEBHOOK_ALLOW_NETS"
+            )
+        if port not in PUBLIC_PORTS:
+            raise ForbiddenDestination(
+                "other ports than 443, 80 and 8443 are allowed only in the networks of WIREROOM_WEBHOOK_ALLOW_NETS"
+            )
 
 
-def _check_public(scheme: str, port: int) -> None:
-    if scheme != "https":
-        raise ForbiddenDestination(
-            "http is allowed only in the networks that the operator lists in WIREROOM_WEBHOOK_ALLOW_NETS"
-        )
-    if port not in PUBLIC_PORTS:
-        raise ForbiddenDestination(
-            "other ports than 443, 80 and 8443 are allowed only in the networks of WIREROOM_WEBHOOK_ALLOW_NETS"
-        )
-
-
-def _literal(host: str) -> Address | None:
+def literal(host: str) -> Address | None:
     """The address that a host spells out; None for a name; ForbiddenDestination for a spelling of doubt."""
     if ":" in host:
         try:
@@ -231,8 +231,8 @@ class GuardedResolver:
 
     async def resolve(self, host: str, *, scheme: str, port: int) -> Sequence[Address]:
         """The addresses of a host, all of them checked. Unresolved, or ForbiddenDestination."""
-        literal = _literal(host)
-        addresses = await self._look_up(host) if literal is None else [literal]
+        spelt = literal(host)
+        addresses = await self._look_up(host) if spelt is None else [spelt]
         for address in addresses:
             self._guard.check_address(address, scheme=scheme, port=port)
         return addresses

@@ -23,6 +23,9 @@ from models.vocabulary import FailureReason
 MAX_RETRY_AFTER_S: Final = 86_400
 """No peer holds a message back for longer than a day."""
 
+_LATE_S: Final = 1.0
+"""A timer that comes later than this tells of a loop that was busy, not of a peer."""
+
 _MOST_DIGITS: Final = 100
 _REMEMBERED_TARGETS: Final = 4096
 
@@ -149,6 +152,8 @@ class GuardedHttp:
             raise
 
     async def _dial(self, pool: HttpPool, target: _Target, until: float) -> HttpConnection:
+        # What this turn of the loop has still to do is not the peer's time.
+        await asyncio.sleep(0)
         self._require_not_closed()
         time_out = self._dialler.limit(until)
         try:
@@ -164,6 +169,8 @@ class GuardedHttp:
             raise forbidden(refused) from None
         except (Unresolved, OSError) as error:
             self._require_not_closed()
+            if time_out.expired() and _is_late(time_out):
+                raise NotStarted("this process was too busy to connect") from None
             raise not_connected(error) from None
         finally:
             self._connecting.discard(time_out)
@@ -175,6 +182,11 @@ class GuardedHttp:
     def _require_not_closed(self) -> None:
         if self._closed:
             raise NotStarted("the channel is closed") from None
+
+
+def _is_late(time_out: asyncio.Timeout) -> bool:
+    until = time_out.when()
+    return until is not None and asyncio.get_running_loop().time() - until > _LATE_S
 
 
 def _rest_of_head(headers: Mapping[str, str], length: int) -> bytes:

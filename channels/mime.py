@@ -2,23 +2,21 @@
 
 Every text part is quoted-printable or base64 and every file is base64, so no line of a body can hold ``=_``: a
 boundary that begins with it needs no search (RFC 2045, section 6.7). The format is RFC 5322 and RFC 2045 to 2047.
-
-The standard library's email package writes no header here: it decodes encoded words in the values that it is given,
-and what they held, line breaks too, would stand in the mail.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any, Final
 
-from channels.addresses import Mailbox, parse_mailboxes
+from channels.addresses import Mailbox
 from channels.contract import Attachment, Content
+from channels.dkim import Signer, body_hash
 from channels.errors import Permanent
+from channels.mail_headers import UnfitForMail, check_headers, custom_header, unsubscribe_headers
 from channels.mime_encoding import (
     Body,
-    ascii_header,
     base64_lines,
     compile_body,
     has_control,
@@ -31,90 +29,13 @@ from channels.plain_text import html_to_text
 from channels.rendering import Escape, RenderError, Template, Text, Texts, escape_for
 from models.vocabulary import FailureReason
 
-_HEADER_NAME: Final = re.compile(r"[!-9;-~]{1,76}")
 _CONTENT_ID: Final = re.compile(r"[!-;=?-~]{1,900}")
 _TOKEN: Final = r"[A-Za-z0-9!#$&^_.+-]+"
 _PARAMETER: Final = rf' *; *({_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*+"))'
 _MEDIA_TYPE: Final = re.compile(rf"({_TOKEN}/{_TOKEN})((?:{_PARAMETER})*)")
 _LONGEST_MEDIA_TYPE: Final = 500
 _MARK: Final = re.compile("\0(\\d+)\0")
-
-_RESERVED: Final = frozenset(
-    {
-        "bcc",
-        "cc",
-        "date",
-        "dkim-signature",
-        "from",
-        "message-id",
-        "mime-version",
-        "received",
-        "return-path",
-        "sender",
-        "subject",
-        "to",
-    }
-)
-_RESERVED_PREFIXES: Final = ("content-", "resent-", "x-wireroom-")
-
-
-_OF_ADDRESSES: Final = frozenset(
-    {
-        "disposition-notification-to",
-        "errors-to",
-        "mail-followup-to",
-        "mail-reply-to",
-        "reply-to",
-        "return-receipt-to",
-        "x-confirm-reading-to",
-    }
-)
-
-
-class UnfitForMail(ValueError):
-    """A header or a file that no mail may carry; its text is fit to be shown, ``reason`` is what a refusal names."""
-
-    def __init__(self, detail: str, reason: FailureReason = FailureReason.HEADER_INJECTION) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
-def check_headers(names: Iterable[str]) -> None:
-    """Whether a mail may carry headers of the sender's with these names; raises UnfitForMail."""
-    seen = set()
-    for name in names:
-        if not _HEADER_NAME.fullmatch(name):
-            raise UnfitForMail("a header's name is 1 to 76 visible ASCII characters without a colon")
-        lower = name.lower()
-        if lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES):
-            raise UnfitForMail(f"the header {name} is reserved")
-        if lower in seen:
-            raise UnfitForMail(f"the header {name} is given twice")
-        seen.add(lower)
-
-
-def custom_header(name: str, value: str) -> bytes:
-    """A header of the sender's, ended by CRLF; raises UnfitForMail.
-
-    ASCII stands as it is, since its grammar may be any; other text becomes encoded words (RFC 2047). What has
-    addresses is read, and written anew.
-    """
-    if has_control(value):
-        raise UnfitForMail(f"the header {name} holds a control character")
-    if "=?" in value:
-        raise UnfitForMail(f"the header {name} holds =?, which begins an encoded word: write the text itself")
-    if name.lower() in _OF_ADDRESSES:
-        try:
-            return mailbox_header(name, parse_mailboxes(value))
-        except ValueError as error:
-            detail = f"the header {name} must be a list of addresses: {error}"
-            raise UnfitForMail(detail, FailureReason.INVALID_ADDRESS) from None
-    if not value.isascii():
-        return header(name, value)
-    field = ascii_header(name, value)
-    if field is None:
-        raise UnfitForMail(f"the header {name} has too long a word", FailureReason.RENDER_ERROR)
-    return field
+_BLANK_LINE: Final = b"\r\n\r\n"
 
 
 def check_file(file: Attachment) -> None:
@@ -132,9 +53,12 @@ _Entity = list[bytes | Body]
 class Mail:
     """A compiled mail: ``fill`` gives the bytes for one recipient."""
 
-    def __init__(self, content: Content, *, sender_name: str, sender: str, domain: str) -> None:
+    def __init__(
+        self, content: Content, *, sender_name: str, sender: str, domain: str, signer: Signer | None = None
+    ) -> None:
         """Compile; ``domain`` is the right side of Message-IDs. Raises Permanent where the content cannot be sent."""
         self._domain = domain
+        self._signer = signer
         texts = _compile_texts(content)
         self._subject = texts.subject
         if isinstance(self._subject, Text) and any(has_control(literal) for literal in self._subject.pieces[::2]):
@@ -152,12 +76,28 @@ class Mail:
         # Of Liquid nothing can be encoded before it is filled.
         self._liquid = None if isinstance(texts.body, Text) else texts.body
         self._body = self._layout.entity(texts.body.pieces) if isinstance(texts.body, Text) else []
+        self._body_hash: str | None = None
+        if isinstance(texts.body, Text) and not texts.body.names:
+            # The same for everyone: filled, and hashed, once.
+            entity = _joined(self._body, {})
+            self._body = [entity]
+            self._body_hash = None if signer is None else body_hash(entity.partition(_BLANK_LINE)[2])
 
-    def fill(self, *, message_id: str, run: int, recipient: str, variables: Mapping[str, Any], date: datetime) -> bytes:
-        """The mail for one recipient, in lines ended by CRLF, not dot-stuffed.
+    def fill(
+        self,
+        *,
+        message_id: str,
+        run: int,
+        recipient: str,
+        variables: Mapping[str, Any],
+        date: datetime,
+        opt_out_url: str | None = None,
+    ) -> bytes:
+        """The mail for one recipient, in lines ended by CRLF, not dot-stuffed, signed where there is a signer.
 
-        Its Message-ID depends on ``message_id``, ``run`` and the domain alone: every attempt has the same. Raises
-        Permanent where a value brings a control character into the subject, or Liquid cannot be filled.
+        Its Message-ID depends on ``message_id``, ``run`` and the domain alone: every attempt has the same. It is ASCII
+        but for a recipient who is not (RFC 6532). ``opt_out_url``: what List-Unsubscribe says. Raises Permanent where a
+        value brings a control character into the subject, or Liquid cannot be filled.
         """
         subject = _fill(self._subject, variables)
         if has_control(subject):
@@ -167,15 +107,24 @@ class Mail:
             f"Date: {format_datetime(date)}\r\n"
             f"To: {recipient}\r\n"
             f"X-Wireroom-Message: {message_id}; run={run}\r\n"
-        ).encode("ascii")
+        ).encode()
         subject = subject.strip(" ")
         if subject:
             head += header("Subject", subject)
-        _expect_fields(head, 5 if subject else 4)
-        parts = [head, self._fixed]
+        unsubscribe = [] if opt_out_url is None else unsubscribe_headers(opt_out_url)
+        head += b"".join(unsubscribe)
+        _expect_fields(head, 4 + bool(subject) + len(unsubscribe))
         body = self._body if self._liquid is None else self._layout.entity([_fill(self._liquid, variables)])
-        parts.extend([part if isinstance(part, bytes) else part.fill(variables) for part in body])
-        return b"".join(parts)
+        return self._signed(head + self._fixed, _joined(body, variables), int(date.timestamp()))
+
+    def _signed(self, head: bytes, entity: bytes, now: int) -> bytes:
+        if self._signer is None:
+            return head + entity
+        # The entity's own header is the last part of the message's.
+        end = entity.index(_BLANK_LINE)
+        hashed = self._body_hash or body_hash(entity[end + len(_BLANK_LINE) :])
+        signatures = self._signer.sign(b"%b%b\r\n" % (head, entity[:end]), hashed, now)
+        return b"".join([signatures, head, entity])
 
 
 def _compile_texts(content: Content) -> Texts:
@@ -192,6 +141,10 @@ def _fill(template: Template | None, variables: Mapping[str, Any]) -> str:
         return template.fill(variables)
     except RenderError as error:
         raise Permanent(str(error), reason=FailureReason.RENDER_ERROR) from error
+
+
+def _joined(entity: _Entity, variables: Mapping[str, Any]) -> bytes:
+    return b"".join([part if isinstance(part, bytes) else part.fill(variables) for part in entity])
 
 
 def _expect_fields(block: bytes, count: int) -> None:

@@ -10,11 +10,12 @@ import ssl
 from collections import deque
 from typing import Final
 
-import aiosmtplib
-
 from channels.errors import Misconfigured, NotStarted, SendError, Transient
-from channels.smtp_replies import Phase, is_success, refusal
-from channels.smtp_session import Session, Timeouts, Transaction, converse, open_session, reset, take_leave
+from channels.smtp_dial import SmtpDialler
+from channels.smtp_line import LineBroken, Reply
+from channels.smtp_replies import Phase, refusal
+from channels.smtp_session import Session, Timeouts, Transaction, open_session, take_leave
+from channels.smtp_transaction import CLOSING, converse
 from channels.smtp_url import SmtpServer
 
 SMALLER_S: Final = 60.0
@@ -34,8 +35,17 @@ class NoRoom(Exception):
 class SmtpPool:
     """Up to ``limit`` connections to one server, each used for one message at a time, the warmest first."""
 
-    def __init__(self, server: SmtpServer, tls: ssl.SSLContext | None, limit: int, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        server: SmtpServer,
+        tls: ssl.SSLContext | None,
+        limit: int,
+        timeouts: Timeouts,
+        dialler: SmtpDialler | None = None,
+    ) -> None:
+        """``dialler``: makes the connections, where it is not for us to trust whoever named the server."""
         self._server = server
+        self._dialler = dialler
         self._tls = tls
         self._timeouts = timeouts
         self._slots = asyncio.Semaphore(limit)
@@ -48,7 +58,7 @@ class SmtpPool:
         self._failed_at = 0.0
         self._closed = False
 
-    async def deliver(self, transaction: Transaction) -> aiosmtplib.SMTPResponse:
+    async def deliver(self, transaction: Transaction) -> Reply:
         """Hand one message over; returns the positive answer to the final dot, else raises a SendError."""
         loop = asyncio.get_running_loop()
         arrived = loop.time()
@@ -73,10 +83,12 @@ class SmtpPool:
         for session in self._idle:
             take_leave(session)
         self._idle.clear()
+        if self._dialler is not None:
+            self._dialler.close()
         for session in list(self._open):
             self._discard(session)
 
-    async def _deliver_in_slot(self, transaction: Transaction, arrived: float) -> aiosmtplib.SMTPResponse:
+    async def _deliver_in_slot(self, transaction: Transaction, arrived: float) -> Reply:
         """Use a kept connection; where it proves dead before the final dot, and where there is none, a fresh one."""
         kept = self._take()
         if kept is not None:
@@ -86,25 +98,23 @@ class SmtpPool:
                 pass  # It may have been dead before this message came: only a fresh connection can tell.
         return await self._run(await self._connect(arrived), transaction)
 
-    async def _run(self, session: Session, transaction: Transaction) -> aiosmtplib.SMTPResponse:
+    async def _run(self, session: Session, transaction: Transaction) -> Reply:
         """Run one transaction, then keep the connection if it can carry another, else close it."""
-        keep = False
         try:
-            phase, reply = await converse(session, transaction)
-            accepted = phase is Phase.CONTENT and is_success(reply.code)
-            keep = accepted or await reset(session)
-        except (aiosmtplib.SMTPException, OSError) as error:
+            verdict = await converse(session, transaction)
+        except LineBroken as broken:
             self._require_not_closed()
-            raise ConnectionBroken(f"the connection failed before the final dot ({type(error).__name__})") from error
+            raise ConnectionBroken(f"the connection failed before the final dot ({broken})") from broken
         finally:
-            if keep and not self._closed:
+            if session.ready and not self._closed:
                 self._give_back(session)
             else:
                 self._discard(session)
-        if accepted:
+        phase, reply = verdict
+        if verdict.accepted:
             return reply
         refused = refusal(phase, reply.code, reply.message)
-        if reply.code == aiosmtplib.SMTPStatus.domain_unavailable and phase is not Phase.CONTENT:
+        if reply.code == CLOSING and phase is not Phase.CONTENT:
             raise ConnectionBroken(refused.detail, code=refused.code)
         raise refused
 
@@ -118,9 +128,13 @@ class SmtpPool:
         if self._failure is not None and self._failed_at > arrived and not self._open:
             raise type(self._failure)(self._failure.detail, code=self._failure.code)
         try:
-            session = await open_session(self._server, self._tls, await self._get_ehlo_name(), self._timeouts)
+            ehlo_name = await self._get_ehlo_name()
+            sock = None
+            if self._dialler is not None:
+                sock = await self._dialler.dial(self._server, self._timeouts.connect_s)
+            session = await open_session(self._server, self._tls, ehlo_name, self._timeouts, sock)
         except (Transient, Misconfigured) as error:
-            if isinstance(error, Transient) and error.code and any(one.client.is_connected for one in self._open):
+            if isinstance(error, Transient) and error.code and any(one.line.is_open for one in self._open):
                 raise NoRoom from error
             self._failure, self._failed_at = error, asyncio.get_running_loop().time()
             raise
@@ -149,7 +163,7 @@ class SmtpPool:
         """The connection used last that is still open."""
         while self._idle:
             session = self._idle.pop()
-            if session.client.is_connected:
+            if session.line.is_open:
                 return session
             self._discard(session)
         return None
@@ -173,4 +187,4 @@ class SmtpPool:
 
     def _discard(self, session: Session) -> None:
         self._open.discard(session)
-        session.client.close()
+        session.line.close()

@@ -1,24 +1,22 @@
-"""One SMTP session: how it is opened, and one mail transaction over it.
+"""One SMTP session: how it is opened, what its server offers, and how it is left.
 
-TLS, AUTH and the reading of replies are aiosmtplib's. The steps are taken one by one here because each may fail for
-a reason of its own, and because the caller must be asked right before the final dot.
+Connection, TLS, EHLO and AUTH are aiosmtplib's, which then hands the connection over; mails go in ``smtp_transaction``.
 """
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Self
 
 import aiosmtplib
-from aiosmtplib.protocol import SMTPProtocol
 
-from channels.errors import Misconfigured, SendError, Transient, Unknown
-from channels.smtp_replies import Phase, is_success, refusal
+from channels.errors import Misconfigured, SendError, Transient
+from channels.smtp_line import SmtpLine, take_over
+from channels.smtp_replies import Phase, refusal
 from channels.smtp_url import Security, SmtpServer
-
-_BLOCK_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +33,16 @@ class Timeouts:
     """For the answer to the final dot: who gives up sooner makes duplicates."""
     idle_s: float = 60.0
     """For another message, before a connection is closed."""
+    trusted_s: float = 1.0
+    """After an answer, before a connection is no longer taken for alive: see ``smtp_transaction``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One message to one recipient, both addresses checked. ``content``: lines ended by CRLF, not dot-stuffed.
+    """One message to one recipient, both addresses checked.
 
-    ``proceed`` is called right before the final dot is written, and may raise NotStarted.
+    ``content``: begins with a header, lines ended by CRLF, not dot-stuffed. ``proceed`` is called right before the
+    bytes are written with which the server may accept the mail, and may raise NotStarted.
     """
 
     sender: str
@@ -50,27 +51,56 @@ class Transaction:
     proceed: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What the server's EHLO offered, of what is used here."""
+
+    pipelining: bool
+    """Several commands in one write (RFC 2920)."""
+    chunking: bool
+    """The content by BDAT, counted instead of ended by a dot (RFC 3030)."""
+    size: bool
+    """The content's size at MAIL (RFC 1870)."""
+    utf8: bool
+    """Addresses and header fields beyond ASCII (RFC 6531)."""
+
+    @classmethod
+    def read(cls, client: aiosmtplib.SMTP) -> Self:
+        """What the last EHLO said."""
+        return cls(*[client.supports_extension(name) for name in ("pipelining", "chunking", "size", "smtputf8")])
+
+
 class Session:
-    """An open session, used by one task at a time."""
+    """An open session, used by one task at a time.
 
-    def __init__(self, client: aiosmtplib.SMTP, protocol: SMTPProtocol, timeouts: Timeouts) -> None:
-        self.client = client
-        self.protocol = protocol
+    ``ready``: the server waits for a command and owes no answer. ``unfinished``: a transaction was given up there.
+    ``heard_at``: when it last answered; ``idle_since``: when it was last given back; by the event loop's clock.
+    """
+
+    def __init__(self, line: SmtpLine, offers: Offers, timeouts: Timeouts) -> None:
+        self.line = line
+        self.offers = offers
         self.timeouts = timeouts
-        self.idle_since = 0.0
-        # So drain() waits for the last byte. With high=0 asyncio's TLS transport pauses and never resumes.
-        # cast: uvloop's transports are no subclass of asyncio's.
-        transport = cast(asyncio.WriteTransport, protocol.transport)
-        transport.set_write_buffer_limits(high=1, low=0)
-        # Kept for as long as the session: a StreamWriter that is collected closes its transport.
-        self.writer = asyncio.StreamWriter(transport, protocol, None, asyncio.get_running_loop())
+        self.idle_since = self.heard_at = asyncio.get_running_loop().time()
+        self.ready = True
+        self.unfinished = False
 
 
-async def open_session(server: SmtpServer, tls: ssl.SSLContext | None, ehlo_name: str, timeouts: Timeouts) -> Session:
-    """Connect, begin TLS as the URL says, log in; raises Transient or Misconfigured."""
+async def open_session(
+    server: SmtpServer,
+    tls: ssl.SSLContext | None,
+    ehlo_name: str,
+    timeouts: Timeouts,
+    sock: socket.socket | None = None,
+) -> Session:
+    """Connect, begin TLS as the URL says, log in; raises Transient or Misconfigured.
+
+    ``sock``: a connection to the server, where it was made already; it is closed with the session.
+    """
     client = aiosmtplib.SMTP(
         hostname=server.host,
-        port=server.port,
+        port=server.port if sock is None else None,
+        sock=sock,
         local_hostname=ehlo_name,
         timeout=timeouts.command_s,
         use_tls=server.security is Security.IMPLICIT,
@@ -85,9 +115,9 @@ async def open_session(server: SmtpServer, tls: ssl.SSLContext | None, ehlo_name
             await _start_tls(client)
         if server.username is not None and server.password is not None:
             await _log_in(client, server.username, server.password)
-        if client.protocol is None:
+        if client.protocol is None or client.protocol.transport is None:
             raise Transient("the SMTP server closed the connection")
-        session = Session(client, client.protocol, timeouts)
+        session = Session(take_over(client.protocol.transport), Offers.read(client), timeouts)
         opened = True
         return session
     except (aiosmtplib.SMTPException, OSError) as error:
@@ -95,6 +125,8 @@ async def open_session(server: SmtpServer, tls: ssl.SSLContext | None, ehlo_name
     finally:
         if not opened:
             client.close()
+            if sock is not None:
+                sock.close()
 
 
 async def _start_tls(client: aiosmtplib.SMTP) -> None:
@@ -129,59 +161,8 @@ def _unopened(error: aiosmtplib.SMTPException | OSError) -> SendError:
     return Transient(f"cannot reach the SMTP server: {said}")
 
 
-async def converse(session: Session, transaction: Transaction) -> tuple[Phase, aiosmtplib.SMTPResponse]:
-    """Run one mail transaction (RFC 5321, section 3.3); returns the last reply, and the phase that it answered.
-
-    Raises what ``proceed`` raises, what aiosmtplib and the socket raise before the final dot, and Unknown where no
-    answer came after it.
-    """
-    client = session.client
-    content = transaction.content.replace(b"\r\n.", b"\r\n..")
-    size = (b"SIZE=%d" % len(content),) if client.supports_extension("size") else ()
-    mail_from = b"FROM:<%b>" % transaction.sender.encode("ascii")
-    reply = await client.execute_command(b"MAIL", mail_from, *size)
-    if not is_success(reply.code):
-        return Phase.MAIL, reply
-    rcpt_to = b"TO:<%b>" % transaction.recipient.encode("ascii")
-    reply = await client.execute_command(b"RCPT", rcpt_to)
-    if not is_success(reply.code):
-        return Phase.RCPT, reply
-    reply = await client.execute_command(b"DATA")
-    if reply.code != aiosmtplib.SMTPStatus.start_input:
-        return Phase.DATA, reply
-    last_block = await _write_up_to_last_block(session, content)
-    transaction.proceed()
-    session.protocol.write(last_block + b".\r\n")
-    try:
-        return Phase.CONTENT, await session.protocol.read_response(timeout=session.timeouts.final_dot_s)
-    except (aiosmtplib.SMTPException, OSError) as error:
-        raise Unknown(f"no readable answer came after the final dot ({type(error).__name__})") from error
-
-
-async def _write_up_to_last_block(session: Session, content: bytes) -> bytes:
-    """Write a long content but for its last block, waiting until the kernel took each; returns the last one.
-
-    So ``proceed`` is asked when the final dot is about to leave, not when a long mail begins to.
-    """
-    start = 0
-    while len(content) - start > _BLOCK_BYTES:
-        session.protocol.write(content[start : start + _BLOCK_BYTES])
-        async with asyncio.timeout(session.timeouts.block_s):
-            await session.writer.drain()
-        start += _BLOCK_BYTES
-    return content[start:]
-
-
 def take_leave(session: Session) -> None:
-    """Say QUIT between two transactions, without waiting for the answer (RFC 5321, section 4.1.1.10)."""
-    if session.client.is_connected:
-        session.protocol.write(b"QUIT\r\n")
-
-
-async def reset(session: Session) -> bool:
-    """Give up a transaction (RFC 5321, section 4.1.1.5); whether the session can carry another."""
-    try:
-        await session.client.rset()
-    except (aiosmtplib.SMTPException, OSError):
-        return False
-    return True
+    """Say QUIT between two transactions and hang up, without waiting for the answer (RFC 5321, section 4.1.1.10)."""
+    if session.line.is_open:
+        session.line.write(b"QUIT\r\n")
+    session.line.close()

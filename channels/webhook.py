@@ -5,13 +5,15 @@ import ssl
 import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal
+from urllib.parse import urljoin
 
 import msgspec
 
 from channels import standard_webhooks
 from channels.contract import Content, Envelope, Receipt
+from channels.endpoint_limits import EndpointLimits
 from channels.errors import Permanent, Transient
-from channels.guard import Resolver
+from channels.guard import ForbiddenDestination, Guard, Resolver
 from channels.guarded_http import Answer, GuardedHttp, HttpConfig, retry_after
 from channels.rendering import RenderError, Template, Texts
 from models import timestamps
@@ -34,6 +36,12 @@ _HOP_BY_HOP: Final = (  # RFC 9110, section 7.6.1
     "upgrade",
 )
 _RESERVED: Final = frozenset({*_OURS, *_FRAMING, *_HOP_BY_HOP})
+
+LARGEST_BODY: Final = 1_048_576
+"""Bytes of a request's body. Receivers' own limits are about as high."""
+
+_SLOTS: Final = 200
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
 class WebhookConfig(HttpConfig):
@@ -63,7 +71,10 @@ class _Payload(msgspec.Struct, frozen=True):
 
 
 class WebhookChannel:
-    """Sends webhooks. ``resolver`` replaces the system's, ``ssl_context`` the default one."""
+    """Sends webhooks, ``slots`` at once at most.
+
+    ``resolver`` replaces the system's, ``ssl_context`` the default one.
+    """
 
     name = ChannelName.WEBHOOK
 
@@ -71,9 +82,12 @@ class WebhookChannel:
         self,
         config: WebhookConfig,
         *,
+        slots: int = _SLOTS,
         resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
+        self._limits = EndpointLimits(slots)
+        self._guard = Guard(config.allow_nets)
         self._http = GuardedHttp(config, resolver=resolver, ssl_context=ssl_context)
         self._encoder = msgspec.json.Encoder()
 
@@ -92,13 +106,16 @@ class WebhookChannel:
     async def send(self, envelope: Envelope, prepared: PreparedWebhook) -> Receipt:
         """POST the message. The id and the body are the same on every attempt, the time and the signature are not.
 
-        Receipt for a 2xx; Permanent for a 410 and for what the guard refuses; Transient for any other answer, since
-        a receiver's faulty release may answer anything; Unknown where the line broke after the request was sent.
+        Receipt for a 2xx; Permanent for a 410, for what the guard refuses and for a redirect to such a place (none is
+        followed); Transient for any other answer, since a receiver's faulty release may answer anything; Unknown where
+        the line broke after the request was sent; Limited where the endpoint has as many under way as it may have.
         """
         try:
             body = self._encoder.encode(_payload(envelope, prepared))
         except RenderError as error:
             raise Permanent(str(error), reason=FailureReason.RENDER_ERROR) from error
+        if len(body) > LARGEST_BODY:
+            raise Permanent(f"the body is larger than {LARGEST_BODY} bytes", reason=FailureReason.TOO_LARGE)
         now = int(time.time())
         try:
             if not envelope.secrets:
@@ -115,7 +132,21 @@ class WebhookChannel:
             standard_webhooks.TIMESTAMP_HEADER: str(now),
             standard_webhooks.SIGNATURE_HEADER: signature,
         }
-        return _receipt(await self._http.post(envelope.address, headers=headers, body=body, proceed=envelope.proceed))
+        async with self._limits.turn(envelope.address):
+            answer = await self._http.post(envelope.address, headers=headers, body=body, proceed=envelope.proceed)
+        if answer.status in _REDIRECTS:
+            self._judge_redirect(envelope.address, answer)
+        return _receipt(answer)
+
+    def _judge_redirect(self, address: str, answer: Answer) -> None:
+        """Permanent where it leads to what we may not reach: nobody sends webhooks there in good faith."""
+        try:
+            self._guard.check_url(urljoin(address, answer.headers.get("Location", "")))
+        except ForbiddenDestination:
+            detail = "the endpoint redirects to a destination that is not allowed"
+            raise Permanent(detail, reason=FailureReason.FORBIDDEN_DESTINATION, code=str(answer.status)) from None
+        except ValueError:
+            return
 
     async def close(self) -> None:
         """Close every connection."""

@@ -75,6 +75,9 @@ class Consent(msgspec.Struct, frozen=True):
 
 AddressCheck = Callable[[str], str]
 
+OPT_OUT_VARIABLE: Final = "unsubscribeUrl"
+"""The name by which a text asks for the link to opt out: no attribute's, and empty until a worker makes the link."""
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     EVENT = "evt"
     SUPPRESSION = "sup"
     SUBSCRIPTION = "sub"
+    SENDER = "snd"
 
 
 DIALECT_B: Final = {Kind.MESSAGE: "mesg", Kind.CONTACT: "cust", Kind.CAMPAIGN: "camp"}

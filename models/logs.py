@@ -49,7 +49,7 @@ def configure(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("aiosqlite", "alembic", "asyncio", "httpx", "httpcore", "uvicorn", "dramatiq"):
+    for chatty in ("aiosqlite", "alembic", "asyncio", "httpx", "httpcore", "telegram", "uvicorn", "dramatiq"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -13,7 +13,7 @@ import secrets
 import tempfile
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +25,11 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from models.errors import InvalidSetting, WireroomError
+from models.inbox_tokens import InboxTokens
 from models.session import Database
 from models.settings import StorageSettings
 from models.store import secrets as store
+from models.tokens import TokenMaker
 from models.vocabulary import Channel
 
 _VERSION: Final = b"\x01"
@@ -68,12 +70,17 @@ class _SecretKey:
 
 
 class Keyring:
-    """Seals and opens what is stored, and digests addresses. Made by ``load_keyring``."""
+    """Seals and opens what is stored, digests addresses, has ``tokens`` and ``inbox_tokens``.
+
+    Made by ``load_keyring``.
+    """
 
     def __init__(self, secret_keys: Sequence[bytes], digest_key: bytes) -> None:
         """``secret_keys``: at least one, newest first; the newest seals, any opens. ``digest_key``: 32 bytes."""
         self._envelopes = _Envelopes(secret_keys)
         self._digest = HMAC(digest_key, hashes.SHA256())
+        self.tokens = TokenMaker(secret_keys)
+        self.inbox_tokens = InboxTokens(secret_keys)
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
         """``plain`` under AES-256-GCM: version (1 byte), key id (8), nonce (12), ciphertext and tag (16).
@@ -89,6 +96,15 @@ class Keyring:
     def open_text(self, sealed: bytes, purpose: str) -> str:
         """What was sealed for ``purpose``, as the UTF-8 text it is; raises SealBroken."""
         return self.open(sealed, purpose).decode()
+
+    def reseal(self, sealed: bytes, purpose: str) -> bytes:
+        """The same, sealed by the newest key; raises SealBroken."""
+        return sealed if self._envelopes.is_newest(sealed) else self.seal(self.open(sealed, purpose), purpose)
+
+    @property
+    def newest_header(self) -> bytes:
+        """What every envelope begins with that the newest key seals: version and key id."""
+        return self._envelopes.newest_header
 
     def address_digest(self, channel: str, address: str) -> bytes:
         """16 bytes that stand for an address without telling it: HMAC-SHA256, truncated, keyed.
@@ -110,9 +126,10 @@ class _Envelopes:
     def __init__(self, secret_keys: Sequence[bytes]) -> None:
         self._keys = [_SecretKey(material) for material in secret_keys]
         self._newest = self._keys[0]
+        self.newest_header = _VERSION + self._newest.id
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
-        header = _VERSION + self._newest.id
+        header = self.newest_header
         nonce = os.urandom(_NONCE_LENGTH)
         return header + nonce + self._newest.cipher(purpose).encrypt(nonce, plain, header + purpose.encode())
 
@@ -129,7 +146,7 @@ class _Envelopes:
 
     def is_newest(self, sealed: bytes) -> bool:
         """Whether the newest key sealed it."""
-        return sealed[:_HEADER_LENGTH] == _VERSION + self._newest.id
+        return sealed[:_HEADER_LENGTH] == self.newest_header
 
 
 async def load_keyring(database: Database, settings: StorageSettings) -> Keyring:
@@ -140,14 +157,27 @@ async def load_keyring(database: Database, settings: StorageSettings) -> Keyring
     """
     secret_keys = read_secret_keys(settings)
     envelopes = _Envelopes(secret_keys)
+    digest_key = await _load(database, envelopes, _DIGEST_KEY, lambda: secrets.token_bytes(_KEY_LENGTH))
+    return Keyring(secret_keys, digest_key)
+
+
+async def load_own(database: Database, keyring: Keyring, name: str, make: Callable[[], bytes]) -> bytes:
+    """A secret of this installation's own, kept as the digest key is: all machines have the same. ``make``: a new one.
+
+    Raises InvalidSetting and StorageUnavailable, as ``load_keyring`` does.
+    """
+    return await _load(database, keyring._envelopes, name, make)
+
+
+async def _load(database: Database, envelopes: "_Envelopes", name: str, make: Callable[[], bytes]) -> bytes:
     async with database.read() as connection:
-        wrapped = await store.get(connection, _DIGEST_KEY)
+        wrapped = await store.get(connection, name)
     if wrapped is None:
-        fresh = envelopes.seal(secrets.token_bytes(_KEY_LENGTH), _DIGEST_KEY)
+        fresh = envelopes.seal(make(), name)
         async with database.write() as connection:
-            wrapped = await store.insert(connection, _DIGEST_KEY, fresh)
+            wrapped = await store.insert(connection, name, fresh)
     try:
-        digest_key = envelopes.open(wrapped, _DIGEST_KEY)
+        plain = envelopes.open(wrapped, name)
     except SealBroken as error:
         raise InvalidSetting(
             "WIREROOM_SECRET_KEY: none of these keys is one that this database was used with; add the former key "
@@ -155,8 +185,8 @@ async def load_keyring(database: Database, settings: StorageSettings) -> Keyring
         ) from error
     if not envelopes.is_newest(wrapped):
         async with database.write() as connection:
-            await store.rewrap(connection, _DIGEST_KEY, wrapped, envelopes.seal(digest_key, _DIGEST_KEY))
-    return Keyring(secret_keys, digest_key)
+            await store.rewrap(connection, name, wrapped, envelopes.seal(plain, name))
+    return plain
 
 
 def read_secret_keys(settings: StorageSettings) -> tuple[bytes, ...]:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from models.errors import InvalidSetting
+
+DEFAULT_BIND = "127.0.0.1:8080"
 
 _LOG_LEVELS = frozenset({"debug", "info", "warning", "error"})
 
@@ -59,3 +61,18 @@ def broker_socket(data_dir: Path) -> Path:
         return path
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"wireroom-{os.getuid()}-{digest}.sock"
+
+
+def public_url(environ: Mapping[str, str] = os.environ) -> str:
+    """How the world reaches the HTTP server (``WIREROOM_PUBLIC_URL``), without a slash at its end.
+
+    Raises InvalidSetting.
+    """
+    url = (environ.get("WIREROOM_PUBLIC_URL") or f"http://{environ.get('WIREROOM_BIND') or DEFAULT_BIND}").rstrip("/")
+    parts = urlsplit(url)
+    is_plain = url.isascii() and url.isprintable() and not set(url) & set(' "<>')  # it stands in headers of mails
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment or not is_plain:
+        raise InvalidSetting(
+            f"WIREROOM_PUBLIC_URL: {url!r} is no http:// or https:// address, as in https://mail.example.org"
+        )
+    return url

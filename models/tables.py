@@ -410,7 +410,43 @@ attempts = Table(
     Column("code", Text),
     Column("detail", Text),
     Column("provider_id", Text),
+    Column("parts", JSON),  # of a message that is several: those that the peer took
     Index(None, "provider_id", postgresql_where=text("provider_id IS NOT NULL")),
+)
+
+inboxes = Table(  # one per contact that ever had an item: gives each change of its items the next number
+    "inboxes",
+    metadata,
+    Column("contact_id", Uuid, ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True),
+    Column("last_change", BigInteger, nullable=False),
+)
+
+inbox_items = Table(  # written when an ONSITE message's outcome is recorded
+    "inbox_items",
+    metadata,
+    Column("message_id", Uuid, primary_key=True),
+    Column("contact_id", Uuid, ForeignKey("inboxes.contact_id", ondelete="CASCADE"), nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("number", BigInteger, nullable=False),  # the change that it came with: its place in the list
+    Column("change", BigInteger, nullable=False),  # its latest change
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("is_html", Boolean, nullable=False),
+    Column("url", Text),
+    Column("icon", Text),
+    _time("created_at", required=True),
+    _time("expires_at"),
+    _time("read_at"),
+    _time("clicked_at"),
+    _time("archived_at"),
+    UniqueConstraint("contact_id", "number"),
+    UniqueConstraint("contact_id", "change"),
+    Index(
+        "ix_inbox_items_unread",
+        "contact_id",
+        postgresql_where=text("read_at IS NULL AND archived_at IS NULL"),
+        sqlite_where=text("read_at IS NULL AND archived_at IS NULL"),
+    ),
 )
 
 hooks = Table(
@@ -510,6 +546,16 @@ suppressions = Table(
     Index(None, "workspace_id", "id"),
 )
 
+failing_endpoints = Table(  # a webhook's, from its first failure after a success to the next success
+    "failing_endpoints",
+    metadata,
+    Column("workspace_id", Uuid, primary_key=True),
+    Column("address_digest", LargeBinary(16), primary_key=True),
+    _time("first_failed_at", required=True),
+    _time("last_failed_at", required=True),
+    Column("failures", Integer, nullable=False),
+)
+
 workers = Table(
     "workers",
     metadata,
@@ -536,6 +582,27 @@ channel_pauses = Table(  # a sender that is misconfigured rests, for all workers
     Column("channel", String(32), primary_key=True),
     _time("until", required=True),
     Column("detail", Text, nullable=False),
+)
+
+senders = Table(  # a workspace's own ways out on a channel, beside the operator's
+    "senders",
+    metadata,
+    _id(),
+    _workspace(),
+    _word("channel"),
+    Column("name", Text, nullable=False),
+    Column("credentials", LargeBinary, nullable=False),  # sealed
+    Column("hint", JSON, nullable=False),  # what may be shown of them
+    Column("position", Integer, nullable=False),
+    Column("weight", Integer, nullable=False),
+    _flag("paused"),
+    _count("failures"),  # rests since it last worked
+    _time("resting_until"),
+    Column("last_error", Text),
+    Column("version", Integer, nullable=False, server_default=text("1")),  # of the credentials
+    _time("created_at", required=True),
+    _time("updated_at", required=True),
+    Index(None, "workspace_id", "channel", "position", "id"),
 )
 
 idempotency_keys = Table(

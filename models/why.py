@@ -26,6 +26,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``place``: how many ready messages of its lane come first, None while it has no turn. ``attempts``: how many have
     ended in this run; ``last_attempt`` is the last of them. ``worker_lost``: nobody holds its worker's lease.
+    ``own_senders``: how many its workspace has on the channel that are not paused; where there are any, it rests until
+    the first of them comes back.
     """
 
     now: int
@@ -41,6 +43,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool
     campaign: CampaignState | None
     rests_until: int | None
+    own_senders: int = 0
     crashes: int
     suspect: bool
     place: int | None
@@ -100,8 +103,11 @@ def _waiting_for_a_time(it: Situation) -> Why | None:
     due, rest = it.due_at, it.rests_until or 0
     if max(due, rest) <= it.now:
         return None
-    if rest > due:
+    if rest > due or _waits_for_a_sender(it):
         said = f"The channel {it.channel} rests until {show(rest)}, because its sender cannot work as it is set up."
+        if it.own_senders:
+            who = "the workspace's sender" if it.own_senders == 1 else f"all {it.own_senders} senders of the workspace"
+            said = f"On {it.channel} {who} cannot work; the first is tried again at {show(rest)}."
         return Why(gate=Gate.CHANNEL, because=said + _expiry(it, rest), next_attempt_at=rest)
     if it.sending_at is None:
         gate, said = Gate.SCHEDULE, f"It is scheduled for {show(due)}."
@@ -110,6 +116,12 @@ def _waiting_for_a_time(it: Situation) -> Why | None:
     else:
         gate, said = Gate.LIMIT, f"Its channel had no room for it or could not begin; it is due again at {show(due)}."
     return Why(gate=gate, because=said + _expiry(it, due), next_attempt_at=due)
+
+
+def _waits_for_a_sender(it: Situation) -> bool:
+    """Whether it was given back because all senders of its workspace rest, and nothing else puts it off."""
+    resting = bool(it.own_senders) and it.rests_until is not None and it.rests_until > it.now
+    return resting and it.sending_at is not None and not it.attempts
 
 
 def _waiting_for_its_turn(it: Situation) -> Why:

@@ -3,19 +3,24 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Final
+from html import escape
+from typing import Any, Final
 
 from channels import standard_webhooks
 from models.vocabulary import Channel
 from wireroom import demo_story
-from wireroom.demo_sinks import Arrivals, Hook, Mail
+from wireroom.demo_arrivals import Arrivals, Chat, Mail, Push
+from wireroom.demo_bot import units
+from wireroom.demo_http import Request
 from wireroom.demo_story import Letter
 
 _MESSAGE_ID: Final = re.compile(r"msg_[0-9a-z]{26}")
+_BEACON: Final = re.compile(r"http://127\.0\.0\.1:[0-9]+/t/p/[A-Za-z0-9_.-]+")
+_ITEM_FIELDS: Final = ("subject", "body", "format", "url", "icon", "metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +59,48 @@ def message_id_of(mail: Mail) -> str | None:
 
 def differences(sent: Iterable[Sent], arrivals: Arrivals) -> list[str]:
     """One line for each way in which the arrivals are not exactly what was sent, once each."""
-    mails: dict[str | None, list[Mail]] = defaultdict(list)
-    hooks: dict[str | None, list[Hook]] = defaultdict(list)
-    for mail in arrivals.mails:
-        mails[message_id_of(mail)].append(mail)
-    for hook in arrivals.hooks:
-        hooks[hook.headers.get("webhook-id")].append(hook)
+    arrived = _sorted(arrivals)
     found: list[str] = []
     for one in sent:
-        times = len((mails if one.letter.channel is Channel.EMAIL else hooks)[one.message_id])
-        if times != 1:
-            found.append(f"{one.message_id} arrived {times} times instead of once")
-        elif one.letter.channel is Channel.EMAIL:
-            found += _compare_mail(one, mails[one.message_id][0])
+        channel = one.letter.channel
+        # A chat is told no message id: it gets one message, which may come in parts.
+        key = one.letter.person.chat_id if channel is Channel.TELEGRAM else one.message_id
+        those = arrived[channel, key]
+        if not those or (len(those) > 1 and channel is not Channel.TELEGRAM):
+            found.append(f"{one.message_id} ({channel.value}) arrived {len(those)} times instead of once")
         else:
-            found += _compare_hook(one, hooks[one.message_id][0])
+            found += _compare(one, those)
     return found
+
+
+def _sorted(arrivals: Arrivals) -> dict[tuple[Channel, str | None], list[Any]]:
+    """What arrived, by channel, and by message or chat."""
+    arrived: dict[tuple[Channel, str | None], list[Any]] = defaultdict(list)
+    for mail in arrivals.mails:
+        arrived[Channel.EMAIL, message_id_of(mail)].append(mail)
+    for hook in arrivals.hooks:
+        arrived[Channel.WEBHOOK, hook.headers.get("webhook-id")].append(hook)
+    for push in arrivals.pushes:
+        arrived[Channel.PUSH, push.payload.get("messageId")].append(push)
+    for chat in arrivals.chats:
+        arrived[Channel.TELEGRAM, chat.chat_id].append(chat)
+    for item in arrivals.items:
+        arrived[Channel.ONSITE, item["id"]].append(item)
+    return arrived
+
+
+def _compare(sent: Sent, those: list[Any]) -> list[str]:
+    match sent.letter.channel:
+        case Channel.EMAIL:
+            return _compare_mail(sent, those[0])
+        case Channel.WEBHOOK:
+            return _compare_hook(sent, those[0])
+        case Channel.PUSH:
+            return _compare_push(sent, those[0])
+        case Channel.TELEGRAM:
+            return _compare_chat(sent, those)
+        case Channel.ONSITE:
+            return _compare_item(sent, those[0])
 
 
 def _compare_mail(sent: Sent, mail: Mail) -> list[str]:
@@ -87,7 +118,7 @@ def _compare_mail(sent: Sent, mail: Mail) -> list[str]:
     return notes.found
 
 
-def _compare_hook(sent: Sent, hook: Hook) -> list[str]:
+def _compare_hook(sent: Sent, hook: Request) -> list[str]:
     notes, letter = _Notes(sent.message_id), sent.letter
     notes.expect("path", hook.path, f"/{letter.person.external_id}")
     try:
@@ -102,6 +133,51 @@ def _compare_hook(sent: Sent, hook: Hook) -> list[str]:
         return notes.found
     data = {"messageId": sent.message_id, "contactId": sent.contact_id, "subject": letter.subject, "body": letter.text}
     notes.expect("body", body, {"type": "message", "data": data | {"metadata": letter.request["metadata"]}})
+    return notes.found
+
+
+def _compare_push(sent: Sent, push: Push) -> list[str]:
+    notes, letter = _Notes(sent.message_id), sent.letter
+    notes.expect("browser", push.path, letter.person.browser)
+    options = letter.request["options"]
+    said: dict[str, object] = {"messageId": sent.message_id, "title": letter.subject, "body": letter.text}
+    said |= {"url": options["url"], "icon": options["icon"], "report": ["opened", "closed", "clicked"]}
+    payload = dict(push.payload)
+    beacon = payload.pop("beacon", None)
+    if not _BEACON.fullmatch(str(beacon)):
+        notes.expect("beacon", beacon, "an address of ours")
+    notes.expect("payload", payload, said)
+    return notes.found
+
+
+def _compare_chat(sent: Sent, parts: Sequence[Chat]) -> list[str]:
+    notes, letter = _Notes(sent.message_id), sent.letter
+    unsaid = [None] * (len(parts) - 1)
+    if letter.html is not None:
+        source = f"<b>{escape(letter.subject, quote=False)}</b>\n\n{letter.html}"
+        mode, formatted = "HTML", None
+    else:
+        source = f"{letter.subject}\n\n{letter.text}"
+        mode, formatted = None, [{"type": "bold", "offset": 0, "length": units(letter.subject)}]
+    notes.expect("text", "".join(part.text for part in parts), source)
+    notes.expect("parse mode", {part.parse_mode for part in parts}, {mode})
+    notes.expect("formatting", [part.entities for part in parts], [formatted, *unsaid])
+    notes.expect("buttons", [part.keyboard for part in parts], [*unsaid, letter.keyboard])
+    return notes.found
+
+
+def _compare_item(sent: Sent, item: dict[str, Any]) -> list[str]:
+    notes, letter = _Notes(sent.message_id), sent.letter
+    options = letter.request.get("options", {})
+    said = {
+        "subject": letter.subject,
+        "body": letter.text if letter.html is None else letter.html,
+        "format": "text" if letter.html is None else "html",
+        "url": options.get("url"),
+        "icon": options.get("icon"),
+        "metadata": letter.request["metadata"],
+    }
+    notes.expect("item", {name: item.get(name) for name in _ITEM_FIELDS}, said)
     return notes.found
 
 

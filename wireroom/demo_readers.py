@@ -14,8 +14,8 @@ import httpx
 from channels import standard_webhooks
 from models import timestamps
 from models.vocabulary import EventType, Status
+from wireroom.demo_arrivals import Arrivals
 from wireroom.demo_check import message_id_of
-from wireroom.demo_sinks import Arrivals
 
 _TICK_S: Final = 0.1
 _PAUSE_S: Final = (0.3, 0.9)

@@ -4,13 +4,16 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import httpx
 
 from channels import standard_webhooks
 from models.vocabulary import Channel, Provider, Scope, Status
 from wireroom import accounts, demo_story
 from wireroom.client import Client
 from wireroom.demo_check import Sent, differences
-from wireroom.demo_sinks import Arrivals, Sinks
+from wireroom.demo_sinks import Sinks
 from wireroom.demo_story import Letter, Person
 from wireroom.demo_view import Board, Shown
 from wireroom.up import Stack
@@ -21,6 +24,8 @@ _PATIENCE_S: Final = 60.0
 _PACE_S: Final = 0.12
 _POLL_S: Final = 0.2
 _PAGE: Final = 200
+_REPORTING: Final = (Channel.PUSH, Channel.ONSITE)
+"""Where a reader's own devices report what was done."""
 
 
 @dataclass(slots=True)
@@ -34,13 +39,14 @@ class Scene:
     secrets: dict[str, str]
     hook: dict[str, Any]
     board: Board
+    sinks: Sinks
     sent: dict[str, Sent] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     is_over: bool = False
 
     @classmethod
     async def furnish(cls, stack: Stack, sinks: Sinks, title: str) -> Self:
-        """Make the workspace, its token, the contacts and a generic hook; raises WireroomError."""
+        """Make the workspace, its token, the contacts, their browsers and a generic hook; raises WireroomError."""
         url = stack.storage.database_url
         workspace = await accounts.create_workspace(url, _WORKSPACE)
         _, token = await accounts.create_token(url, workspace, scopes=list(Scope), expires_at=None)
@@ -51,9 +57,13 @@ class Scene:
             person.external_id: str((await client.post("/contacts", _contact(person, secrets, sinks)))["id"])
             for person in crowd
         }
+        key = await _push_key(stack.listens_at, workspace)
+        for person in crowd:
+            for subscription in _subscriptions(person, key, sinks):
+                await client.post("/push", {"contactId": contacts[person.external_id], **subscription})
         hook = await client.post("/hooks", {"provider": Provider.GENERIC.value})
         expected = len(demo_story.singles(crowd)) + len(demo_story.batch(crowd))
-        return cls(client, workspace, token, contacts, secrets, hook, Board(title, expected))
+        return cls(client, workspace, token, contacts, secrets, hook, Board(title, expected), sinks)
 
     def ending(self, message_id: str) -> Status | None:
         """The status a message is to end in: as the story says; what comes after the story is opened."""
@@ -61,7 +71,7 @@ class Scene:
             return self.sent[message_id].letter.ending
         return Status.OPENED if self.is_over else None
 
-    async def play(self, arrivals: Arrivals) -> None:
+    async def play(self) -> None:
         """Send the whole story and wait until it has ended, or for too long; then note what is not as it should be."""
         crowd = demo_story.people()
         for letter in demo_story.singles(crowd):
@@ -81,7 +91,11 @@ class Scene:
             await asyncio.sleep(_POLL_S)
         self.is_over = True
         self.faults += self._unfinished()
-        self.faults += differences(self.sent.values(), arrivals)
+        self.faults += differences(self.sent.values(), self.sinks.arrivals)
+        self.faults += self.sinks.push_service.faults
+        kept = {urlsplit(row["endpoint"]).path for row in (await self.client.get("/push", limit=_PAGE))["data"]}
+        if kept != {person.browser for person in crowd}:
+            self.faults.append(f"the browsers that are kept are not those that there are: {sorted(kept)}")
 
     async def watch(self) -> None:
         """Read back where every message stands, again and again, until cancelled."""
@@ -97,8 +111,9 @@ class Scene:
             await asyncio.sleep(_POLL_S)
 
     def _request(self, letter: Letter) -> dict[str, Any]:
-        # Tracking would rewrite the body, and the demo compares every byte of it.
-        tracking = {"opens": False, "clicks": False}
+        # Tracking would rewrite a mail's body and a chat's buttons, and the demo compares every byte of them.
+        is_tracked = letter.channel in _REPORTING
+        tracking = {"opens": is_tracked, "clicks": is_tracked}
         contact = self.contacts[letter.person.external_id]
         return {"contactId": contact, "channel": letter.channel.value, "tracking": tracking, **letter.request}
 
@@ -117,12 +132,26 @@ class Scene:
         ]
 
 
+async def _push_key(url: str, workspace: str) -> str:
+    """What a page subscribes with."""
+    async with httpx.AsyncClient(trust_env=False) as anybody:
+        return str((await anybody.get(f"{url}/push/{workspace}/key")).raise_for_status().json()["key"])
+
+
+def _subscriptions(person: Person, key: str, sinks: Sinks) -> list[dict[str, str]]:
+    browsers = [sinks.push_service.subscribe(person.browser, key, is_gone=False)]
+    if person.has_lost_phone:
+        browsers.append(sinks.push_service.subscribe(person.lost_browser, key, is_gone=True))
+    return [browser.subscription(sinks.pushes.url) for browser in browsers]
+
+
 def _contact(person: Person, secrets: dict[str, str], sinks: Sinks) -> dict[str, Any]:
     return {
         "externalId": person.external_id,
         "firstName": person.first_name,
         "email": person.email,
         "attributes": {"shelf": person.shelf},
-        "webhookUrl": f"http://127.0.0.1:{sinks.http_port}/{person.external_id}",
+        "telegramChatId": person.chat_id,
+        "webhookUrl": f"{sinks.hooks.url}/{person.external_id}",
         "webhookSecret": secrets[person.external_id],
     }

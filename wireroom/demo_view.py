@@ -28,7 +28,7 @@ COLOURS: Final[dict[Status, str]] = {
 _WAY: Final = (Status.QUEUED, Status.SENDING, Status.SENT, Status.DELIVERED, Status.OPENED, Status.CLICKED)
 _TURNED: Final[dict[Status, int]] = {Status.BOUNCED: 3, Status.FAILED: 2, Status.UNSUBSCRIBED: 5}
 """Where a message left the way: how many of its steps it had taken."""
-_LAST: Final[dict[Channel, int]] = {Channel.WEBHOOK: 4}
+_LAST: Final[dict[Channel, int]] = {Channel.WEBHOOK: 4, Channel.TELEGRAM: 3}
 """How many steps the way of a channel has, where it is not all of them."""
 _BAR: Final = range(8, 41)
 

@@ -15,6 +15,8 @@ from rich.table import Table
 
 from api_shim.settings import ApiSettings
 from channels import registry
+from channels.dkim import SHORT_RSA, read_keys
+from channels.email import parse_sender
 from channels.errors import Misconfigured, SendError
 from channels.settings import ChannelSettings
 from channels.smtp_session import Timeouts, open_session, take_leave
@@ -59,7 +61,8 @@ async def examine(environment: Mapping[str, str]) -> list[Finding]:
     except InvalidSetting as error:
         return [Finding("settings", ok=False, detail=str(error), mend=_CORRECT), *_doubts(environment)]
     findings = [_examine_folder(storage), *await _examine_database(storage), await _examine_broker(storage)]
-    return [*findings, await _examine_smtp(channels), *_doubts(environment), *_examine_keys(storage)]
+    findings += [await _examine_smtp(channels), *_examine_mail(channels), _examine_push(channels)]
+    return [*findings, *_doubts(environment), *_examine_keys(storage)]
 
 
 def show(findings: list[Finding]) -> None:
@@ -168,6 +171,33 @@ async def _examine_broker(storage: StorageSettings) -> Finding:
         mend = "start it, or correct WIREROOM_REDIS_URL"
         return Finding("broker", ok=False, detail=f"cannot be used ({type(error).__name__})", mend=mend)
     return Finding("broker", ok=True, detail="answers")
+
+
+def _examine_push(settings: ChannelSettings) -> Finding:
+    """A key in a file was read with the settings."""
+    key = settings.vapid_private_key_file or "made on first start, in the database"
+    return Finding("web push", ok=True, detail=f"key: {key}; push services write to {settings.vapid_subject}")
+
+
+def _examine_mail(settings: ChannelSettings) -> list[Finding]:
+    """Whether others can tell that mails are ours. Sender and keys were read with the settings."""
+    if settings.smtp_url is None or settings.email_from is None:
+        return []
+    domain = parse_sender(settings.email_from).domain
+    findings = []
+    if settings.dkim_key_file is None:
+        mend = "set WIREROOM_DKIM_KEY_FILE and WIREROOM_DKIM_SELECTOR, unless your mail server signs"
+        findings.append(Finding("DKIM", ok=True, detail="mails are not signed", mend=mend))
+    else:
+        for key in read_keys(settings.dkim_key_file, settings.dkim_selectors):
+            name = f"{key.selector}._domainkey.{domain}"
+            said = f"{key.algorithm}; the DNS must have the TXT record {name}: {key.record()}"
+            longer = f"make one of {SHORT_RSA} bits or more, under another selector" if key.is_short else None
+            findings.append(Finding("DKIM", ok=True, detail=said, mend=longer))
+    if settings.bounce_domain is not None:
+        said = f"to b-…@{settings.bounce_domain}, whose mail must come back to this Wireroom"
+        findings.append(Finding("bounces", ok=True, detail=said))
+    return findings
 
 
 async def _examine_smtp(settings: ChannelSettings) -> Finding:

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, Self
 
+from models.settings import DEFAULT_BIND
 from models.vocabulary import Channel
 
 _PREFIX: Final = "WIREROOM_"
-_DEFAULT_BIND: Final = "127.0.0.1:8080"
 
 KNOWN: Final = frozenset(
     {
         "WIREROOM_BIND",
+        "WIREROOM_BOUNCE_DOMAIN",
         "WIREROOM_DATABASE_URL",
         "WIREROOM_DATA_DIR",
+        "WIREROOM_DKIM_KEY_FILE",
+        "WIREROOM_DKIM_SELECTOR",
         "WIREROOM_EMAIL_FROM",
         "WIREROOM_LOG_FORMAT",
         "WIREROOM_LOG_LEVEL",
@@ -23,7 +26,11 @@ KNOWN: Final = frozenset(
         "WIREROOM_REDIS_URL",
         "WIREROOM_SECRET_KEY",
         "WIREROOM_SMTP_URL",
+        "WIREROOM_TELEGRAM_API_URL",
+        "WIREROOM_TELEGRAM_BOT_TOKEN",
         "WIREROOM_TOKEN",
+        "WIREROOM_VAPID_PRIVATE_KEY_FILE",
+        "WIREROOM_VAPID_SUBJECT",
         "WIREROOM_WEBHOOK_ALLOW_NETS",
         "WIREROOM_WORKSPACE",
     }
@@ -43,7 +50,7 @@ class ClientSettings:
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read ``WIREROOM_PUBLIC_URL`` (else ``WIREROOM_BIND``), ``WIREROOM_TOKEN``, ``WIREROOM_WORKSPACE``."""
-        bind = environ.get("WIREROOM_BIND") or _DEFAULT_BIND
+        bind = environ.get("WIREROOM_BIND") or DEFAULT_BIND
         return cls(
             url=environ.get("WIREROOM_PUBLIC_URL") or f"http://{bind}",
             token=environ.get("WIREROOM_TOKEN") or None,

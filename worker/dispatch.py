@@ -1,34 +1,31 @@
 """One channel's work in one process: claim a chunk, send its messages side by side, record each as it ends."""
 
 import asyncio
-import random
 import time
-from collections.abc import Coroutine, Sequence
-from functools import lru_cache
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
-from channels.contract import Channel, Envelope
-from channels.errors import Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
+from channels.contract import Channel
 from models import ids
 from models.errors import StorageUnavailable
-from models.logs import places
-from models.store import claims, pauses
+from models.store import claims
 from models.store.claims import Claim
 from models.store.outcomes import Ended
-from models.vocabulary import FailureReason, Lane, OnUnknown
+from models.vocabulary import Lane, OnUnknown
 from worker import verdicts
+from worker.attempts import Attempts
 from worker.pacing import Rate, Slots, claim_order
 from worker.preparations import Preparations
+from worker.senders import Route, Senders
 from worker.services import Services
 
 log = structlog.get_logger(__name__)
 
 _CHUNK: Final = 200
 _BEGUN_AT_ONCE: Final = 10
-_SECRETS_KEPT: Final = 4096
 _ALONE_AFTER_S: Final = 10.0
 _ALONE_FOR_S: Final = 30.0
 
@@ -36,7 +33,16 @@ _ALONE_FOR_S: Final = 30.0
 class Dispatcher:
     """Claims and sends the messages of one channel."""
 
-    def __init__(self, channel: Channel, services: Services, *, most: int, per_second: float | None) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        services: Services,
+        *,
+        most: int,
+        per_second: float | None,
+        senders: Senders | None = None,
+    ) -> None:
+        """``channel``: the operator's; ``senders``: the workspaces' own, where there may be any."""
         self._channel = channel
         self._actor = channel.name.value.lower()
         self._services = services
@@ -48,7 +54,8 @@ class Dispatcher:
         self._asked = False
         self._unrecorded = 0
         self._preparations = Preparations(channel, services.database)
-        self._open_secret = lru_cache(_SECRETS_KEPT)(services.keyring.open_text)
+        self._attempts = Attempts(channel, services)
+        self._senders = senders
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def pull(self, lane: Lane) -> None:
@@ -74,6 +81,8 @@ class Dispatcher:
     async def close(self) -> None:
         """Close the channel's connections."""
         await self._channel.close()
+        if self._senders is not None:
+            await self._senders.close()
 
     async def _claim(self, lane: Lane) -> None:
         room = self._room(lane)
@@ -151,14 +160,15 @@ class Dispatcher:
     async def _send_chunk(self, claimed: Sequence[Claim], lane: Lane) -> None:
         left = list(claimed)
         try:
-            prepared = await self._preparations.of({claim.content_id for claim in claimed})
-            begun = await self._write_beginnings(claimed)
+            routes = await self._routes(claimed)
+            left = self._put_off(left, routes, lane)
+            begun = await self._write_beginnings(left)
             while left:
                 if len(left) % _BEGUN_AT_ONCE == 0:
                     await asyncio.sleep(0)  # each fills its text as it begins
                 claim = left.pop()
                 if claim.id in begun:
-                    self._begin(self._send(claim, prepared[claim.content_id], lane))
+                    self._begin(self._send(claim, routes[claim.id], lane))
                 else:
                     self._let_go(claim.id, lane)
         except StorageUnavailable:
@@ -168,6 +178,25 @@ class Dispatcher:
                 self._slots.give_back(lane)
                 self._begin(self._record(verdicts.given_back(claim, verdicts.AT_ONCE)))
 
+    async def _routes(self, claimed: Sequence[Claim]) -> Mapping[UUID, Route]:
+        """By message id, how each goes: by its workspace's own sender, else by the operator's."""
+        routes = {} if self._senders is None else await self._senders.routes(claimed)
+        others = [claim for claim in claimed if claim.id not in routes] if routes else claimed
+        prepared = await self._preparations.of({claim.content_id for claim in others})
+        return routes | {claim.id: Route(self._attempts, prepared[claim.content_id]) for claim in others}
+
+    def _put_off(self, claimed: list[Claim], routes: Mapping[UUID, Route], lane: Lane) -> list[Claim]:
+        """Give back what no sender can take now; returns what goes."""
+        going = []
+        for claim in claimed:
+            wait_ms = routes[claim.id].wait_ms
+            if wait_ms:
+                self._slots.give_back(lane)
+                self._begin(self._record(verdicts.given_back(claim, wait_ms)))
+            else:
+                going.append(claim)
+        return going
+
     async def _write_beginnings(self, claimed: Sequence[Claim]) -> set[UUID]:
         """Write down the beginning of those sends that are to be held when in doubt; returns what may be sent."""
         begun = {claim.id for claim in claimed if claim.on_unknown is not OnUnknown.HOLD}
@@ -176,70 +205,13 @@ class Dispatcher:
             begun |= ours
         return begun
 
-    async def _send(self, claim: Claim, prepared: Any, lane: Lane) -> None:
+    async def _send(self, claim: Claim, route: Route, lane: Lane) -> None:
         try:
-            ended = await self._attempt(claim, prepared)
+            ended = await route.runner.run(claim, route.prepared)
         finally:
             self._slots.give_back(lane)
             self._feed()
         await self._record(ended)
-
-    async def _attempt(self, claim: Claim, prepared: Any) -> Ended:
-        message_id = ids.show(ids.Kind.MESSAGE, claim.id)
-        proceeded = False
-
-        def proceed() -> None:
-            nonlocal proceeded
-            self._services.lease.check()
-            proceeded = True
-
-        try:
-            if isinstance(prepared, SendError):
-                raise prepared
-            receipt = await self._channel.send(self._envelope(claim, message_id, proceed), prepared)
-        except SendError as error:
-            return await self._ended(claim, message_id, error)
-        except Exception as error:  # noqa: BLE001 - no message may be left without an end
-            self._named(claim, message_id).error("send.broke", places=places(error), error=type(error).__name__)
-            detail = f"internal error: {type(error).__name__}"
-            return await self._ended(claim, message_id, Unknown(detail) if proceeded else Transient(detail))
-        return verdicts.accepted(claim, receipt)
-
-    async def _ended(self, claim: Claim, message_id: str, error: SendError) -> Ended:
-        if isinstance(error, Misconfigured):
-            self._named(claim, message_id).error("send.misconfigured", code=error.code, detail=error.detail)
-            await self._rest(error)
-        elif not isinstance(error, NotStarted):
-            reason = error.reason.value if isinstance(error, Permanent) else None
-            log_line = self._named(claim, message_id)
-            log_line.info("send.ended", outcome=type(error).__name__, code=error.code, reason=reason)
-        return verdicts.ended(self._channel.name, claim, error, random.random())
-
-    def _named(self, claim: Claim, message_id: str) -> Any:
-        workspace_id = ids.show(ids.Kind.WORKSPACE, claim.workspace_id)
-        return log.bind(message=message_id, workspace=workspace_id, attempt=claim.token, channel=self._channel.name)
-
-    def _envelope(self, claim: Claim, message_id: str, proceed: Any) -> Envelope:
-        if claim.address is None:
-            raise Permanent("the message has no address any more", reason=FailureReason.ERASED)
-        return Envelope(
-            message_id=message_id,
-            contact_id=ids.show(ids.Kind.CONTACT, claim.contact_id),
-            uuid=claim.id,
-            run=claim.run,
-            address=claim.address,
-            secrets=tuple([self._open_secret(secret, "webhook-secret") for secret in claim.secrets]),
-            variables=claim.variables,
-            metadata=claim.metadata,
-            proceed=proceed,
-        )
-
-    async def _rest(self, error: Misconfigured) -> None:
-        try:
-            async with self._services.database.write() as connection:
-                await pauses.rest(connection, self._channel.name, verdicts.REST_MS, error.detail)
-        except Exception as broken:  # noqa: BLE001 - a rest that cannot be written must not cost the message its end
-            log.warning("dispatch.no_rest", channel=self._channel.name, error=type(broken).__name__)
 
     async def _record(self, ended: Ended) -> None:
         try:

@@ -19,7 +19,7 @@ from models import logs
 from models.errors import StorageUnavailable
 from models.session import Database
 from models.settings import StorageSettings
-from models.store import campaigns, counts, erasing, keeping, workers
+from models.store import campaigns, counts, endpoints, erasing, keeping, workers
 from worker import tracker
 from worker.leases import LEASE_S
 from worker.wakeups import SUSPECTS, Wakeups
@@ -172,6 +172,7 @@ class Keeper:
             await keeping.retry_parked_events(connection, _BATCH)
             await keeping.forget_keys(connection, _KEYS_KEPT_MS, _BATCH)
             await workers.forget(connection, _DAY_MS)
+            await endpoints.forget(connection)
 
 
 async def _repeat(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:

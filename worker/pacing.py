@@ -64,6 +64,31 @@ class Rate:
         return (1 - self._tokens) / self._per_second
 
 
+class Bucket:
+    """A token bucket of ``burst`` tokens, full at ``now``, refilled with ``per_second``."""
+
+    def __init__(self, per_second: float, burst: float, now: float) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._tokens = burst
+        self._filled_at = now
+
+    def wait_s(self, now: float) -> float:
+        """How long until there is a whole token."""
+        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
+        self._filled_at = now
+        return max(0.0, (1 - self._tokens) / self._per_second)
+
+    def is_full(self, now: float) -> bool:
+        """Whether it is as a new one would be."""
+        self.wait_s(now)
+        return self._tokens >= self._burst
+
+    def take(self) -> None:
+        """Take a token."""
+        self._tokens -= 1
+
+
 BULK_SHARE = 8
 """While bulk waits, every eighth claim is its."""
 

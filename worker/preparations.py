@@ -24,12 +24,12 @@ _WEIGHT: Final = 4096  # what a prepared text takes beside its words, roughly
 
 
 class Preparations:
-    """The prepared contents of one channel."""
+    """The prepared contents of one channel, or of one sender on it."""
 
-    def __init__(self, channel: Channel, database: Database) -> None:
+    def __init__(self, channel: Channel, database: Database, kept_bytes: int = _KEPT_BYTES) -> None:
         self._channel = channel
         self._database = database
-        self._prepared: WeighedCache[UUID, Any] = WeighedCache(_KEPT_BYTES)
+        self._prepared: WeighedCache[UUID, Any] = WeighedCache(kept_bytes)
 
     async def of(self, content_ids: Collection[UUID]) -> dict[UUID, Any]:
         """Every content, prepared; each is made once while it stays among the last used."""

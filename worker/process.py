@@ -4,18 +4,20 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 import structlog
 
-from channels import registry
+from channels import registry, vapid
+from channels.senders import TYPES, SenderMaker
 from channels.settings import ChannelSettings
 from models.errors import StorageUnavailable
-from models.secrets import Keyring, load_keyring
+from models.secrets import Keyring, load_keyring, load_own
 from models.session import Database
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Lane
-from worker import tracker
+from worker import limits, senders, tracker
 from worker.dispatch import Dispatcher
 from worker.hand import Hand
 from worker.leases import Lease
@@ -41,29 +43,43 @@ class WorkerProcess:
     async def start(self) -> None:
         """Wait for the database, take a lease, make the channels. Called on the loop that the sends will run on."""
         self._database = Database.connect(self._storage.database_url)
-        keyring = await self._keyring()
+        keyring, signing = await self._keys()
         self._wakeups = Wakeups(self._storage.redis_url)
         self._recorder = recorder(self._database)
         hand = Hand()
         self._lease = Lease(self._database, hand.ids, on_lost=_end_this_process)
         await self._lease.begin()
         services = Services(
-            self._database, self._lease, keyring, self._wakeups, hand, self._recorder, beginner(self._database)
+            self._database,
+            self._lease,
+            keyring,
+            self._wakeups,
+            hand,
+            self._recorder,
+            beginner(self._database),
+            self._worker_settings.public_url,
         )
+        self._limiter = limits.RedisLimiter(self._storage.redis_url)
+        outfit = registry.Outfit(self._limiter, signing, self._worker_settings.max_inflight)
+        operators = registry.configured(self._channel_settings)
+        directory = senders.Directory(self._database)
+        maker = SenderMaker(self._channel_settings, outfit)
         self._dispatchers = {
             name: Dispatcher(
-                entry.make(),
+                operators[name].make(outfit) if name in operators else senders.NoSender(name),
                 services,
                 most=self._worker_settings.max_inflight[name],
                 per_second=self._worker_settings.rate[name],
+                senders=self._senders_of(name, services, directory, maker, alone=name not in operators),
             )
-            for name, entry in registry.configured(self._channel_settings).items()
+            for name in Channel
+            if name in operators or name in TYPES
         }
         self._tracker = tracker.Tracker(self._database)
         log.info(
             "worker.started",
             worker=str(self._lease.worker_id),
-            channels=sorted(each.value for each in self._dispatchers),
+            channels=sorted(each.value for each in operators),
         )
 
     async def send(self, channel: Channel, lane: str) -> None:
@@ -95,12 +111,25 @@ class WorkerProcess:
         for dispatcher in self._dispatchers.values():
             await dispatcher.close()
         await asyncio.to_thread(self._wakeups.close)
+        await asyncio.to_thread(self._limiter.close)
         await self._database.close()
 
-    async def _keyring(self) -> Keyring:
+    def _senders_of(
+        self, name: Channel, services: Services, directory: senders.Directory, maker: SenderMaker, *, alone: bool
+    ) -> senders.Senders | None:
+        if name not in TYPES:
+            return None
+        slots = self._worker_settings.max_inflight[name]
+        return senders.Senders(name, services, directory, maker, slots=slots, alone=alone)
+
+    async def _keys(self) -> tuple[Keyring, vapid.Vapid]:
+        settings = self._channel_settings
         while True:
             try:
-                return await load_keyring(self._database, self._storage)
+                keyring = await load_keyring(self._database, self._storage)
+                await senders.reseal(self._database, keyring)
+                keep = partial(load_own, self._database, keyring)
+                return keyring, await vapid.load(settings.vapid_private_key_file, settings.vapid_subject, keep)
             except StorageUnavailable:
                 log.warning("worker.waits_for_database")
                 await asyncio.sleep(_WAIT_FOR_DATABASE_S)

@@ -8,7 +8,7 @@ from uuid import UUID
 from models.coalesce import Coalescer
 from models.secrets import Keyring
 from models.session import Database
-from models.store import in_hand, outcomes
+from models.store import endpoints, in_hand, outcomes
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from worker.hand import Hand
@@ -22,7 +22,10 @@ _PATIENCE_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """``recorder`` writes outcomes; ``beginner`` writes beginnings, and answers with the ids that are still ours."""
+    """``recorder`` writes outcomes; ``beginner`` writes beginnings, and answers with the ids that are still ours.
+
+    ``public_url``: where our own links lead to.
+    """
 
     database: Database
     lease: Lease
@@ -31,6 +34,7 @@ class Services:
     hand: Hand
     recorder: Coalescer[Ended, None]
     beginner: Coalescer[Claim, set[UUID]]
+    public_url: str
 
 
 def recorder(database: Database) -> Coalescer[Ended, None]:
@@ -38,7 +42,7 @@ def recorder(database: Database) -> Coalescer[Ended, None]:
 
     async def record(chunk: Sequence[Ended]) -> Sequence[None]:
         async with database.write() as connection:
-            await outcomes.record(connection, chunk)
+            await endpoints.learn(connection, chunk, await outcomes.record(connection, chunk))
         return [None] * len(chunk)
 
     return Coalescer(record, most=_CHUNK, patience_s=float("inf"), gather_s=_GATHER_S)

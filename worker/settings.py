@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from models.errors import InvalidSetting
+from models.settings import public_url
 from models.vocabulary import Channel
 
 # Mail: enough to keep ten connections busy while a chunk is recorded. The others: as many requests at once.
@@ -20,8 +21,12 @@ _MAX_INFLIGHT: Final[Mapping[Channel, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """``max_inflight``: messages in hand per channel; ``rate``: messages begun per second, None without a limit."""
+    """``max_inflight``: messages in hand per channel; ``rate``: messages begun per second, None without a limit.
 
+    ``public_url``: where our own links lead to.
+    """
+
+    public_url: str
     max_inflight: Mapping[Channel, int]
     rate: Mapping[Channel, float | None]
 
@@ -34,7 +39,7 @@ class WorkerSettings:
             count = _number(environ, f"WIREROOM_MAX_INFLIGHT_{channel}")
             inflight[channel] = _MAX_INFLIGHT[channel] if count is None else int(count)
             rate[channel] = _number(environ, f"WIREROOM_RATE_{channel}")
-        return cls(max_inflight=inflight, rate=rate)
+        return cls(public_url=public_url(environ), max_inflight=inflight, rate=rate)
 
 
 def _number(environ: Mapping[str, str], name: str) -> float | None:

@@ -1,9 +1,11 @@
 """How an attempt's end is recorded: a pure function of the claim and of what the channel answered."""
 
+import math
+
 import msgspec
 
 from channels.contract import Receipt
-from channels.errors import Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
+from channels.errors import Limited, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.vocabulary import Channel, FailureReason, OnUnknown, Outcome, State
@@ -27,11 +29,21 @@ def accepted(claim: Claim, receipt: Receipt) -> Ended:
         detail=receipt.detail,
         provider_id=receipt.provider_id,
         delivered=receipt.delivered,
+        progress=receipt.progress,
+        inbox_item=receipt.inbox_item,
+        endpoint_works=True if claim.endpoint_fails else None,
     )
 
 
 def ended(channel: Channel, claim: Claim, error: SendError, luck: float) -> Ended:
     """The send ended with ``error``; ``luck`` (0 to 1) spreads the next try's time."""
+    verdict = _verdict(channel, claim, error, luck)
+    if channel is Channel.WEBHOOK and isinstance(error, Transient | Unknown):
+        return msgspec.structs.replace(verdict, endpoint_works=False)
+    return verdict
+
+
+def _verdict(channel: Channel, claim: Claim, error: SendError, luck: float) -> Ended:
     match error:
         case Permanent():
             return _failed(claim, error, error.reason, Outcome.PERMANENT, bounced=error.bounced, dead=error.hard)
@@ -41,10 +53,8 @@ def ended(channel: Channel, claim: Claim, error: SendError, luck: float) -> Ende
             return _ended(claim, error, State.HELD, Outcome.UNKNOWN)
         case Unknown():
             return _again(channel, claim, error, Outcome.UNKNOWN, None, luck)
-        case Misconfigured():
-            return given_back(claim, REST_MS)
-        case NotStarted():
-            return given_back(claim, AT_ONCE)
+        case Misconfigured() | NotStarted():
+            return _put_off(claim, error)
         case _:
             raise TypeError(f"no verdict for {type(error).__name__}")
 
@@ -61,6 +71,26 @@ def given_back(claim: Claim, delay_ms: int) -> Ended:
     )
 
 
+def _put_off(claim: Claim, error: Misconfigured | NotStarted) -> Ended:
+    """Back to its lane, no try burnt; an attempt that got a part of it through is on record all the same."""
+    match error:
+        case Misconfigured():
+            delay_ms = REST_MS
+        case Limited():
+            delay_ms = milliseconds(error.retry_after_s)
+        case _:
+            delay_ms = AT_ONCE
+    if error.progress is None:
+        return given_back(claim, delay_ms)
+    put_off = _ended(claim, error, State.QUEUED, Outcome.TRANSIENT, delay_ms=delay_ms)
+    return msgspec.structs.replace(put_off, spared=True)
+
+
+def milliseconds(seconds: float) -> int:
+    """Not less than ``seconds``."""
+    return math.ceil(seconds * 1000)
+
+
 def wordless(ended: Ended) -> Ended:
     """The same without anything that the peer said."""
     return msgspec.structs.replace(ended, code=None, detail=None, provider_id=None)
@@ -71,6 +101,9 @@ def _again(
 ) -> Ended:
     decision = decide(channel, claim.tries + 1, retry_after_s=retry_after_s, luck=luck)
     if isinstance(decision, GiveUp):
+        if channel is Channel.PUSH and (claim.accepted or (error.progress and error.progress.accepted)):
+            # One browser has the whole message: that others never answered does not make it fail.
+            return _ended(claim, error, State.DONE, Outcome.ACCEPTED)
         return _failed(claim, error, FailureReason.EXHAUSTED, outcome)
     return _ended(claim, error, State.QUEUED, outcome, delay_ms=decision.delay_ms)
 
@@ -111,4 +144,5 @@ def _ended(
         reason=reason,
         bounced=bounced,
         dead_address=dead_address,
+        progress=error.progress,
     )

@@ -1,65 +1,52 @@
-"""The channels as a workspace finds them, in the "workspace" dialect: which can send, and which rest."""
+"""The channels as a workspace finds them, in the "workspace" dialect: which can send, by whom, and which rest."""
 
-from typing import Literal
+from collections.abc import Sequence
 
-import msgspec
-
-from api_shim import problems
 from api_shim.operations import Call, Reply
-from models.store import pauses
+from api_shim.workspaces.sender_types import ChannelList, ChannelView, RestView
+from api_shim.workspaces.senders import channel_in, resting_of, view_of
+from models.store import clock, pauses, senders
 from models.store.pauses import Rest
+from models.store.senders import SenderRow
 from models.timestamps import show
 from models.vocabulary import Channel
 
 
-class RestView(msgspec.Struct):
-    """Until when a sender that is misconfigured is left alone, and what it said."""
-
-    until: str
-    reason: str
-
-
-class ChannelView(msgspec.Struct):
-    """A channel. ``configured``: messages on it are accepted; others are refused with 422.
-
-    ``source`` is who configured it: in this version the operator alone, by ``WIREROOM_*`` in the environment.
-    ``resting`` is null where it sends.
-    """
-
-    channel: Channel
-    configured: bool
-    source: Literal["environment"] | None
-    resting: RestView | None
-
-
-class ChannelList(msgspec.Struct):
-    """Every channel there is."""
-
-    data: list[ChannelView]
-
-
-def _view(call: Call, channel: Channel, rest: Rest | None) -> ChannelView:
-    configured = channel in call.services.channels
+def _view(call: Call, channel: Channel, rest: Rest | None, own: Sequence[SenderRow], now: int) -> ChannelView:
+    of_operator = channel in call.services.channels
+    used = [row for row in own if not row.paused]
+    resting = None if rest is None else RestView(until=show(rest.until), reason=rest.detail)
+    if used:
+        rests = [resting_of(row, now) for row in used]
+        # In use as long as one of them is; else from when the first comes back.
+        resting = None if None in rests else min((each for each in rests if each), key=lambda each: each.until)
     return ChannelView(
         channel=channel,
-        configured=configured,
-        source="environment" if configured else None,
-        resting=None if rest is None else RestView(until=show(rest.until), reason=rest.detail),
+        configured=of_operator or bool(used),
+        source="workspace" if used else "environment" if of_operator else None,
+        resting=resting,
+        senders=[view_of(row, now) for row in own],
     )
 
 
 async def list_all(call: Call) -> Reply:
     """Every channel."""
     async with call.services.database.read() as connection:
+        now = await clock.read(connection)
         resting = await pauses.standing(connection)
-    return Reply(ChannelList(data=[_view(call, channel, resting.get(channel)) for channel in Channel]))
+        own = await senders.of_workspace(connection, call.workspace_id)
+    views = [
+        _view(call, channel, resting.get(channel), [row for row in own if row.channel is channel], now)
+        for channel in Channel
+    ]
+    return Reply(ChannelList(data=views))
 
 
 async def get(call: Call) -> Reply:
     """One channel, by its name."""
-    name = call.path("channel")
-    if name not in Channel.__members__:
-        raise problems.not_found("channel")
+    channel = channel_in(call)
     async with call.services.database.read() as connection:
+        now = await clock.read(connection)
         resting = await pauses.standing(connection)
-    return Reply(_view(call, Channel(name), resting.get(Channel(name))))
+        own = await senders.of_channel(connection, call.workspace_id, channel)
+    return Reply(_view(call, channel, resting.get(channel), own, now))

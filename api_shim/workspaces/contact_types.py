@@ -115,10 +115,7 @@ class AddressView(msgspec.Struct):
 
 
 class BrowserRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A browser's push subscription (RFC 8030, RFC 8291), as its ``PushSubscription.toJSON()`` gives it.
-
-    It is kept; this version has no sender for PUSH yet.
-    """
+    """A browser's push subscription (RFC 8030, RFC 8291), as its ``PushSubscription.toJSON()`` gives it."""
 
     contact_id: str
     endpoint: WebUrl

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +14,8 @@ from api_shim.decoding import milliseconds
 from api_shim.problems import FieldError, Problem
 from api_shim.strict_json import pointer_to
 from api_shim.workspaces.types import MessageRequest
-from channels import mime, webhook
+from channels import mail_headers, mime, onsite, webhook
+from channels.telegram_options import read_options
 from models import ids
 from models.admission import Draft, Idempotency
 from models.errors import Refused
@@ -25,7 +27,11 @@ _OPTIONS: Final = {
     Channel.TELEGRAM: frozenset({"buttons", "photo", "document", "silent"}),
     Channel.ONSITE: frozenset({"url", "icon"}),
 }
-_HEADER_CHECKS: Final = {Channel.EMAIL: mime.check_headers, Channel.WEBHOOK: webhook.check_headers}
+_OPTION_CHECKS: Final[Mapping[Channel, Callable[[Mapping[str, Any]], object]]] = {
+    Channel.TELEGRAM: read_options,
+    Channel.ONSITE: onsite.check_options,
+}
+_HEADER_CHECKS: Final = {Channel.EMAIL: mail_headers.check_headers, Channel.WEBHOOK: webhook.check_headers}
 # Which fields only some channels know.
 _ONLY_ON: Final = {
     "to": frozenset({Channel.EMAIL, Channel.TELEGRAM}),
@@ -124,8 +130,20 @@ def _check_shape(request: MessageRequest) -> None:
     _check_headers(request)
     if request.channel is Channel.EMAIL:
         _check_mail(request)
-    for name in _options(request).keys() - _OPTIONS.get(request.channel, frozenset()):
+    _check_options(request)
+
+
+def _check_options(request: MessageRequest) -> None:
+    """Raises Problem (400) where an option is another channel's, or its own would not take it."""
+    options = _options(request)
+    for name in options.keys() - _OPTIONS.get(request.channel, frozenset()):
         raise problems.invalid(f"not on {request.channel}", f"#/options/{name}")
+    check = _OPTION_CHECKS.get(request.channel)
+    if check is not None:
+        try:
+            check(options)
+        except ValueError as error:
+            raise problems.invalid(str(error), "#/options") from None
 
 
 def _check_headers(request: MessageRequest) -> None:
@@ -146,9 +164,9 @@ def _check_mail(request: MessageRequest) -> None:
     try:
         for name, value in request.headers.items():
             pointer = pointer_to(("headers", name))
-            mime.custom_header(name, value)
+            mail_headers.custom_header(name, value)
         for position, file in enumerate(request.attachments):
             pointer = pointer_to(("attachments", position))
             mime.check_file(file)
-    except mime.UnfitForMail as error:
+    except mail_headers.UnfitForMail as error:
         raise Refused(error.reason, str(error), pointer) from None

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from api_shim.inbox_types import InboxItemView
 from api_shim.workspaces.contact_types import AddressView, ContactView
 from api_shim.workspaces.suppression_types import SuppressionView
 from api_shim.workspaces.types import AttemptView, MessageView
@@ -56,5 +57,6 @@ class ContactExport(msgspec.Struct, rename="camel"):
     addresses: list[AddressView]
     browsers: list[ExportedBrowser]
     messages: list[ExportedMessage]
+    inbox: list[InboxItemView]
     suppressions: list[SuppressionView]
     unmatched_events: list[ExportedEvent]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from api_shim import addresses
+from api_shim import addresses, inbox
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.contact_types import AddressView
 from api_shim.workspaces.contacts import fetch_living
@@ -18,6 +18,7 @@ from models.content import Content, decode
 from models.ids import Kind
 from models.secrets import Keyring
 from models.store import contents, exports, message_views
+from models.store import inbox as store
 from models.store.contacts import ContactRow
 from models.store.exports import BrowserRow, DetailRow, EventRow
 from models.store.message_views import AttemptRow, MessageRow
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 _MESSAGES: Final = 20  # at a time: each may say a mebibyte
 _EVENTS: Final = 50
+_ITEMS: Final = 50
 _ADDRESSES: Final = 500
 
 
@@ -43,6 +45,7 @@ class _Document:
     """One export under way; remembers the addresses that it met."""
 
     def __init__(self, call: Call, contact: ContactRow, keyring: Keyring) -> None:
+        self._call = call
         self._database = call.services.database
         self._workspace_id = call.workspace_id
         self._contact = contact
@@ -60,6 +63,9 @@ class _Document:
         yield b',"addresses":' + _json(self._addresses)
         yield b',"browsers":' + _json([_browser(row) for row in browsers]) + b',"messages":['
         async for chunk in self._messages():
+            yield chunk
+        yield b'],"inbox":['
+        async for chunk in self._inbox():
             yield chunk
         yield b'],"suppressions":['
         async for chunk in self._suppressions():
@@ -118,6 +124,20 @@ class _Document:
                     after = (event.message_id, event.id)
             if len(page) < _EVENTS:
                 return
+
+    async def _inbox(self) -> AsyncIterator[bytes]:
+        view = await inbox.viewer(self._call)
+        separator = b""
+        after = 0
+        while True:
+            async with self._database.read() as connection:
+                page = await store.everything(connection, self._contact.id, after=after, most=_ITEMS)
+            for item in page:
+                yield separator + _json(view(item))
+                separator = b","
+            if len(page) < _ITEMS:
+                return
+            after = page[-1].change
 
     async def _suppressions(self) -> AsyncIterator[bytes]:
         separator = b""

@@ -3,8 +3,9 @@
 from typing import Final
 
 from api_shim import problems
+from api_shim.inbox_types import InboxTokenRequest, InboxTokenView
 from api_shim.operations import Operation
-from api_shim.workspaces import browsers, contacts, exports, journeys, suppressions
+from api_shim.workspaces import browsers, contacts, exports, inbox_tokens, journeys, suppressions
 from api_shim.workspaces import contact_types as people
 from api_shim.workspaces import setup_types as things
 from api_shim.workspaces import suppression_types as stops
@@ -67,6 +68,15 @@ OPERATIONS: Final = (
         scope=Scope.CONTACTS,
         responses={200: ContactExport},
         errors=(problems.NOT_FOUND,),
+    ),
+    _CONTACTS.change(
+        "POST",
+        "{contactId}/inbox-token",
+        InboxTokenRequest,
+        InboxTokenView,
+        inbox_tokens.create,
+        "Make a token that a contact's page reads its in-app inbox with",
+        statuses=(201,),
     ),
     _BROWSERS.make(
         people.BrowserRequest,

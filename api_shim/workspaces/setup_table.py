@@ -12,6 +12,8 @@ from api_shim.workspaces import (
     hooks,
     key_types,
     keys,
+    sender_types,
+    senders,
     settings,
     subscriptions,
 )
@@ -24,6 +26,7 @@ _HOOKS: Final = Noun("hooks", "Hooks", Scope.HOOKS)
 _SUBSCRIPTIONS: Final = Noun("subscriptions", "Subscriptions", Scope.HOOKS)
 _CAMPAIGNS: Final = Noun("campaigns", "Campaigns", Scope.ADMIN)
 _CHANNELS: Final = Noun("channels", "Settings", Scope.ADMIN)
+_SENDERS: Final = Noun("channels/{channel}", "Settings", Scope.ADMIN)
 _KEYS: Final = Noun("keys", "Keys", Scope.ADMIN)
 
 
@@ -158,9 +161,27 @@ _OF_SETTINGS: Final = (
         summary="List the channels, and which of them can send",
         tag="Settings",
         scope=Scope.ADMIN,
-        responses={200: channels.ChannelList},
+        responses={200: sender_types.ChannelList},
     ),
-    _CHANNELS.get("channel", channels.ChannelView, channels.get, "Get a channel, by its name as in `EMAIL`"),
+    _CHANNELS.get("channel", sender_types.ChannelView, channels.get, "Get a channel, by its name as in `EMAIL`"),
+    _SENDERS.make(
+        sender_types.SenderRequest,
+        sender_types.SenderView,
+        senders.create,
+        "Make a sender of the workspace's own on a channel; its credentials are never shown again",
+        errors=(problems.NOT_FOUND, problems.CONFLICT),
+    ),
+    _SENDERS.get("senderId", sender_types.SenderView, senders.get, "Get a sender"),
+    _SENDERS.change(
+        "PATCH",
+        "{senderId}",
+        sender_types.SenderPatch,
+        sender_types.SenderView,
+        senders.patch,
+        "Change a sender; with new credentials it is tried at once",
+        errors=(problems.CONFLICT,),
+    ),
+    _SENDERS.remove("senderId", senders.remove, "Remove a sender; what waits for it goes by the others"),
 )
 
 _OF_KEYS: Final = (

@@ -1,6 +1,6 @@
 """The JSON of messages in the "workspace" dialect. These types validate what comes in and make the document."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -42,18 +42,24 @@ class Tracking(msgspec.Struct, forbid_unknown_fields=True):
     clicks: bool | None = None
 
 
-class TelegramButton(msgspec.Struct, forbid_unknown_fields=True):
-    """A button under a Telegram message that opens an address."""
+_TELEGRAM_FILE: Final = "An http or https URL, or a file id; the text is its caption where it fits. Either of the two."
+
+
+class TelegramButton(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """A button under a Telegram message: it has either ``url``, and opens it, or ``callbackData`` for the bot.
+
+    An http or https address is led through us where clicks are followed. ``callbackData`` is at most 64 bytes.
+    """
 
     text: Annotated[str, Meta(min_length=1, max_length=64)]
-    url: Annotated[str, Meta(max_length=2048)]
+    url: Annotated[str, Meta(max_length=2048)] | None = None
+    callback_data: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
 class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """What one channel alone knows.
 
-    PUSH ``ttl urgency icon url``, TELEGRAM ``buttons photo document silent``, ONSITE ``url icon``: channels that this
-    version has no sender for yet. A message on one of them is refused with 422.
+    PUSH ``ttl urgency icon url``, TELEGRAM ``buttons photo document silent``, ONSITE ``url icon``.
     """
 
     ttl: Annotated[int, Meta(ge=0, le=2_419_200, description="Seconds a push service keeps it (RFC 8030).")] | None = (
@@ -62,19 +68,34 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     urgency: Literal["very-low", "low", "normal", "high"] | None = None
     icon: Annotated[str, Meta(max_length=2048)] | None = None
     url: Annotated[str, Meta(max_length=2048)] | None = None
-    buttons: Annotated[list[Annotated[list[TelegramButton], Meta(max_length=8)]], Meta(max_length=100)] | None = None
-    photo: Annotated[str, Meta(max_length=2048)] | None = None
-    document: Annotated[str, Meta(max_length=2048)] | None = None
-    silent: bool | None = None
+    buttons: (
+        Annotated[
+            list[TelegramButton | Annotated[list[TelegramButton], Meta(max_length=8)]],
+            Meta(max_length=100, description="Rows of buttons; a button that is in no row is a row of its own."),
+        ]
+        | None
+    ) = None
+    photo: Annotated[str, Meta(max_length=2048, description=_TELEGRAM_FILE)] | None = None
+    document: Annotated[str, Meta(max_length=2048, description=_TELEGRAM_FILE)] | None = None
+    silent: Annotated[bool, Meta(description="Telegram rings no bell.")] | None = None
 
 
 class MessageRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """One message to one contact. Either ``body`` or ``templateId`` is needed."""
 
     contact_id: Annotated[str, Meta(description="Target contact ID.")]
-    channel: Annotated[Channel, Meta(description="EMAIL and WEBHOOK have senders in this version; others: 422.")]
+    channel: Annotated[Channel, Meta(description="One that nobody configured a sender for is refused: 422.")]
     subject: Annotated[str, Meta(max_length=1000, description="May hold {{name}}.")] | None = None
-    body: Annotated[str, Meta(description="May hold {{name}}; HTML where it begins with <.")] | None = None
+    body: (
+        Annotated[
+            str,
+            Meta(
+                description="May hold {{name}}, and {{unsubscribeUrl}} for the page to unsubscribe on; "
+                "HTML where it begins with <."
+            ),
+        ]
+        | None
+    ) = None
     template_id: str | None = None
     campaign_id: str | None = None
     journey_id: str | None = None

@@ -8,7 +8,6 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import (
     Integer,
-    String,
     Uuid,
     and_,
     bindparam,
@@ -27,20 +26,28 @@ from models.admission import Parked, Standing, check_standing
 from models.errors import Refused
 from models.session import now_ms
 from models.store import turns
+from models.store.claim_ends import end, park
+from models.store.claim_parts import IN_PARTS, BrowserKeys, accepted_parts, browsers_of
 from models.store.recordset import Columns, parameters, recordset
 from models.tables import (
     campaigns,
     channel_pauses,
     contacts,
+    failing_endpoints,
     message_details,
     messages,
+    senders,
     suppressions,
 )
 from models.vocabulary import CampaignState, Channel, FailureReason, Lane, OnUnknown, State, SuppressionKind
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """A message in this worker's hands: all that the send needs. ``secrets`` are sealed."""
+    """A message in this worker's hands: all that the send needs. ``secrets`` are sealed.
+
+    ``browsers``: (id, endpoint, p256dh, auth) of each, for PUSH. ``accepted``: the parts of this run that got through.
+    ``endpoint_fails``: a WEBHOOK's, when it was used last.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -56,9 +63,14 @@ class Claim(msgspec.Struct, frozen=True):
     on_unknown: OnUnknown
     claimed_at: int
     secrets: tuple[bytes, ...]
+    essential: bool
+    track_opens: bool
+    track_clicks: bool
+    browsers: tuple[BrowserKeys, ...] = ()
+    accepted: frozenset[str] = frozenset()
+    endpoint_fails: bool = False
 
 
-_REFUSED: Columns = {"id": Uuid(), "state": String(), "reason": String()}
 _PROCEEDING: Columns = {"id": Uuid()}
 
 
@@ -69,6 +81,8 @@ SUSPECT_AFTER = 2
 def _ready(*, suspects: bool) -> Any:
     """The next ready rows, locked; whatever the send depends on is read from the rows as they are locked."""
     resting = exists().where(channel_pauses.c.channel == bindparam("channel"), channel_pauses.c.until > now_ms())
+    # A workspace that sends by its own sender need not wait for the operator's. Where none does, nothing is read.
+    own = select(senders.c.workspace_id).where(senders.c.channel == bindparam("channel"), ~senders.c.paused)
     crashes = messages.c.crashes
     return (
         select(
@@ -89,7 +103,8 @@ def _ready(*, suspects: bool) -> Any:
             messages.c.lane == bindparam("lane"),
             messages.c.turn.is_not(None),
             crashes >= SUSPECT_AFTER if suspects else crashes < SUSPECT_AFTER,
-            ~resting,
+            or_(~resting, own.exists()),
+            or_(~resting, messages.c.workspace_id.in_(own)),
         )
         .order_by(messages.c.turn, messages.c.id)
         .limit(bindparam("most", type_=Integer))
@@ -133,11 +148,21 @@ def _candidates(*, suspects: bool) -> Any:
             message_details.c.metadata,
             message_details.c.on_unknown,
             message_details.c.essential,
+            message_details.c.topic,
+            message_details.c.track_opens,
+            message_details.c.track_clicks,
             now_ms().label("now"),
             (ready.c.expires_at <= now_ms()).label("expired"),
             or_(contacts.c.id.is_(None), contacts.c.erased_at.is_not(None)).label("erased"),
             _suppressed(ready, SuppressionKind.DEAD),
             _suppressed(ready, SuppressionKind.OPT_OUT),
+            and_(
+                ready.c.channel == Channel.WEBHOOK.value,
+                exists().where(
+                    failing_endpoints.c.workspace_id == ready.c.workspace_id,
+                    failing_endpoints.c.address_digest == message_details.c.address_digest,
+                ),
+            ).label("endpoint_fails"),
             campaigns.c.state.label("campaign_state"),
             contacts.c.webhook_secret,
             case(
@@ -186,11 +211,13 @@ async def claim(
         else:
             proceeding.append(row)
     await _take(connection, worker_id, [row.id for row in proceeding])
-    await _end(connection, ended)
-    await _park(connection, parked)
+    await end(connection, ended)
+    await park(connection, parked)
     if rows:
         await turns.advance(connection, channel, lane, max(row.turn for row in rows))
-    return [_claim(row) for row in proceeding], len(rows)
+    browsers = await browsers_of(connection, proceeding) if channel is Channel.PUSH else {}
+    accepted = await accepted_parts(connection, proceeding) if channel in IN_PARTS else {}
+    return [_claim(row, browsers.get(row.id, ()), accepted.get(row.id, frozenset())) for row in proceeding], len(rows)
 
 
 def _standing(row: Any) -> Standing:
@@ -204,7 +231,7 @@ def _standing(row: Any) -> Standing:
     )
 
 
-def _claim(row: Any) -> Claim:
+def _claim(row: Any, browsers: tuple[BrowserKeys, ...], accepted: frozenset[str]) -> Claim:
     return Claim(
         id=row.id,
         workspace_id=row.workspace_id,
@@ -220,6 +247,12 @@ def _claim(row: Any) -> Claim:
         on_unknown=OnUnknown(row.on_unknown),
         claimed_at=row.now,
         secrets=tuple(secret for secret in (row.webhook_secret, row.webhook_secret_previous) if secret is not None),
+        essential=row.essential,
+        track_opens=row.track_opens,
+        track_clicks=row.track_clicks,
+        browsers=browsers,
+        accepted=accepted,
+        endpoint_fails=bool(row.endpoint_fails),
     )
 
 
@@ -246,30 +279,3 @@ async def _take(connection: AsyncConnection, worker_id: UUID, ids: Sequence[UUID
         is_sqlite = connection.dialect.name == "sqlite"
         values = parameters("taken", _PROCEEDING, [(each,) for each in ids], is_sqlite=is_sqlite)
         await connection.execute(_taking(is_sqlite), {**values, "taker": worker_id})
-
-
-@cache
-def _ending(is_sqlite: bool) -> Any:
-    refused = recordset("refused", _REFUSED, is_sqlite=is_sqlite)
-    return (
-        update(messages)
-        .where(messages.c.id == refused.c.id)
-        .values(
-            state=refused.c.state,
-            failure_reason=refused.c.reason,
-            turn=null(),
-            token=messages.c.token + 1,
-            ended_at=now_ms(),
-        )
-    )
-
-
-async def _end(connection: AsyncConnection, ended: Sequence[tuple[UUID, str, str]]) -> None:
-    if ended:
-        is_sqlite = connection.dialect.name == "sqlite"
-        await connection.execute(_ending(is_sqlite), parameters("refused", _REFUSED, ended, is_sqlite=is_sqlite))
-
-
-async def _park(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
-    if ids:
-        await connection.execute(update(messages).where(messages.c.id.in_(ids)).values(paused=True, turn=null()))

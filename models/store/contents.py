@@ -10,12 +10,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.bulk import insert_ignoring
 from models.store.recordset import among
-from models.tables import contents, message_details
+from models.tables import contents, message_details, messages
+from models.vocabulary import Channel
 
 
 async def load(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, bytes]:
@@ -23,6 +25,26 @@ async def load(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, b
     wanted = among(contents.c.id, ids, is_sqlite=connection.dialect.name == "sqlite")
     rows = await connection.execute(select(contents.c.id, contents.c.source).where(wanted))
     return {row.id: row.source for row in rows}
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What a message said, in its stored form, and whose it is."""
+
+    workspace_id: UUID
+    channel: Channel
+    source: bytes
+
+
+async def of_message(connection: AsyncConnection, message_id: UUID) -> Said | None:
+    """What the message said; None where there is no such message, or its words were erased."""
+    found = await connection.execute(
+        select(messages.c.workspace_id, messages.c.channel, contents.c.source)
+        .join(message_details, message_details.c.message_id == messages.c.id)
+        .join(contents, contents.c.id == message_details.c.content_id)
+        .where(messages.c.id == message_id)
+    )
+    row = found.first()
+    return None if row is None else Said(row.workspace_id, Channel(row.channel), row.source)
 
 
 async def keep(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:

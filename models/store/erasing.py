@@ -16,8 +16,8 @@ from models.session import now_ms
 from models.store import contact_terms, contacts, contents
 from models.store.contacts import ContactRow
 from models.store.letter_case import in_any_case
-from models.store.suppressions import Address, at_addresses
-from models.tables import attempts, events, message_details, messages, push_subscriptions, suppressions
+from models.store.suppressions import ENDPOINT_FAILING, Address, at_addresses
+from models.tables import attempts, events, inboxes, message_details, messages, push_subscriptions, suppressions
 from models.tables import contacts as table
 from models.vocabulary import Channel, EventType, FailureReason, State
 
@@ -25,7 +25,11 @@ AddressesOf = Callable[[ContactRow], Sequence[Address]]
 """The addresses of a contact, which only a keyring can digest."""
 
 # Reasons that we wrote ourselves. A person's own words may say who was meant.
-_OUR_REASONS: Final = (*(each.value for each in EventType), *(each.value for each in FailureReason))
+_OUR_REASONS: Final = (
+    *(each.value for each in EventType),
+    *(each.value for each in FailureReason),
+    ENDPOINT_FAILING,
+)
 _IN_OTHER_WORDS: Final = "manual"
 _SILENT_DETAILS: Final[Mapping[str, Any]] = {
     "content_id": None,
@@ -50,6 +54,7 @@ async def erase(connection: AsyncConnection, workspace_id: UUID, contact_id: UUI
             push_subscriptions.c.workspace_id == workspace_id, push_subscriptions.c.contact_id == contact_id
         )
     )
+    await connection.execute(delete(inboxes).where(inboxes.c.contact_id == contact_id))  # and with it its items
     await contact_terms.write(connection, workspace_id, contact_id, contacts.terms_of(old), set())
     await connection.execute(
         update(table)

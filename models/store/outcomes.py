@@ -4,7 +4,7 @@ A recorded outcome never contradicts proof of acceptance: where ``sent_at`` is p
 a retry becomes done. A success whose token went stale still sets ``sent_at`` and stops the run's next send.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any
@@ -15,9 +15,12 @@ from sqlalchemy import BigInteger, Boolean, Integer, Text, Uuid, case, literal, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
+from models.progress import InboxItem, Progress
 from models.session import now_ms
 from models.store import clock
 from models.store.bulk import insert_ignoring
+from models.store.inbox_deliveries import Delivery, Owner, deliver, hold_owners
+from models.store.learnt import learn
 from models.store.recordset import STATEMENTS_KEPT, Columns, given, parameters, recordset
 from models.store.rows import upsert
 from models.store.status_sql import least
@@ -29,7 +32,9 @@ class Ended(msgspec.Struct, frozen=True):
     """How one attempt ended and what follows.
 
     ``outcome`` None: nothing was tried (given back, no try burnt). ``state``: DONE, FAILED, HELD, or QUEUED to
-    be tried again ``delay_ms`` from now. ``started_at``: milliseconds, by the database's clock.
+    be tried again ``delay_ms`` from now. ``started_at``: milliseconds, by the database's clock. ``spared``: a limit
+    ended it, which burns no try. ``endpoint_works`` (WEBHOOK): False with each failure of the endpoint, True where it
+    works again, None where there is nothing to tell.
     """
 
     message_id: UUID
@@ -46,11 +51,15 @@ class Ended(msgspec.Struct, frozen=True):
     delivered: bool = False
     bounced: bool = False
     dead_address: bool = False
+    spared: bool = False
+    progress: Progress | None = None
+    inbox_item: InboxItem | None = None
+    endpoint_works: bool | None = None
 
     @property
     def burns_try(self) -> bool:
         """Only a try that reached the peer and did not end for good counts against the schedule."""
-        return self.outcome in (Outcome.TRANSIENT, Outcome.UNKNOWN)
+        return not self.spared and self.outcome in (Outcome.TRANSIENT, Outcome.UNKNOWN)
 
 
 _COLUMNS: Columns = {
@@ -84,17 +93,20 @@ def _row(ended: Ended) -> tuple[Any, ...]:
     )
 
 
-async def record(connection: AsyncConnection, chunk: Sequence[Ended]) -> None:
-    """Record a chunk of outcomes. Repeating it changes nothing."""
+async def record(connection: AsyncConnection, chunk: Sequence[Ended]) -> set[UUID]:
+    """Record a chunk of outcomes; returns the messages that it changed. Repeating it changes nothing."""
     is_sqlite = connection.dialect.name == "sqlite"
+    items = [ended.message_id for ended in chunk if ended.inbox_item is not None]
+    owners = await hold_owners(connection, items) if items else {}
+    chunk = [_unless_erased(ended, owners) for ended in chunk]
     chunk = sorted(chunk, key=lambda ended: ended.message_id)  # rows are locked in id order, as everywhere
     values, single = given("ended", _COLUMNS, [_row(ended) for ended in chunk], is_sqlite=is_sqlite)
     settled = {row[0] for row in await connection.execute(_fresh(is_sqlite, single), values)}
     stale = [ended for ended in chunk if ended.message_id not in settled and ended.outcome is Outcome.ACCEPTED]
     if stale:
-        await connection.execute(
-            _stale(is_sqlite), parameters("ended", _COLUMNS, [_row(ended) for ended in stale], is_sqlite=is_sqlite)
-        )
+        values = parameters("ended", _COLUMNS, [_row(ended) for ended in stale], is_sqlite=is_sqlite)
+        settled |= {row[0] for row in await connection.execute(_stale(is_sqlite), values)}
+    await _fill_inboxes(connection, [ended for ended in chunk if ended.message_id in settled], owners)
     await write_attempts(connection, [_attempt(ended) for ended in chunk if ended.outcome is not None])
     for ended in stale:  # the rescue wrote the attempt first, without the peer's name for the message
         await connection.execute(
@@ -102,9 +114,36 @@ async def record(connection: AsyncConnection, chunk: Sequence[Ended]) -> None:
             .where(attempts.c.message_id == ended.message_id, attempts.c.token == ended.token)
             .values(provider_id=ended.provider_id)
         )
+    await learn(connection, [(each.message_id, each.progress) for each in chunk if each.progress is not None])
     dead = [ended for ended in chunk if ended.dead_address]
     if dead:
         await suppress_dead(connection, [(ended.message_id, str(ended.reason)) for ended in dead])
+    return settled
+
+
+def _unless_erased(ended: Ended, owners: Mapping[UUID, Owner]) -> Ended:
+    """What was meant for the inbox of a person who is erased by now reached nobody."""
+    if ended.inbox_item is None or ended.message_id in owners:
+        return ended
+    return msgspec.structs.replace(
+        ended,
+        state=State.FAILED,
+        outcome=Outcome.PERMANENT,
+        reason=FailureReason.ERASED,
+        delivered=False,
+        inbox_item=None,
+    )
+
+
+async def _fill_inboxes(connection: AsyncConnection, recorded: Sequence[Ended], owners: Mapping[UUID, Owner]) -> None:
+    """Hand over what the recorded successes carry."""
+    deliveries = [
+        Delivery(ended.message_id, ended.run, owners[ended.message_id], ended.inbox_item)
+        for ended in recorded
+        if ended.inbox_item is not None
+    ]
+    if deliveries:
+        await deliver(connection, deliveries)
 
 
 def _earliest(column: Any, flag: Any, *, is_sqlite: bool) -> Any:
@@ -165,6 +204,7 @@ def _stale(is_sqlite: bool) -> Any:
             failure_reason=case((waiting, null()), else_=messages.c.failure_reason),
             **_facts(ended, is_sqlite=is_sqlite),
         )
+        .returning(messages.c.id)
     )
 
 
@@ -178,6 +218,7 @@ def _attempt(ended: Ended) -> dict[str, Any]:
         "code": ended.code,
         "detail": ended.detail,
         "provider_id": ended.provider_id,
+        "parts": list(ended.progress.accepted) if ended.progress and ended.progress.accepted else None,
     }
 
 

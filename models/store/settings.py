@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import Text, cast, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.recordset import among
@@ -32,6 +32,14 @@ async def get_many(connection: AsyncConnection, workspace_ids: Collection[UUID])
         )
     )
     return {row.id: msgspec.convert(row.settings, WorkspaceSettings) for row in rows}
+
+
+async def every_origin(connection: AsyncConnection) -> frozenset[str]:
+    """The sites that any workspace allows."""
+    found = await connection.scalars(
+        select(workspaces.c.settings).where(cast(workspaces.c.settings, Text).contains("allowed_origins"))
+    )
+    return frozenset(origin for each in found for origin in msgspec.convert(each, WorkspaceSettings).allowed_origins)
 
 
 async def change(

@@ -1,7 +1,7 @@
 """Suppressions: addresses that are not written to. What counts is the keyed digest; the address is for people."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,9 @@ from models.session import now_ms
 from models.store.rows import columns_of, fetch_one, fetch_page, read, upsert
 from models.tables import suppressions
 from models.vocabulary import Channel, SuppressionKind
+
+ENDPOINT_FAILING: Final = "endpoint_failing"
+"""The reason of a webhook endpoint that was switched off because it had failed for days."""
 
 Address = tuple[Channel, bytes]
 """A channel, and the keyring's digest (16 bytes) of an address on it."""

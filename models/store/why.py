@@ -4,12 +4,12 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
 from models.store.claims import SUSPECT_AFTER
-from models.tables import attempts, campaigns, channel_pauses, messages, workers
+from models.tables import attempts, campaigns, channel_pauses, messages, senders, workers
 from models.vocabulary import State
 from models.why import FARTHEST_PLACE, Attempt, Situation
 
@@ -57,6 +57,15 @@ async def situation(connection: AsyncConnection, workspace_id: UUID, message_id:
 
 
 def _rows() -> Select[Any]:
+    of_its_own = and_(
+        senders.c.workspace_id == messages.c.workspace_id,
+        senders.c.channel == messages.c.channel,
+        ~senders.c.paused,
+    )
+    # One that does not rest has come back at the beginning of time; none at all is NULL.
+    awake = func.min(func.coalesce(senders.c.resting_until, 0))
+    own = select(awake).where(of_its_own).correlate(messages).scalar_subquery()
+    senders_used = select(func.count()).select_from(senders).where(of_its_own).correlate(messages).scalar_subquery()
     lost = or_(workers.c.id.is_(None), workers.c.dead_at.is_not(None))
     return (
         select(
@@ -66,7 +75,8 @@ def _rows() -> Select[Any]:
             messages.c.turn,
             now_ms().label("now"),
             campaigns.c.state.label("campaign"),
-            channel_pauses.c.until.label("rests_until"),
+            case((own.is_not(None), own), else_=channel_pauses.c.until).label("rests_until"),
+            senders_used.label("own_senders"),
             and_(messages.c.state == State.SENDING.value, lost).label("worker_lost"),
         )
         .outerjoin(

@@ -112,6 +112,7 @@ async def rescue(connection: AsyncConnection, worker_id: UUID) -> int:
                 "code": None,
                 "detail": "the worker was lost while it sent this",
                 "provider_id": None,
+                "parts": None,
             }
             for row in rows
             if row.on_unknown != OnUnknown.HOLD.value or row.begun

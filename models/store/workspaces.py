@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models import ids
 from models.errors import Conflict
 from models.store.rows import columns_of, fetch_one, insert_if_free, read
-from models.tables import workspaces
+from models.tables import messages, workspaces
 
 
 class WorkspaceRow(msgspec.Struct, frozen=True):
@@ -33,6 +33,12 @@ async def create(connection: AsyncConnection, name: str) -> WorkspaceRow:
 async def get(connection: AsyncConnection, workspace_id: UUID) -> WorkspaceRow | None:
     """The workspace, where it exists."""
     return await fetch_one(connection, workspaces, WorkspaceRow, [workspaces.c.id == workspace_id])
+
+
+async def of_message(connection: AsyncConnection, message_id: UUID) -> UUID | None:
+    """Whose message it is; None where there is none."""
+    owner: UUID | None = await connection.scalar(select(messages.c.workspace_id).where(messages.c.id == message_id))
+    return owner
 
 
 async def everything(connection: AsyncConnection) -> list[WorkspaceRow]:

@@ -103,7 +103,7 @@ async def test_doctor_finds_a_fresh_installation_well(migrated: dict[str, str]) 
     assert answer.code == 0, answer.out
     assert answer.json()["ok"]
     parts = {finding["part"] for finding in answer.json()["findings"]}
-    assert parts == {"data directory", "database", "schema", "clock", "broker", "SMTP"}
+    assert parts == {"data directory", "database", "schema", "clock", "broker", "SMTP", "web push"}
 
 
 async def test_doctor_names_each_fault_and_its_mend(migrated: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ async def test_once_ends_well_when_everything_arrived_as_it_was_sent(tmp_path: P
     assert summary["ok"]
     assert summary["faults"] == []
     assert sum(summary["totals"].values()) == summary["accepted"] == TOTAL
-    assert {"CLICKED", "OPENED", "DELIVERED", "BOUNCED", "UNSUBSCRIBED"} == set(summary["totals"])
+    assert {"SENT", "DELIVERED", "OPENED", "CLICKED", "BOUNCED", "UNSUBSCRIBED"} == set(summary["totals"])
 
 
 async def test_once_shows_no_address_that_is_gone(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ async def test_every_line_of_the_log_is_json_when_that_is_asked_for(tmp_path: Pa
         await wait_until(lambda: "worker.started" in log.read_text())
         assert await up.stop() == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [line["channels"] for line in lines if line["event"] == "worker.started"] == [["WEBHOOK"]]
+    assert [line["channels"] for line in lines if line["event"] == "worker.started"] == [["ONSITE", "PUSH", "WEBHOOK"]]
     assert not any("Uvicorn running" in line["event"] for line in lines)
 
 

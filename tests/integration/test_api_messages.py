@@ -70,7 +70,7 @@ async def test_templates_are_pinned_and_overridden(tenant: Tenant) -> None:
     ("fields", "status", "kind", "reason"),
     [
         ({"channel": "WEBHOOK"}, 422, "no-address", "no_address"),
-        ({"channel": "ONSITE"}, 422, "channel-not-configured", "channel_not_configured"),
+        ({"channel": "TELEGRAM"}, 422, "channel-not-configured", "channel_not_configured"),
         ({"to": "nobody"}, 422, "invalid-address", "invalid_address"),
         ({"templateId": "tpl_00000000000000000000000000"}, 422, "unknown-template", "unknown_template"),
         ({"campaignId": "cmp_00000000000000000000000000"}, 422, "unknown-campaign", "unknown_campaign"),

@@ -295,8 +295,10 @@ async def test_channels(tenant: Tenant, database: Database) -> None:
         "configured": True,
         "source": "environment",
         "resting": None,
+        "senders": [],
     }
-    assert channels["PUSH"] == {"channel": "PUSH", "configured": False, "source": None, "resting": None}
+    nobody: dict[str, Any] = {"configured": False, "source": None, "resting": None, "senders": []}
+    assert channels["TELEGRAM"] == {"channel": "TELEGRAM"} | nobody
     async with database.write() as connection:
         await pauses.rest(connection, Channel.EMAIL, 60_000, "535 no")
         await pauses.rest(connection, Channel.WEBHOOK, -1, "over")

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -14,15 +15,14 @@ from channels.email import EmailChannel, EmailConfig
 from channels.errors import Misconfigured, NotStarted, Permanent, Transient, Unknown
 from channels.smtp_session import Timeouts
 from models.errors import InvalidSetting
-from models.ids import Kind, new_id, show
 from models.vocabulary import FailureReason
-from tests.support import smtp_sink
+from tests.support import envelopes, smtp_sink
+from tests.support.envelopes import go_on
 from tests.support.smtp_sink import SmtpSink
 from tests.support.waiting import wait_until
 
-
-def go_on() -> None:
-    """The worker may send."""
+OFFERS: Final = ((), ("PIPELINING",), ("CHUNKING",), ("PIPELINING", "CHUNKING"))
+SHOWN: Final = ("plain", "pipelining", "chunking", "both")
 
 
 def envelope(
@@ -30,18 +30,7 @@ def envelope(
     variables: Mapping[str, str] | None = None,
     proceed: Callable[[], None] = go_on,
 ) -> Envelope:
-    uuid = new_id()
-    return Envelope(
-        message_id=show(Kind.MESSAGE, uuid),
-        contact_id=show(Kind.CONTACT, new_id()),
-        uuid=uuid,
-        run=1,
-        address=address,
-        secrets=(),
-        variables=variables or {},
-        metadata={},
-        proceed=proceed,
-    )
+    return envelopes.envelope(address, variables=variables, secrets=(), proceed=proceed)
 
 
 @contextlib.asynccontextmanager
@@ -52,6 +41,13 @@ async def channel_to(url: str, connections: int = 10, timeouts: Timeouts | None 
         yield channel
     finally:
         await channel.close()
+
+
+@pytest.fixture(params=[(), ("PIPELINING", "CHUNKING")], ids=["plain", "both"])
+async def mail_sink(request: pytest.FixtureRequest) -> AsyncIterator[SmtpSink]:
+    """Each test runs once against a server that offers nothing, and once against one that offers all."""
+    async with smtp_sink.running(offers=request.param) as sink:
+        yield sink
 
 
 @pytest.fixture
@@ -130,19 +126,23 @@ async def test_idle_connections_are_dropped(mail_sink: SmtpSink) -> None:
     assert mail_sink.connections == 2
 
 
-async def test_starttls_and_login(server_tls: ssl.SSLContext, authority_file: Path) -> None:
+@pytest.mark.parametrize("offers", OFFERS, ids=SHOWN)
+async def test_starttls_and_login(server_tls: ssl.SSLContext, authority_file: Path, offers: Sequence[str]) -> None:
     async with (
-        smtp_sink.running(tls=server_tls, username="us@er", password="pä:ss/") as sink,
+        smtp_sink.running(tls=server_tls, username="us@er", password="pä:ss/", offers=offers) as sink,
         channel_to(f"smtp://us%40er:p%C3%A4%3Ass%2F@localhost:{sink.port}?ca={authority_file}") as channel,
     ):
         await channel.send(envelope(), channel.prepare(Content(subject="Hi", body="There")))
     assert [(mail.tls, mail.login) for mail in sink.mails] == [(True, "us@er")]
 
 
-async def test_tls_from_the_first_byte_and_login(server_tls: ssl.SSLContext, authority_file: Path) -> None:
+@pytest.mark.parametrize("offers", OFFERS, ids=SHOWN)
+async def test_tls_from_the_first_byte_and_login(
+    server_tls: ssl.SSLContext, authority_file: Path, offers: Sequence[str]
+) -> None:
     report = Attachment("a.bin", "application/octet-stream", b"\x00\xff" * 100_000)
     async with (
-        smtp_sink.running(tls=server_tls, implicit_tls=True, username="user", password="pass") as sink,
+        smtp_sink.running(tls=server_tls, implicit_tls=True, username="user", password="pass", offers=offers) as sink,
         channel_to(f"smtps://user:pass@localhost:{sink.port}?ca={authority_file}") as channel,
     ):
         await channel.send(envelope(), channel.prepare(Content(subject="Hi", body="There", attachments=(report,))))
@@ -244,16 +244,17 @@ async def test_a_worker_that_may_not_proceed_leaves_nothing_behind(mail_sink: Sm
     assert [mail.recipients for mail in mail_sink.mails] == [("bob@example.net",)]
 
 
-async def test_closing_ends_what_is_under_way(mail_sink: SmtpSink, channel: EmailChannel) -> None:
+async def test_closing_ends_what_is_under_way(mail_sink: SmtpSink) -> None:
     mail_sink.script("RCPT", delay_s=60)
-    mail = channel.prepare(Content(body="Hi"))
-    begun = asyncio.create_task(channel.send(envelope(), mail))
-    await wait_until(lambda: "RCPT" in mail_sink.commands)
-    await channel.close()
-    with pytest.raises(NotStarted):
-        await begun
-    with pytest.raises(NotStarted):
-        await channel.send(envelope(), mail)
+    async with channel_to(f"smtp+plain://127.0.0.1:{mail_sink.port}", timeouts=Timeouts(trusted_s=0)) as channel:
+        mail = channel.prepare(Content(body="Hi"))
+        begun = asyncio.create_task(channel.send(envelope(), mail))
+        await wait_until(lambda: "RCPT" in mail_sink.commands)
+        await channel.close()
+        with pytest.raises(NotStarted):
+            await begun
+        with pytest.raises(NotStarted):
+            await channel.send(envelope(), mail)
 
 
 async def test_closing_after_the_final_dot_is_unknown(mail_sink: SmtpSink, channel: EmailChannel) -> None:

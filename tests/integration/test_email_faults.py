@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 import pytest
 
@@ -12,11 +13,29 @@ from channels.email import EmailChannel
 from channels.errors import Misconfigured, Permanent, Transient, Unknown
 from channels.smtp_session import Timeouts
 from models.vocabulary import FailureReason
-from tests.integration.test_email import channel_to, envelope
+from tests.integration.test_email import OFFERS, channel_to, envelope
+from tests.support import smtp_sink
 from tests.support.smtp_sink import Command, Drop, SmtpSink
 
-HASTY = Timeouts(connect_s=0.3, command_s=0.3, block_s=0.3, final_dot_s=0.3)
-PATIENT = Timeouts(connect_s=20, command_s=20, block_s=20, final_dot_s=20)
+# No line is trusted: envelope and content part, and a line that dies between them blames no mail.
+HASTY = Timeouts(connect_s=0.3, command_s=0.3, block_s=0.3, final_dot_s=0.3, trusted_s=0)
+PATIENT = Timeouts(connect_s=20, command_s=20, block_s=20, final_dot_s=20, trusted_s=0)
+
+SAID: Final = [(offers, command) for offers in OFFERS for command in ("MAIL", "RCPT", "DATA")]
+"""What each kind of server is told before the content; BDAT needs no DATA."""
+
+before_the_content = pytest.mark.parametrize(
+    ("mail_sink", "command"),
+    [said for said in SAID if not ("CHUNKING" in said[0] and said[1] == "DATA")],
+    indirect=["mail_sink"],
+)
+
+
+@pytest.fixture(params=[(), ("PIPELINING",), ("PIPELINING", "CHUNKING")], ids=["plain", "pipelining", "both"])
+async def mail_sink(request: pytest.FixtureRequest) -> AsyncIterator[SmtpSink]:
+    """Each test runs against a server that offers nothing, one that offers PIPELINING, and one that offers all."""
+    async with smtp_sink.running(offers=request.param) as sink:
+        yield sink
 
 
 @pytest.fixture
@@ -35,8 +54,6 @@ async def channel(mail_sink: SmtpSink) -> AsyncIterator[EmailChannel]:
         ("MAIL", "550 5.7.1 sender not allowed", Misconfigured),
         ("RCPT", "450 4.2.1 greylisted", Transient),
         ("RCPT", "550 5.1.1 user unknown", Permanent),
-        ("DATA", "452 4.3.1 disk full", Transient),
-        ("DATA", "554 5.5.1 no valid recipients", Permanent),
         ("DOT", "451 4.7.1 later", Transient),
         ("DOT", "552 5.3.4 too big", Permanent),
         ("DOT", "554 5.7.1 spam", Permanent),
@@ -58,6 +75,23 @@ async def test_a_refusal_is_read_and_spoils_no_later_mail(
     assert len(mail_sink.received_by("bob@example.net")) == 1
 
 
+@pytest.mark.parametrize("mail_sink", [(), ("PIPELINING",)], ids=["plain", "pipelining"], indirect=True)
+@pytest.mark.parametrize(
+    ("reply", "expected"), [("452 4.3.1 disk full", Transient), ("554 5.5.1 no valid recipients", Permanent)]
+)
+async def test_data_itself_can_be_refused(
+    mail_sink: SmtpSink, channel: EmailChannel, reply: str, expected: type[Exception]
+) -> None:
+    mail = channel.prepare(Content(body="Hi"))
+    mail_sink.script("DATA", reply, times=1)
+    with pytest.raises(expected) as refused:
+        await channel.send(envelope("ann@example.net"), mail)
+    assert (type(refused.value), getattr(refused.value, "code", None)) == (expected, reply[:9])
+    await channel.send(envelope("bob@example.net"), mail)
+    assert [each.recipients for each in mail_sink.mails] == [("bob@example.net",)]
+    assert mail_sink.connections == 1
+
+
 async def test_a_refused_mail_keeps_its_connection(mail_sink: SmtpSink, channel: EmailChannel) -> None:
     mail = channel.prepare(Content(body="Hi"))
     mail_sink.script("RCPT", "550 5.1.1 <ann@example.net> unknown", recipient="ann@example.net")
@@ -70,7 +104,7 @@ async def test_a_refused_mail_keeps_its_connection(mail_sink: SmtpSink, channel:
     assert mail_sink.connections == 1
 
 
-@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+@before_the_content
 @pytest.mark.parametrize("drop", [True, False], ids=["hang up", "421"])
 async def test_a_kept_connection_that_dies_costs_the_next_mail_nothing(
     mail_sink: SmtpSink, channel: EmailChannel, command: Command, drop: bool
@@ -83,7 +117,7 @@ async def test_a_kept_connection_that_dies_costs_the_next_mail_nothing(
     assert mail_sink.connections == 2
 
 
-@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+@before_the_content
 @pytest.mark.parametrize("reply", [None, "421 4.3.2 shutting down"], ids=["hang up", "421"])
 async def test_a_fresh_connection_that_dies_is_transient(
     mail_sink: SmtpSink, channel: EmailChannel, command: Command, reply: str | None
@@ -110,18 +144,23 @@ async def test_a_line_cut_after_the_final_dot_is_unknown_and_never_repeated(
     assert mail_sink.commands.count("DOT") == 1 + warm
 
 
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [("CONNECT", Transient), ("MAIL", Transient), ("RCPT", Transient), ("DATA", Transient), ("DOT", Unknown)],
-)
+@before_the_content
+async def test_silence_before_the_content_is_transient(mail_sink: SmtpSink, command: Command) -> None:
+    mail_sink.script(command, delay_s=60)
+    async with channel_to(f"smtp+plain://127.0.0.1:{mail_sink.port}", timeouts=HASTY) as channel:
+        with pytest.raises(Transient):
+            await channel.send(envelope(), channel.prepare(Content(body="Hi")))
+    assert mail_sink.mails == []
+
+
+@pytest.mark.parametrize(("command", "expected"), [("CONNECT", Transient), ("DOT", Unknown)])
 async def test_silence_is_unknown_only_after_the_final_dot(
     mail_sink: SmtpSink, command: Command, expected: type[Exception]
 ) -> None:
     mail_sink.script(command, delay_s=60)
     async with channel_to(f"smtp+plain://127.0.0.1:{mail_sink.port}", timeouts=HASTY) as channel:
-        with pytest.raises(expected) as ended:
+        with pytest.raises(expected):
             await channel.send(envelope(), channel.prepare(Content(body="Hi")))
-    assert isinstance(ended.value, expected)
     assert mail_sink.mails == []
 
 

@@ -17,9 +17,10 @@ from channels.errors import NotStarted, Permanent, Transient, Unknown
 from channels.standard_webhooks import new_secret
 from channels.webhook import WebhookChannel, WebhookConfig
 from models.vocabulary import FailureReason
+from tests.support.envelopes import SECRET, envelope
 from tests.support.http_sink import HttpSink
 from tests.support.waiting import wait_until
-from tests.support.webhooks import LOOPBACK, SECRET, envelope, opened, raw_peer, read_request
+from tests.support.webhooks import LOOPBACK, opened, raw_peer, read_request
 
 CONTENT = Content(subject="Hello {{firstName}}", body="Your code is {{code}}.")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

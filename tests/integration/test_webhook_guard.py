@@ -12,8 +12,9 @@ from channels.errors import Permanent, Transient
 from channels.webhook import WebhookChannel, WebhookConfig
 from models.vocabulary import FailureReason
 from tests.support import http_sink
+from tests.support.envelopes import envelope
 from tests.support.http_sink import HttpSink
-from tests.support.webhooks import LOOPBACK, NameServer, envelope, opened, raw_peer, read_request
+from tests.support.webhooks import LOOPBACK, NameServer, opened, raw_peer, read_request
 
 CONTENT = Content(subject="s", body="b")
 PUBLIC = "192.88.98.1"

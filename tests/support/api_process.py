@@ -77,9 +77,9 @@ class ApiProcess:
 
 
 @asynccontextmanager
-async def api_process(folder: Path, database_url: str, redis_url: str) -> AsyncIterator[ApiProcess]:
-    """A server that answers, killed at the end of the block."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+async def api_process(folder: Path, database_url: str, redis_url: str, port: int = 0) -> AsyncIterator[ApiProcess]:
+    """A server that answers, killed at the end of the block; ``port`` 0: any that is free."""
+    with socket.create_server(("127.0.0.1", port)) as probe:
         port = int(probe.getsockname()[1])
     environment = free_environment() | {
         "WIREROOM_DATA_DIR": str(folder),

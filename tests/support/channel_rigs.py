@@ -4,91 +4,35 @@ The contract suite asks all channels the same through these; what differs betwee
 """
 
 import contextlib
+import html
 import re
 import socket
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from email.message import EmailMessage
-from enum import StrEnum, auto
-from typing import Any, ClassVar, Final
+from typing import Any, Final
+from uuid import NAMESPACE_DNS, uuid5
 
-from channels.contract import Channel, Content
+import msgspec
+
+from channels.contract import Content, Envelope, InboxItem, Receipt
 from channels.email import EmailChannel, EmailConfig
+from channels.onsite import LARGEST_SUBJECT, OnsiteChannel, PreparedItem
+from channels.plain_text import html_to_text
+from channels.push import PushChannel, PushConfig
+from channels.telegram import TelegramChannel, TelegramConfig
+from channels.vapid import Vapid, new_key, parse_key
 from channels.webhook import WebhookChannel, WebhookConfig
 from models.vocabulary import Channel as ChannelName
 from models.vocabulary import FailureReason
-from tests.support import http_sink, smtp_sink
+from tests.support import bot_api, http_sink, push_service, smtp_sink
+from tests.support.bot_api import BotApi, Sent
+from tests.support.envelopes import Unlimited, envelope
+from tests.support.html_seen import Seen
 from tests.support.http_sink import HttpSink, Request
+from tests.support.push_service import Push, PushService, Subscription
+from tests.support.rigs import LONG_S, RETRY_AFTER_S, Arrived, Peer, Rig
 from tests.support.smtp_sink import Mail, SmtpSink
 from tests.support.webhooks import LOOPBACK
-
-RETRY_AFTER_S: Final = 17
-
-_LONG_S: Final = 60.0
-
-
-class Peer(StrEnum):
-    """What the peer does with a message."""
-
-    ACCEPTS = auto()
-    REFUSES_FOR_NOW = auto()
-    REFUSES_FOR_GOOD = auto()
-    IS_DEAD = auto()
-    """The address is no good any more."""
-    CUTS = auto()
-    """Takes the message, then cuts the line without a word."""
-    FALLS_SILENT = auto()
-    """Takes the message and never answers."""
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """One message as its recipient has it. ``structure``: everything about its shape, and nothing of its words."""
-
-    address: str
-    id: str
-    subject: str | None
-    body: str | None
-    structure: tuple[str, ...]
-
-
-class Rig(ABC):
-    """One channel with its peer. Addresses are made for a name and for what the peer does with what comes there."""
-
-    name: ClassVar[ChannelName]
-    subject_takes_controls: ClassVar[bool]
-    """Whether a subject can carry CR, LF and NUL as data; a channel that cannot refuses them."""
-    malformed: ClassVar[Sequence[tuple[Content, FailureReason]]] = (
-        (Content(body="Hi {{ first name }}"), FailureReason.RENDER_ERROR),
-        (Content(body="{{#each people}}"), FailureReason.RENDER_ERROR),
-        (Content(body="{% for a in b %}"), FailureReason.RENDER_ERROR),
-        (Content(subject="{{", body="Hi"), FailureReason.RENDER_ERROR),
-    )
-    """Contents that cannot be sent, and why."""
-
-    channel: Channel
-
-    @abstractmethod
-    def address(self, who: str, peer: Peer = Peer.ACCEPTS) -> str:
-        """An address of ``who``; from now on the peer does so with what comes there."""
-
-    @abstractmethod
-    def handed_over(self) -> int:
-        """How many messages the peer has taken to their last byte, answered or not."""
-
-    @abstractmethod
-    def arrived(self) -> list[Arrived]:
-        """Everything that the peer kept."""
-
-    @abstractmethod
-    def shown(self, text: str) -> str:
-        """``text`` as a body of this channel shows it."""
-
-    def arrived_at(self, address: str) -> list[Arrived]:
-        """What the peer kept for one address."""
-        return [each for each in self.arrived() if each.address == address]
-
 
 _HEADERS_THAT_ARE_STRUCTURE: Final = (
     (Content(body="Hi", headers={"X-A": "b\r\nX-Evil: 1"}), FailureReason.HEADER_INJECTION),
@@ -127,7 +71,7 @@ class EmailRig(Rig):
             case Peer.CUTS:
                 self._sink.script("DOT", recipient=address, drop="after")
             case Peer.FALLS_SILENT:
-                self._sink.script("DOT", recipient=address, delay_s=_LONG_S)
+                self._sink.script("DOT", recipient=address, delay_s=LONG_S)
             case Peer.ACCEPTS:
                 pass
         return address
@@ -186,7 +130,7 @@ class WebhookRig(Rig):
             case Peer.CUTS:
                 self._sink.script(path=path, drop="after")
             case Peer.FALLS_SILENT:
-                self._sink.script(path=path, delay_s=_LONG_S)
+                self._sink.script(path=path, delay_s=LONG_S)
             case Peer.ACCEPTS:
                 pass
         return self._sink.url(path)
@@ -209,6 +153,194 @@ class WebhookRig(Rig):
             subject=body["data"]["subject"],
             body=body["data"]["body"],
             structure=(*sorted(map(str.lower, request.headers)), *_keys(body)),
+        )
+
+
+class PushRig(Rig):
+    """A push service. An address is the endpoint of a browser, the only one of its contact."""
+
+    name = ChannelName.PUSH
+    subject_takes_controls = True
+    dead_is_hard = False
+    most_bytes = 3000  # the addresses in a message have some of what it holds
+
+    def __init__(self, port: int, service: PushService | None = None) -> None:
+        self._service = service or PushService(port=port)
+        self._browsers: dict[str, Subscription] = {}
+        self.channel = PushChannel(
+            PushConfig(LOOPBACK), Vapid(parse_key(push_service.encode(new_key()).encode()), "mailto:a@example.org")
+        )
+
+    def address(self, who: str, peer: Peer = Peer.ACCEPTS) -> str:
+        path = f"/push/{who}"
+        browser = self._browsers.get(path) or self._service.subscribe(path)
+        self._browsers[path] = self._browsers[browser.endpoint] = browser
+        match peer:
+            case Peer.REFUSES_FOR_NOW:
+                self._service.script(429, path=path, headers={"Retry-After": str(RETRY_AFTER_S)})
+            case Peer.REFUSES_FOR_GOOD:
+                # A push service refuses a message for good by its size alone. Our own guard says no, too.
+                forbidden = f"http://169.254.169.254{path}"
+                self._browsers[forbidden] = browser
+                return forbidden
+            case Peer.IS_DEAD:
+                self._service.script(410, path=path)
+            case Peer.CUTS:
+                self._service.script(path=path, drop="after")
+            case Peer.FALLS_SILENT:
+                self._service.script(path=path, delay_s=LONG_S)
+            case Peer.ACCEPTS:
+                pass
+        return browser.endpoint
+
+    def envelope(self, address: str, **fields: Any) -> Envelope:
+        browser = self._browsers[address].browser
+        return envelope("", browsers=(msgspec.structs.replace(browser, endpoint=address),), **fields)
+
+    def handed_over(self) -> int:
+        return len(self._service.requests)
+
+    def arrived(self) -> list[Arrived]:
+        assert self._service.faults == []
+        return [self._read(push) for push in self._service.pushes]
+
+    def shown(self, text: str) -> str:
+        return text
+
+    def shown_html(self, source: str) -> str:
+        return html_to_text(source)
+
+    @staticmethod
+    def _read(push: Push) -> Arrived:
+        return Arrived(
+            address=push.to.endpoint,
+            id=push.payload["messageId"],
+            subject=push.payload.get("title"),
+            body=push.payload.get("body"),
+            structure=(*sorted(map(str.lower, push.request.headers)), *_keys(push.payload)),
+        )
+
+
+class TelegramRig(Rig):
+    """The Bot API. A recipient is a chat; what reached it in parts is read as the one message that it was."""
+
+    name = ChannelName.TELEGRAM
+    subject_takes_controls = False
+    carries_id = False
+    html_body = "<i>{{name}}</i>"
+    malformed = (
+        *Rig.malformed,
+        (Content(body="Hi", options={"buttons": [{"text": "a"}]}), FailureReason.REJECTED),
+        (Content(body="Hi", options={"buttons": [{"text": "a", "callbackData": "a" * 65}]}), FailureReason.REJECTED),
+        (Content(body="Hi", options={"photo": "/etc/hostname"}), FailureReason.REJECTED),
+    )
+
+    def __init__(self, port: int, api: BotApi | None = None) -> None:
+        self._api = api or BotApi(port=port)
+        self._chats: dict[str, str] = {}
+        self.channel = TelegramChannel(TelegramConfig(bot_api.TOKEN, self._api.url), Unlimited())
+
+    def address(self, who: str, peer: Peer = Peer.ACCEPTS) -> str:
+        chat = self._chats.setdefault(who, str(70_001 + len(self._chats)))
+        match peer:
+            case Peer.REFUSES_FOR_NOW:
+                self._api.refuse(chat, 500, f"Internal Server Error: {chat} {who}")
+            case Peer.REFUSES_FOR_GOOD:
+                words = "not enough rights to send text messages to the chat"
+                self._api.refuse(chat, 400, f"Bad Request: {words} {who}")
+            case Peer.IS_DEAD:
+                self._api.refuse(chat, 403, "Forbidden: bot was blocked by the user")
+            case Peer.CUTS:
+                self._api.cut(chat)
+            case Peer.FALLS_SILENT:
+                self._api.fall_silent(chat)
+            case Peer.ACCEPTS:
+                pass
+        return chat
+
+    def handed_over(self) -> int:
+        return len(self._api.ledger)
+
+    def arrived(self) -> list[Arrived]:
+        return [self._read(parts) for parts in bot_api.messages(self._api.ledger)]
+
+    def shown(self, text: str) -> str:
+        return text
+
+    def shown_html(self, source: str) -> str:
+        found = re.fullmatch(r"<p title='[^']*'>(.*)</p>", source, re.DOTALL)
+        assert found is not None
+        return html.unescape(found[1])
+
+    @staticmethod
+    def _read(parts: Sequence[Sent]) -> Arrived:
+        text, entities = bot_api.joined(parts)
+        (kind, start, end), *others = entities
+        assert (kind, start) == ("bold", 0)
+        assert text[end : end + 2] == "\n\n"
+        return Arrived(
+            address=parts[0].chat,
+            id=str(parts[0].message_id),
+            subject=text[:end],
+            body=text[end + 2 :],
+            structure=(*sorted(parts[-1].fields.keys() - {"entities", "parse_mode"}), *(each[0] for each in others)),
+        )
+
+
+class _Recording(OnsiteChannel):
+    """ONSITE and whoever records its sends: what a receipt carries has arrived."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recorded: list[tuple[Envelope, InboxItem]] = []
+
+    async def send(self, envelope: Envelope, prepared: PreparedItem) -> Receipt:
+        receipt = await super().send(envelope, prepared)
+        assert receipt.inbox_item is not None
+        self.recorded.append((envelope, receipt.inbox_item))
+        return receipt
+
+
+class OnsiteRig(Rig):
+    """The recording itself: there is nobody outside who could refuse, or fall silent."""
+
+    name = ChannelName.ONSITE
+    subject_takes_controls = False
+    most_bytes = LARGEST_SUBJECT - len("<>")  # a body may have more
+    malformed = (
+        *Rig.malformed,
+        (Content(body="Hi", options={"url": "javascript:alert(1)"}), FailureReason.REJECTED),
+        (Content(body="Hi", options={"icon": "/relative.png"}), FailureReason.REJECTED),
+    )
+
+    def __init__(self) -> None:
+        self.channel = self._recording = _Recording()
+
+    def address(self, who: str, peer: Peer = Peer.ACCEPTS) -> str:
+        assert peer is Peer.ACCEPTS, "on ONSITE nobody is outside"
+        return str(uuid5(NAMESPACE_DNS, who))
+
+    def handed_over(self) -> int:
+        return len(self._recording.recorded)
+
+    def arrived(self) -> list[Arrived]:
+        return [self._read(envelope, item) for envelope, item in self._recording.recorded]
+
+    def shown(self, text: str) -> str:
+        return text.replace("\0", "\ufffd")
+
+    def shown_html(self, source: str) -> str:
+        return "".join(Seen.of(re.sub(r"\r\n?", "\n", self.shown(source))).words)
+
+    @staticmethod
+    def _read(envelope: Envelope, item: InboxItem) -> Arrived:
+        seen = Seen.of(item.body) if item.is_html else None
+        return Arrived(
+            address=envelope.address,
+            id=envelope.message_id,
+            subject=item.subject,
+            body=item.body if seen is None else "".join(seen.words),
+            structure=("text",) if seen is None else tuple(tag for tag, _ in seen.tags),
         )
 
 
@@ -236,6 +368,27 @@ async def webhook() -> AsyncIterator[Rig]:
 
 
 @contextlib.asynccontextmanager
+async def push() -> AsyncIterator[Rig]:
+    """PUSH with a push service that runs."""
+    async with push_service.running() as service, _closing(PushRig(service.port, service)) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def telegram() -> AsyncIterator[Rig]:
+    """TELEGRAM with a Bot API that runs."""
+    async with bot_api.running() as api, _closing(TelegramRig(api.port, api)) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def onsite() -> AsyncIterator[Rig]:
+    """ONSITE, recorded."""
+    async with _closing(OnsiteRig()) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
 async def away(make: Callable[[int], Rig]) -> AsyncIterator[Rig]:
     """A rig whose peer does not run: its port is taken, so that nobody else gets it, and nobody listens there."""
     with socket.socket() as taken:
@@ -252,8 +405,16 @@ async def _closing(rig: Rig) -> AsyncIterator[Rig]:
         await rig.channel.close()
 
 
-RUNNING: Final[dict[ChannelName, Opener]] = {ChannelName.EMAIL: email, ChannelName.WEBHOOK: webhook}
+RUNNING: Final[dict[ChannelName, Opener]] = {
+    ChannelName.EMAIL: email,
+    ChannelName.WEBHOOK: webhook,
+    ChannelName.PUSH: push,
+    ChannelName.TELEGRAM: telegram,
+    ChannelName.ONSITE: onsite,
+}
 AWAY: Final[dict[ChannelName, Callable[[int], Rig]]] = {
     ChannelName.EMAIL: EmailRig,
     ChannelName.WEBHOOK: WebhookRig,
+    ChannelName.PUSH: PushRig,
+    ChannelName.TELEGRAM: TelegramRig,
 }

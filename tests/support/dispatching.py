@@ -8,6 +8,7 @@ from channels.contract import Content, Envelope, Receipt
 from channels.rendering import Texts
 from models.session import Database
 from models.vocabulary import Channel
+from tests.support.envelopes import PUBLIC_URL
 from tests.support.scene import Scene
 from worker.dispatch import Dispatcher
 from worker.hand import Hand
@@ -54,7 +55,7 @@ async def dispatching(scene: Scene, database: Database | None = None) -> AsyncIt
     lease = Lease(scene.database, hand.ids, on_lost=lambda: None)
     await lease.begin()
     used = database or scene.database
-    services = Services(used, lease, scene.keyring, scene.wakeups, hand, recorder(used), beginner(used))
+    services = Services(used, lease, scene.keyring, scene.wakeups, hand, recorder(used), beginner(used), PUBLIC_URL)
     drum = Drum()
     dispatcher = Dispatcher(drum, services, most=40, per_second=None)
     try:

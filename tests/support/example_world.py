@@ -20,7 +20,7 @@ from tests.support.api import Tenant
 
 _KINDS: Final = {prefix: kind for kind in Kind for prefix in {kind.value, DIALECT_B.get(kind, kind.value)}}
 _ID: Final = re.compile(rf"\b({'|'.join(_KINDS)})_[0-9a-hjkmnp-tv-z]{{26}}\b")
-_COLLECTION: Final = re.compile(r"/api/workspaces/\{workspaceId\}/[a-z-]+\Z")
+_COLLECTION: Final = re.compile(r"/api/workspaces/\{workspaceId\}/[a-z-]+(/\{channel\})?\Z")
 
 
 def example_of(operation: Operation) -> Example:

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from api_shim.intake import Intake
 from channels import registry
 from channels.settings import ChannelSettings
+from channels.telegram_address import PUBLIC_API
 from models.admission import Draft
 from models.ids import new_id
 from models.secrets import Keyring, load_keyring
@@ -21,6 +22,7 @@ from models.store import message_views, workspaces
 from models.store.message_views import MessageRow
 from models.tables import contacts, messages
 from models.vocabulary import Channel
+from tests.support.bot_api import TOKEN
 from worker.wakeups import Wakeups
 
 
@@ -99,12 +101,16 @@ class Scene:
             await connection.execute(update(messages).where(messages.c.id == message_id).values(**columns))
 
 
-def channel_settings(smtp_port: int = 25) -> ChannelSettings:
-    """Mail by a server on this machine, webhooks to this machine."""
+def channel_settings(smtp_port: int = 25, telegram_url: str | None = None) -> ChannelSettings:
+    """Mail by a server on this machine, webhooks to this machine; Telegram where there is a Bot API."""
     return ChannelSettings(
         smtp_url=f"smtp+plain://127.0.0.1:{smtp_port}",
         email_from="Wireroom <noreply@example.org>",
         webhook_allow_nets=(ip_network("127.0.0.0/8"),),
+        vapid_private_key_file=None,
+        vapid_subject="mailto:push@example.org",
+        telegram_bot_token=TOKEN if telegram_url else None,
+        telegram_api_url=telegram_url or PUBLIC_API,
     )
 
 

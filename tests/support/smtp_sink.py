@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -19,13 +19,15 @@ _LIMIT: Final = 32 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Mail:
-    """One accepted transaction: the envelope, and the bytes between DATA and the final dot, unstuffed."""
+    """One accepted transaction: the envelope, and the content as the client had it, without what marks its end."""
 
     sender: str
     recipients: tuple[str, ...]
     data: bytes
     tls: bool
     login: str | None
+    options: tuple[str, ...] = ()
+    """What MAIL declared beside the sender."""
 
     def parsed(self) -> EmailMessage:
         """The mail as the standard library's modern parser reads it."""
@@ -53,6 +55,7 @@ class SmtpSink:
     mails: list[Mail] = field(default_factory=list)
     connections: int = 0
     commands: list[str] = field(default_factory=list)
+    offers: Sequence[str] = ()
     _rules: list[_Rule] = field(default_factory=list)
 
     def script(
@@ -67,9 +70,9 @@ class SmtpSink:
     ) -> None:
         """From now on, at ``command``: wait ``delay_s``, then drop the connection or give ``reply`` (else go on).
 
-        ``DOT`` is the end of the content. ``drop="before"`` keeps nothing, ``"after"`` keeps the mail and then cuts
-        the line. The rule holds for ``recipient`` alone where one is given, and for the next ``times`` uses. The
-        latest rule that fits wins.
+        ``DOT`` is the end of the content, also of one that came by BDAT. ``drop="before"`` keeps nothing, ``"after"``
+        keeps the mail and then cuts the line. The rule holds for ``recipient`` alone where one is given, and for the
+        next ``times`` uses. The latest rule that fits wins.
         """
         self._rules.append(_Rule(command, reply, recipient, delay_s, drop, times))
 
@@ -118,6 +121,7 @@ class SmtpSink:
                 data=bytes(envelope.original_content or b""),
                 tls=session.ssl is not None or _is_encrypted(server),
                 login=login.login.decode() if isinstance(login, LoginPassword) else None,
+                options=tuple(envelope.mail_options),
             )
         )
         if rule is not None and rule.drop == "after":
@@ -148,7 +152,8 @@ class _Handler:
     ) -> list[str]:
         reply = await self.sink._follow(server, "EHLO")
         session.host_name = hostname
-        return [reply] if reply else responses
+        offered = [*responses[:-1], *[f"250-{offer}" for offer in self.sink.offers], responses[-1]]
+        return [reply] if reply else offered
 
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -204,6 +209,21 @@ class _Server(SMTP):
             return
         await super().smtp_DATA(arg)
 
+    async def smtp_BDAT(self, arg: str) -> None:  # noqa: N802
+        """Take a content in one chunk (RFC 3030, section 2)."""
+        size, _, last = arg.partition(" ")
+        content = await self._reader.readexactly(int(size))
+        if self.session is None or self.envelope is None or not self.envelope.rcpt_tos:
+            await self.push("503 5.5.1 no valid recipients")
+            return
+        if last != "LAST":
+            await self.push("504 5.5.4 one chunk, please")
+            return
+        self.envelope.original_content = content
+        reply = await self._sink._accept(self, self.session, self.envelope)
+        self.envelope = self._create_envelope()
+        await self.push(reply)
+
 
 @contextlib.asynccontextmanager
 async def running(
@@ -213,13 +233,16 @@ async def running(
     username: str | None = None,
     password: str | None = None,
     auth_over_plain: bool = False,
+    offers: Sequence[str] = (),
+    utf8: bool = True,
 ) -> AsyncIterator[SmtpSink]:
     """A sink on a free port of this event loop.
 
     ``tls`` alone offers STARTTLS and demands it; with ``implicit_tls`` the line is encrypted from the first byte.
-    With ``username`` and ``password`` it demands that login, over TLS unless ``auth_over_plain``.
+    With ``username`` and ``password`` it demands that login, over TLS unless ``auth_over_plain``. ``offers``:
+    PIPELINING and CHUNKING; it can do both, and says neither by itself. ``utf8``: whether it takes SMTPUTF8.
     """
-    sink = SmtpSink(username=username, password=password)
+    sink = SmtpSink(username=username, password=password, offers=offers)
     loop = asyncio.get_running_loop()
 
     def check(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> AuthResult:
@@ -233,7 +256,7 @@ async def running(
         return _Server(
             sink,
             loop=loop,
-            enable_SMTPUTF8=True,
+            enable_SMTPUTF8=utf8,
             tls_context=None if implicit_tls else tls,
             require_starttls=not implicit_tls and tls is not None,
             authenticator=check,

@@ -1,4 +1,4 @@
-"""What the tests of outgoing requests share: envelopes, a name server that says what it is told, a raw peer."""
+"""What the tests of outgoing requests share: a name server that says what it is told, a raw peer."""
 
 import asyncio
 import contextlib
@@ -7,44 +7,13 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
-from channels.contract import Envelope
 from channels.guard import Address
 from channels.guarded_http import Answer, GuardedHttp
-from channels.standard_webhooks import new_secret
 from channels.webhook import WebhookChannel, WebhookConfig
-from models import ids
+from tests.support.envelopes import go_on
 
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-SECRET: Final = new_secret()
-
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
-
-
-def go_on() -> None:
-    """What ``proceed`` is where the worker may send."""
-
-
-def envelope(
-    address: str,
-    *,
-    secrets: tuple[str, ...] = (SECRET,),
-    variables: dict[str, str] | None = None,
-    metadata: dict[str, Any] | None = None,
-    proceed: Callable[[], None] = go_on,
-) -> Envelope:
-    """One message to ``address``."""
-    uuid = ids.new_id()
-    return Envelope(
-        message_id=ids.show(ids.Kind.MESSAGE, uuid),
-        contact_id=ids.show(ids.Kind.CONTACT, ids.new_id()),
-        uuid=uuid,
-        run=1,
-        address=address,
-        secrets=secrets,
-        variables=variables or {},
-        metadata=metadata or {},
-        proceed=proceed,
-    )
 
 
 @contextlib.asynccontextmanager

@@ -100,6 +100,11 @@ def test_neither_body_nor_template() -> None:
         ({"channel": "WEBHOOK", "headers": {"webhook-id": "x"}}, "#/headers"),
         ({"options": {"ttl": 5}}, "#/options/ttl"),
         ({"channel": "ONSITE", "options": {"ttl": 5}}, "#/options/ttl"),
+        ({"channel": "TELEGRAM", "options": {"photo": "https://a.example/a", "document": "0123456789"}}, "#/options"),
+        ({"channel": "TELEGRAM", "options": {"document": "/etc/hostname"}}, "#/options"),
+        ({"channel": "TELEGRAM", "options": {"buttons": [{"text": "a"}]}}, "#/options"),
+        ({"channel": "TELEGRAM", "options": {"buttons": [[{"text": "a", "url": "javascript:0"}]]}}, "#/options"),
+        ({"channel": "TELEGRAM", "options": {"buttons": [{"text": "a", "callbackData": "é" * 33}]}}, "#/options"),
     ],
 )
 def test_fields_that_do_not_go_together(fields: dict[str, Any], pointer: str) -> None:
@@ -111,6 +116,15 @@ def test_fields_that_do_not_go_together(fields: dict[str, Any], pointer: str) ->
 def test_options_of_the_channel() -> None:
     draft = draft_of(request(channel="PUSH", options={"ttl": 5, "urgency": "high"}), caller(), None)
     assert draft.options == {"ttl": 5, "urgency": "high"}
+
+
+def test_telegram_buttons_are_kept_in_rows_or_without() -> None:
+    buttons = [
+        {"text": "Open", "url": "https://example.org"},
+        [{"text": "Yes", "callbackData": "y"}, {"text": "No", "callbackData": "n"}],
+    ]
+    draft = draft_of(request(channel="TELEGRAM", options={"buttons": buttons}), caller(), None)
+    assert draft.options == {"buttons": buttons}
 
 
 def test_essential_needs_a_scope_of_its_own() -> None:

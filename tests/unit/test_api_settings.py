@@ -29,6 +29,8 @@ def test_no_proxy_is_believed_unless_it_is_named() -> None:
         ("WIREROOM_PUBLIC_URL", "mail.example.org"),
         ("WIREROOM_PUBLIC_URL", "ftp://x"),
         ("WIREROOM_PUBLIC_URL", "http://x/?a"),
+        ("WIREROOM_PUBLIC_URL", "https://b\u00fccher.example"),
+        ("WIREROOM_PUBLIC_URL", "https://x/>"),
         ("FORWARDED_ALLOW_IPS", "proxy"),
         ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
         ("FORWARDED_ALLOW_IPS", "127.0.0.1,*"),

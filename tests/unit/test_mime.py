@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from channels.addresses import check_address
 from channels.contract import Attachment, Content
 from channels.errors import Permanent
-from channels.mime import Mail, check_headers
+from channels.mail_headers import check_headers
+from channels.mime import Mail
 from channels.mime_encoding import holds_fields
 from models.vocabulary import FailureReason
 
@@ -198,7 +199,7 @@ def test_no_control_character_gets_into_a_header(control: str) -> None:
 def test_own_headers_are_carried_and_folded() -> None:
     headers = {
         "Reply-To": "Zoë <zoe@example.org>",
-        "List-Unsubscribe": "<https://example.org/u/"
+        "List-Help": "<https://example.org/help/"
         + "t" * 300
         + ">, <mailto:leave@example.org?subject="
         + "u" * 60
@@ -207,7 +208,7 @@ def test_own_headers_are_carried_and_folded() -> None:
     }
     message = parsed(Content(headers=headers))
     assert message["Reply-To"].addresses[0].display_name == "Zoë"
-    assert message["List-Unsubscribe"] == headers["List-Unsubscribe"]
+    assert message["List-Help"] == headers["List-Help"]
     assert message["X-Campaign"] == "Frühling"
 
 
@@ -215,6 +216,7 @@ def test_own_headers_are_carried_and_folded() -> None:
     "name",
     [
         *("To", "bcc", "Subject", "DATE", "Message-Id", "Content-Type", "Resent-To", "X-Wireroom-Message", "Received"),
+        *("List-Unsubscribe", "list-unsubscribe-post", "DKIM-Signature", "ARC-Seal", "Authentication-Results"),
         *("", "X Y", "X:Y", "Ü", "X" * 77),
     ],
 )
@@ -234,7 +236,7 @@ INJECTIONS = [
 
 
 @pytest.mark.parametrize("value", INJECTIONS)
-@pytest.mark.parametrize("name", ["X-A", "Reply-To", "References", "List-Unsubscribe"])
+@pytest.mark.parametrize("name", ["X-A", "Reply-To", "References", "List-Help"])
 def test_a_header_that_a_reader_would_decode_is_refused(name: str, value: str) -> None:
     with pytest.raises(Permanent) as refused:
         compiled(Content(headers={name: value}))

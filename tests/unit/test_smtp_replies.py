@@ -54,7 +54,7 @@ OUR_FAULT = Refused(FailureReason.REJECTED)
         (550, "5.2.3 Message too large for this mailbox", TOO_LARGE),
         (554, "Transaction failed", REJECTED),
         (550, "5.4.1 Recipient address rejected: Access denied", REJECTED),
-        (550, "5.1.2 Bad destination system", REJECTED),
+        (550, "5.1.2 Bad destination system", DEAD),
         (550, "Requested action not taken: mailbox unavailable", REJECTED),
         (554, "5.6.0 Malformed message", OUR_FAULT),
         (503, "5.5.1 Bad sequence of commands", OUR_FAULT),

@@ -1,10 +1,12 @@
 """What is recorded of an attempt: every end of a send, and what follows from it."""
 
+import msgspec
 import pytest
 
 from channels.contract import Receipt
 from channels.errors import Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
 from models.ids import new_id
+from models.progress import Progress
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.vocabulary import Channel, FailureReason, OnUnknown, Outcome, State
@@ -28,6 +30,9 @@ def claim(*, tries: int = 0, on_unknown: OnUnknown = OnUnknown.RETRY) -> Claim:
         on_unknown=on_unknown,
         claimed_at=1_000,
         secrets=(),
+        essential=False,
+        track_opens=False,
+        track_clicks=False,
     )
 
 
@@ -45,6 +50,24 @@ def expected(claimed: Claim, state: State, outcome: Outcome | None, **more: obje
 
 def ended(claimed: Claim, error: SendError, channel: Channel = Channel.EMAIL) -> Ended:
     return verdicts.ended(channel, claimed, error, 0.5)
+
+
+def works(channel: Channel) -> bool | None:
+    """What a failure tells of an endpoint: only webhooks have any."""
+    return False if channel is Channel.WEBHOOK else None
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_success_tells_of_an_endpoint_only_where_it_failed_before(fails: bool) -> None:
+    claimed = msgspec.structs.replace(claim(), endpoint_fails=fails)
+    assert verdicts.accepted(claimed, Receipt()).endpoint_works is (True if fails else None)
+
+
+@pytest.mark.parametrize(
+    "error", [NotStarted("busy"), Permanent("no", reason=FailureReason.TOO_LARGE), Misconfigured("no key")]
+)
+def test_what_is_no_failure_of_an_endpoint_does_not_count_against_it(error: SendError) -> None:
+    assert ended(claim(), error, Channel.WEBHOOK).endpoint_works is None
 
 
 @pytest.mark.parametrize("delivered", [False, True])
@@ -85,7 +108,13 @@ def test_refused_for_now_waits_as_the_schedule_says(channel: Channel) -> None:
     for tries, pause_s in enumerate(SCHEDULES[channel]):
         claimed = claim(tries=tries)
         assert ended(claimed, Transient("later", code="451"), channel) == expected(
-            claimed, State.QUEUED, Outcome.TRANSIENT, code="451", detail="later", delay_ms=pause_s * 1000
+            claimed,
+            State.QUEUED,
+            Outcome.TRANSIENT,
+            code="451",
+            detail="later",
+            delay_ms=pause_s * 1000,
+            endpoint_works=works(channel),
         )
 
 
@@ -102,8 +131,29 @@ def test_a_peer_may_ask_for_a_longer_pause() -> None:
 def test_the_end_of_the_schedule_is_exhausted(channel: Channel, error: SendError, outcome: Outcome) -> None:
     claimed = claim(tries=len(SCHEDULES[channel]))
     assert ended(claimed, error, channel) == expected(
-        claimed, State.FAILED, outcome, code="451", detail=error.detail, reason=FailureReason.EXHAUSTED
+        claimed,
+        State.FAILED,
+        outcome,
+        code="451",
+        detail=error.detail,
+        reason=FailureReason.EXHAUSTED,
+        endpoint_works=works(channel),
     )
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_what_one_browser_has_did_not_fail_when_the_others_never_answered(earlier: bool) -> None:
+    claimed = claim(tries=len(SCHEDULES[Channel.PUSH]))
+    error = Transient("busy", code="503")
+    if earlier:
+        claimed = msgspec.structs.replace(claimed, accepted=frozenset({"a"}))
+    else:
+        error.progress = Progress(accepted=("a",))
+    found = ended(claimed, error, Channel.PUSH)
+    assert (found.state, found.outcome, found.reason) == (State.DONE, Outcome.ACCEPTED, None)
+    assert found.progress == error.progress
+    # Half of a text on Telegram is not the message.
+    assert ended(claimed, error, Channel.TELEGRAM).reason is FailureReason.EXHAUSTED
 
 
 def test_an_unknown_end_is_tried_again_or_held_as_the_sender_asked() -> None:

@@ -1,31 +1,16 @@
 """What a webhook does with its texts, before it reaches for the network."""
 
-from typing import Any
-from uuid import UUID
-
 import pytest
 
-from channels.contract import Content, Envelope
+from channels.contract import Content
 from channels.errors import Permanent
 from channels.webhook import WebhookChannel, WebhookConfig
 from models.vocabulary import FailureReason
+from tests.support.envelopes import envelope
 
 
-def envelope(variables: dict[str, Any]) -> Envelope:
-    def proceed() -> None:
-        pytest.fail("nothing may be sent")
-
-    return Envelope(
-        message_id="msg_1",
-        contact_id="ct_1",
-        uuid=UUID(int=1 << 80),
-        run=1,
-        address="https://www.example.org/",
-        secrets=(),
-        variables=variables,
-        metadata={},
-        proceed=proceed,
-    )
+def stop() -> None:
+    pytest.fail("nothing may be sent")
 
 
 async def test_liquid_that_cannot_be_filled_is_refused_for_good() -> None:
@@ -33,7 +18,7 @@ async def test_liquid_that_cannot_be_filled_is_refused_for_good() -> None:
     try:
         prepared = channel.prepare(Content(subject="{{ x | size }}", body="{% if x > 2 %}{% endif %}"))
         with pytest.raises(Permanent) as refused:
-            await channel.send(envelope({"x": "secret"}), prepared)
+            await channel.send(envelope("https://www.example.org/", variables={"x": "secret"}, proceed=stop), prepared)
     finally:
         await channel.close()
     assert refused.value.reason is FailureReason.RENDER_ERROR

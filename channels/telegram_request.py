@@ -1,0 +1,124 @@
+"""The HTTP side of the Bot API: one client for all requests, which tells what may have been received.
+
+The token is a part of every URL: nothing here quotes one, nor an exception that might.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final
+
+import httpx
+import msgspec
+from telegram._utils.types import ODVInput
+from telegram.error import TelegramError
+from telegram.request import BaseRequest, HTTPXRequest, RequestData
+
+from channels.errors import NotStarted, SendError, Transient, Unknown
+
+_KEEP_ALIVE_S: Final = 4.0
+"""Shorter than common servers keep an idle connection: a request that meets the closing one ends as Unknown."""
+
+_FIRST_BYTE: Final = "http11.send_request_headers.started"
+
+
+class Refusal(TelegramError):
+    """An answer other than 2xx."""
+
+    def __init__(self, status: int, payload: bytes) -> None:
+        super().__init__(f"answered {status}")
+        self.status = status
+        self.payload = payload
+
+
+class _Unreadable(TelegramError):
+    """A 2xx that does not say that a message was sent."""
+
+
+class _Result(msgspec.Struct):
+    message_id: int
+
+
+class _Accepted(msgspec.Struct):
+    ok: bool
+    result: _Result
+
+
+class Exchange:
+    """One request: ``proceed`` is called right before its first byte, on a connection that stands."""
+
+    def __init__(self, proceed: Callable[[], None]) -> None:
+        self._proceed = proceed
+        self._begun = False
+        self._stopped: BaseException | None = None
+
+    async def trace(self, event: str, _: dict[str, Any]) -> None:
+        """Httpcore's ``trace`` extension."""
+        if event != _FIRST_BYTE:
+            return
+        try:
+            self._proceed()
+        except BaseException as error:
+            self._stopped = error
+            raise
+        self._begun = True
+
+    def broken(self, error: Exception, *, closed: bool) -> BaseException:
+        """How a request ended that got no answer."""
+        if self._stopped is not None:
+            return self._stopped
+        why = type(error.__cause__ or error).__name__
+        if self._begun:
+            return Unknown(f"no answer after the request was sent: {why}")
+        ended: SendError = NotStarted("the channel is closed") if closed else Transient(f"not connected: {why}")
+        return ended
+
+
+EXCHANGE: Final[ContextVar[Exchange]] = ContextVar("EXCHANGE")
+"""The library passes nothing through to its HTTP client: the request that this task sends."""
+
+
+class _Transport(httpx.AsyncHTTPTransport):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "trace": EXCHANGE.get().trace}
+        return await super().handle_async_request(request)
+
+
+class BotRequest(HTTPXRequest):
+    """The library's client. It uses no proxy of the environment, and leaves refusals unread: see ``Refusal``."""
+
+    def __init__(self, connections: int) -> None:
+        limits = httpx.Limits(
+            max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_KEEP_ALIVE_S
+        )
+        super().__init__(
+            connection_pool_size=connections,
+            connect_timeout=5.0,
+            write_timeout=10.0,
+            read_timeout=30.0,  # Telegram fetches a file by its URL meanwhile
+            pool_timeout=10.0,
+            httpx_kwargs={"transport": _Transport(limits=limits), "trust_env": False},
+        )
+
+    async def do_request(
+        self,
+        url: str,
+        method: str,
+        request_data: RequestData | None = None,
+        read_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
+        write_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
+        connect_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
+        pool_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
+    ) -> tuple[int, bytes]:
+        """One request; raises Refusal for an answer other than 2xx."""
+        status, payload = await super().do_request(
+            url, method, request_data, read_timeout, write_timeout, connect_timeout, pool_timeout
+        )
+        if not 200 <= status <= 299:
+            raise Refusal(status, payload)
+        try:
+            accepted = msgspec.json.decode(payload, type=_Accepted)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise _Unreadable("the answer cannot be read") from None
+        if not accepted.ok:
+            raise _Unreadable("the answer cannot be read")
+        return status, payload

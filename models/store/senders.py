@@ -1,0 +1,278 @@
+"""Senders: a workspace's own ways out on a channel, tried in their order. Credentials are stored sealed.
+
+One that cannot work rests, for all workers, longer each time until it works again. What is learnt of a sender counts
+for the credentials that it was learnt with: its ``version``.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.session import now_ms
+from models.store.recordset import among
+from models.store.rows import change_one, columns_of, fetch_one, insert_one, read
+from models.tables import messages, senders, workspaces
+from models.vocabulary import Channel, Lane, State
+
+RESTS_MS: Final = (30_000, 60_000, 120_000, 300_000, 900_000)
+"""How long a sender rests that cannot work: the first time, the second, and so on; then always the last."""
+
+
+_MOST_WOKEN: Final = 10_000
+
+
+class SenderRow(msgspec.Struct, frozen=True):
+    """A sender; ``credentials`` are sealed. Times are milliseconds (UTC).
+
+    The lowest ``position`` is tried first; of equal ones, each in proportion to its ``weight``. ``hint``: what may be
+    shown of the credentials. ``last_error``: why it rests, or rested last; None since it works.
+    """
+
+    id: UUID
+    workspace_id: UUID
+    channel: Channel
+    name: str
+    credentials: bytes
+    hint: dict[str, str]
+    position: int
+    weight: int
+    paused: bool
+    failures: int
+    resting_until: int | None
+    last_error: str | None
+    version: int
+    created_at: int
+    updated_at: int
+
+
+class NewSender(msgspec.Struct, frozen=True):
+    """What a sender is made of."""
+
+    channel: Channel
+    name: str
+    credentials: bytes
+    hint: dict[str, str]
+    position: int
+    weight: int
+    paused: bool
+
+
+class Usable(msgspec.Struct, frozen=True):
+    """A sender as a worker reads it: in use unless it ``rests_ms`` from now. ``credentials`` are sealed."""
+
+    id: UUID
+    workspace_id: UUID
+    credentials: bytes
+    position: int
+    weight: int
+    version: int
+    last_error: str | None
+    rests_ms: int
+
+
+async def create(connection: AsyncConnection, workspace_id: UUID, new: NewSender) -> SenderRow:
+    """Store a sender."""
+    values = msgspec.structs.asdict(new) | {"channel": new.channel.value}
+    return await insert_one(connection, senders, SenderRow, workspace_id=workspace_id, updated_at=now_ms(), **values)
+
+
+async def lock(connection: AsyncConnection, workspace_id: UUID, channel: Channel) -> list[SenderRow]:
+    """The senders of a channel; nobody adds one before this transaction ends."""
+    await connection.execute(
+        select(workspaces.c.id).where(workspaces.c.id == workspace_id).with_for_update(key_share=True)
+    )
+    return await of_channel(connection, workspace_id, channel)
+
+
+async def of_workspace(connection: AsyncConnection, workspace_id: UUID) -> list[SenderRow]:
+    """All senders of a workspace, each channel's in their order."""
+    rows = await connection.execute(
+        select(*columns_of(senders, SenderRow))
+        .where(senders.c.workspace_id == workspace_id)
+        .order_by(senders.c.channel, senders.c.position, senders.c.id)
+    )
+    return [read(row, SenderRow) for row in rows]
+
+
+async def of_channel(connection: AsyncConnection, workspace_id: UUID, channel: Channel) -> list[SenderRow]:
+    """The senders of a workspace on one channel, in their order."""
+    return [read(row, SenderRow) for row in await connection.execute(_of_channel(workspace_id, channel))]
+
+
+def _of_channel(workspace_id: UUID, channel: Channel) -> Any:
+    return (
+        select(*columns_of(senders, SenderRow))
+        .where(senders.c.workspace_id == workspace_id, senders.c.channel == channel.value)
+        .order_by(senders.c.position, senders.c.id)
+    )
+
+
+def _one(workspace_id: UUID, channel: Channel, sender_id: UUID) -> list[ColumnElement[bool]]:
+    return [
+        senders.c.workspace_id == workspace_id,
+        senders.c.channel == channel.value,
+        senders.c.id == sender_id,
+    ]
+
+
+async def get(connection: AsyncConnection, workspace_id: UUID, channel: Channel, sender_id: UUID) -> SenderRow | None:
+    """The sender, where it exists in this workspace on this channel."""
+    return await fetch_one(connection, senders, SenderRow, _one(workspace_id, channel, sender_id))
+
+
+async def change(
+    connection: AsyncConnection,
+    workspace_id: UUID,
+    channel: Channel,
+    sender_id: UUID,
+    values: Callable[[SenderRow], Mapping[str, Any]],
+) -> SenderRow | None:
+    """Write the columns that ``values`` gives for the row as it stands; None where there is none.
+
+    New credentials are a new version, of which nothing bad is known.
+    """
+
+    def changed(old: SenderRow) -> Mapping[str, Any]:
+        new = dict(values(old))
+        if "credentials" in new:
+            new |= {"version": old.version + 1, "failures": 0, "resting_until": None, "last_error": None}
+        return new | {"updated_at": now_ms()} if new else new
+
+    return await change_one(connection, senders, SenderRow, _one(workspace_id, channel, sender_id), changed)
+
+
+async def remove(connection: AsyncConnection, workspace_id: UUID, channel: Channel, sender_id: UUID) -> bool:
+    """Remove a sender; what waits goes by the others. False where there is none."""
+    wanted = _one(workspace_id, channel, sender_id)
+    result = await connection.execute(delete(senders).where(*wanted).returning(senders.c.id))
+    return result.first() is not None
+
+
+async def configured(connection: AsyncConnection, workspace_ids: Collection[UUID]) -> dict[UUID, frozenset[Channel]]:
+    """The channels on which these workspaces have a sender that is not paused."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    found: dict[UUID, frozenset[Channel]] = dict.fromkeys(workspace_ids, frozenset())
+    for row in await connection.execute(
+        select(senders.c.workspace_id, senders.c.channel).where(
+            among(senders.c.workspace_id, workspace_ids, is_sqlite=is_sqlite), ~senders.c.paused
+        )
+    ):
+        found[row.workspace_id] |= {Channel(row.channel)}
+    return found
+
+
+async def owners(connection: AsyncConnection) -> set[tuple[UUID, Channel]]:
+    """The channels on which workspaces send by themselves, and never by the operator's sender.
+
+    On PUSH a sender that is paused counts too: browsers that subscribed with its key take nobody else's messages.
+    """
+    by_themselves = or_(~senders.c.paused, senders.c.channel == Channel.PUSH.value)
+    rows = await connection.execute(select(senders.c.workspace_id, senders.c.channel).where(by_themselves).distinct())
+    return {(row.workspace_id, Channel(row.channel)) for row in rows}
+
+
+async def usable(connection: AsyncConnection, channel: Channel, workspace_ids: Collection[UUID]) -> list[Usable]:
+    """The senders of these workspaces on a channel that are not paused, each workspace's in their order."""
+    rests_ms = case(
+        (senders.c.resting_until > now_ms(), senders.c.resting_until - now_ms()),
+        else_=bindparam("no_rest", 0, BigInteger()),
+    )
+    columns = [senders.c[name] for name in Usable.__struct_fields__ if name != "rests_ms"]
+    rows = await connection.execute(
+        select(*columns, rests_ms.label("rests_ms"))
+        .where(
+            among(senders.c.workspace_id, workspace_ids, is_sqlite=connection.dialect.name == "sqlite"),
+            senders.c.channel == channel.value,
+            ~senders.c.paused,
+        )
+        .order_by(senders.c.workspace_id, senders.c.position, senders.c.id)
+    )
+    return [read(row, Usable) for row in rows]
+
+
+async def rest(
+    connection: AsyncConnection, sender_id: UUID, version: int, detail: str, *, ms: int | None = None
+) -> None:
+    """Let a sender rest for ``ms``, or where nobody says how long, longer than the last time.
+
+    One that rests already is left alone: many messages may learn the same at once.
+    """
+    steps = len(RESTS_MS) - 1
+    longer = case(
+        *[(senders.c.failures == number, RESTS_MS[number]) for number in range(steps)],
+        else_=RESTS_MS[steps],
+    )
+    values: dict[str, Any] = {"resting_until": now_ms() + longer, "failures": senders.c.failures + 1}
+    if ms is not None:
+        values = {"resting_until": now_ms() + bindparam("rest_ms", ms, BigInteger())}
+    await connection.execute(update(senders).where(*_awake(sender_id, version)).values(**values, last_error=detail))
+
+
+async def recover(connection: AsyncConnection, sender_id: UUID, version: int) -> None:
+    """A sender that rested works again. One that rests meanwhile goes on resting: others know better."""
+    await connection.execute(
+        update(senders).where(*_awake(sender_id, version)).values(failures=0, resting_until=null(), last_error=null())
+    )
+
+
+def _awake(sender_id: UUID, version: int) -> list[ColumnElement[bool]]:
+    return [
+        senders.c.id == sender_id,
+        senders.c.version == version,
+        or_(senders.c.resting_until.is_(None), senders.c.resting_until <= now_ms()),
+    ]
+
+
+async def sealed_otherwise(connection: AsyncConnection, header: bytes) -> list[tuple[UUID, bytes]]:
+    """(id, credentials) of the senders whose envelopes do not begin with ``header``."""
+    beginning = func.substr(senders.c.credentials, 1, len(header))
+    rows = await connection.execute(select(senders.c.id, senders.c.credentials).where(beginning != header))
+    return [(row.id, row.credentials) for row in rows]
+
+
+async def reseal(connection: AsyncConnection, sender_id: UUID, old: bytes, new: bytes) -> None:
+    """Exchange one envelope of the same credentials for another; nothing where somebody changed them meanwhile."""
+    await connection.execute(
+        update(senders).where(and_(senders.c.id == sender_id, senders.c.credentials == old)).values(credentials=new)
+    )
+
+
+async def wake(connection: AsyncConnection, workspace_id: UUID, channel: Channel) -> None:
+    """Let messages that wait for a sender of this channel try at once: one was mended, added or let loose."""
+    waiting = (
+        select(messages.c.id)
+        .where(
+            messages.c.channel == channel.value,
+            messages.c.lane.in_([lane.value for lane in Lane]),
+            messages.c.workspace_id == workspace_id,
+            messages.c.state == literal(State.QUEUED.value, literal_execute=True),  # as the index of parked rows says
+            messages.c.turn.is_(None),
+            ~messages.c.paused,
+            messages.c.due_at > now_ms(),
+            messages.c.due_at <= now_ms() + bindparam("longest", RESTS_MS[-1], BigInteger()),
+            # Given back before anything was tried: neither scheduled for later, nor waiting for its own next try.
+            messages.c.sending_at.is_not(None),
+            messages.c.tries == 0,
+        )
+        .order_by(messages.c.id)
+        .limit(bindparam("most", _MOST_WOKEN))
+        .with_for_update(skip_locked=True)
+    )
+    await connection.execute(update(messages).where(messages.c.id.in_(waiting)).values(due_at=now_ms()))

@@ -1,0 +1,108 @@
+"""Limits that all workers keep together, on a real Valkey."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+
+import pytest
+
+from channels.contract import Limit
+from tests.support.broker import ValkeyServer
+from tests.support.waiting import wait_until
+from worker.limits import LocalLimiter, RedisLimiter
+
+THIRTY = Limit("bot", 30.0)
+
+
+@pytest.fixture
+async def limiters(redis_url: str) -> AsyncIterator[tuple[RedisLimiter, RedisLimiter]]:
+    """Two processes' limiters."""
+    with ExitStack() as stack:
+        both = RedisLimiter(redis_url), RedisLimiter(redis_url)
+        for each in both:
+            stack.callback(each.close)
+        yield both
+
+
+async def taken(limiter: RedisLimiter | LocalLimiter, *limits: Limit) -> float:
+    """When it was taken, after as much waiting as was told."""
+    while True:
+        wait_s = await limiter.take(limits)
+        if not wait_s:
+            return time.monotonic()
+        await asyncio.sleep(wait_s)
+
+
+async def test_two_limiters_take_two_hundred_and_never_more_than_thirty_in_a_second(
+    limiters: tuple[RedisLimiter, RedisLimiter],
+) -> None:
+    async def take_many(limiter: RedisLimiter) -> list[float]:
+        return [await taken(limiter, THIRTY) for _ in range(100)]
+
+    began = time.monotonic()
+    times = sorted(each for those in await asyncio.gather(*map(take_many, limiters)) for each in those)
+    # By the moment that the answer reached us: what a busy machine delays may come closer to the next by as much.
+    assert max(sum(at <= each < at + 0.95 for each in times) for at in times) <= 30
+    assert times[-1] - began >= 199 / 30 - 0.1
+
+
+async def test_a_burst_is_taken_at_once_and_refilled(limiters: tuple[RedisLimiter, RedisLimiter]) -> None:
+    first, second = limiters
+    limit = Limit("group", 0.25, 5.0)
+    assert [await (first, second)[number % 2].take([limit]) for number in range(5)] == [0.0] * 5
+    assert 3.0 < await first.take([limit]) <= 4.0
+    assert 3.0 < await second.take([limit]) <= 4.0
+
+
+async def test_all_limits_are_taken_or_none(limiters: tuple[RedisLimiter, RedisLimiter]) -> None:
+    first, _ = limiters
+    chat, other = Limit("chat", 1.0), Limit("other", 1.0)
+    assert await first.take([THIRTY, chat]) == 0.0
+    assert 0.5 < await first.take([other, chat]) <= 1.0
+    assert await first.take([other]) == 0.0
+    assert await first.take([]) == 0.0
+
+
+async def test_nothing_is_left_behind(limiters: tuple[RedisLimiter, RedisLimiter]) -> None:
+    first, _ = limiters
+    await first.take([Limit("chat:a", 50.0), Limit("chat:b", 50.0)])
+    await wait_until(lambda: not first._client.keys("wireroom:limit:*"))
+    assert 0 < first._client.ttl("wireroom:limiters") <= 60
+
+
+async def test_a_clock_that_was_set_back_stops_nobody(limiters: tuple[RedisLimiter, RedisLimiter]) -> None:
+    first, _ = limiters
+    hour_ahead = (time.time() + 3600) * 1e6
+    first._client.set("wireroom:limit:chat", f"{hour_ahead:.0f}")
+    assert 0 < await first.take([Limit("chat", 2.0)]) <= 0.5
+
+
+async def test_without_redis_each_keeps_to_its_share(valkey: ValkeyServer) -> None:
+    limit = Limit("bot", 10.0, 10.0)
+    with ExitStack() as stack:
+        limiters = [RedisLimiter(valkey.url), RedisLimiter(valkey.url)]
+        for each in limiters:
+            stack.callback(each.close)
+        assert [await each.take([limit]) for each in (*limiters, *limiters)] == [0.0] * 4
+        valkey.kill()
+        for each in limiters:
+            began = time.monotonic()
+            at_once = 0
+            while not await each.take([limit]):
+                at_once += 1
+            assert 5 <= at_once <= 6 + 5 * (time.monotonic() - began)
+        valkey.start()
+
+        async def is_back() -> bool:
+            await limiters[0].take([Limit("probe", 1000.0)])
+            return limiters[0]._client.exists("wireroom:limiters") == 1 and limiters[0]._local is None
+
+        await wait_until(is_back)
+
+
+async def test_a_local_limiter_forgets_what_is_full_again() -> None:
+    limiter = LocalLimiter()
+    for number in range(10_001):
+        assert await limiter.take([Limit(f"chat:{number}", 1e9)]) == 0.0
+    assert len(limiter._buckets) < 10_000

@@ -1,0 +1,131 @@
+"""One message's attempt: what the channel is told, and what its answer means for the record."""
+
+import random
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+import msgspec
+import structlog
+
+from channels.contract import Browser, Channel, Envelope
+from channels.errors import Limited, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
+from models import ids
+from models.admission import OPT_OUT_VARIABLE
+from models.logs import places
+from models.store import pauses
+from models.store.claims import Claim
+from models.store.outcomes import Ended
+from models.tokens import Links
+from models.vocabulary import FailureReason
+from worker import verdicts
+from worker.services import Services
+
+log = structlog.get_logger(__name__)
+
+_SECRETS_KEPT: Final = 4096
+
+
+class Conduct(Protocol):
+    """How a workspace's own sender fares."""
+
+    async def works(self) -> None:
+        """A message got through."""
+
+    async def fails(self, error: SendError) -> bool:
+        """A send ended otherwise; True where the sender rests now, and the message may go by another one."""
+
+
+class Attempts:
+    """Makes the attempts of one channel; ``conduct`` where that is not the operator's sender, but a workspace's."""
+
+    def __init__(self, channel: Channel, services: Services, conduct: Conduct | None = None) -> None:
+        self._channel = channel
+        self._conduct = conduct
+        self._services = services
+        self._open_secret = lru_cache(_SECRETS_KEPT)(services.keyring.open_text)
+
+    async def run(self, claim: Claim, prepared: Any) -> Ended:
+        """Send; whatever happens, it ends in what is to be recorded. ``prepared`` may be why it cannot be sent."""
+        message_id = ids.show(ids.Kind.MESSAGE, claim.id)
+        proceeded = False
+
+        def proceed() -> None:
+            nonlocal proceeded
+            self._services.lease.check()
+            proceeded = True
+
+        try:
+            if isinstance(prepared, SendError):
+                raise prepared
+            receipt = await self._channel.send(self._envelope(claim, message_id, proceed), prepared)
+        except SendError as error:
+            return await self._ended(claim, message_id, error)
+        except Exception as error:  # noqa: BLE001 - no message may be left without an end
+            self._named(claim, message_id).error("send.broke", places=places(error), error=type(error).__name__)
+            detail = f"internal error: {type(error).__name__}"
+            return await self._ended(claim, message_id, Unknown(detail) if proceeded else Transient(detail))
+        if self._conduct is not None:
+            await self._conduct.works()
+        return verdicts.accepted(claim, receipt)
+
+    async def _ended(self, claim: Claim, message_id: str, error: SendError) -> Ended:
+        log_line = self._named(claim, message_id)
+        rest_ms = 0
+        match error:
+            case Misconfigured():
+                # What a workspace has set up wrongly is its own affair, and no alarm.
+                say = log_line.error if self._conduct is None else log_line.info
+                say("send.misconfigured", code=error.code, detail=error.detail)
+                rest_ms = verdicts.REST_MS
+            case Limited(whole=True):
+                log_line.warning("send.limited", code=error.code, seconds=error.retry_after_s)
+                rest_ms = verdicts.milliseconds(error.retry_after_s)
+            case NotStarted():
+                pass
+            case _:
+                reason = error.reason.value if isinstance(error, Permanent) else None
+                log_line.info("send.ended", outcome=type(error).__name__, code=error.code, reason=reason)
+        verdict = verdicts.ended(self._channel.name, claim, error, random.random())
+        if self._conduct is not None:
+            if await self._conduct.fails(error):
+                return msgspec.structs.replace(verdict, delay_ms=verdicts.AT_ONCE)
+            return verdict
+        if rest_ms:
+            await self._rest(rest_ms, error.detail)
+        return verdict
+
+    def _named(self, claim: Claim, message_id: str) -> Any:
+        workspace_id = ids.show(ids.Kind.WORKSPACE, claim.workspace_id)
+        return log.bind(message=message_id, workspace=workspace_id, attempt=claim.token, channel=self._channel.name)
+
+    def _envelope(self, claim: Claim, message_id: str, proceed: Any) -> Envelope:
+        if claim.address is None:
+            raise Permanent("the message has no address any more", reason=FailureReason.ERASED)
+        links = Links(self._services.keyring.tokens, self._services.public_url, claim.id, claim.run)
+        variables = claim.variables
+        if OPT_OUT_VARIABLE in variables and not claim.essential:
+            variables = variables | {OPT_OUT_VARIABLE: links.opt_out()}
+        return Envelope(
+            message_id=message_id,
+            contact_id=ids.show(ids.Kind.CONTACT, claim.contact_id),
+            uuid=claim.id,
+            run=claim.run,
+            address=claim.address,
+            secrets=tuple([self._open_secret(secret, "webhook-secret") for secret in claim.secrets]),
+            variables=variables,
+            metadata=claim.metadata,
+            proceed=proceed,
+            links=links,
+            opt_out=not claim.essential,
+            track_opens=claim.track_opens,
+            track_clicks=claim.track_clicks,
+            browsers=tuple([Browser(*keys) for keys in claim.browsers]),
+            accepted=claim.accepted,
+        )
+
+    async def _rest(self, milliseconds: int, detail: str) -> None:
+        try:
+            async with self._services.database.write() as connection:
+                await pauses.rest(connection, self._channel.name, milliseconds, detail)
+        except Exception as broken:  # noqa: BLE001 - a rest that cannot be written must not cost the message its end
+            log.warning("send.no_rest", channel=self._channel.name, error=type(broken).__name__)
