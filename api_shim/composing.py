@@ -38,6 +38,12 @@ from models.vocabulary import CampaignState, Channel, FailureReason, State
 _TEXTS_KEPT: Final = 16 << 20  # characters
 _LIQUID_WEIGHT: Final = 1 << 16  # what a compiled Liquid text takes beside its words, roughly
 
+# PUSH, ONSITE and WEBHOOK send without any setting.
+_BY_OPERATOR: Final[Mapping[Channel, str]] = {
+    Channel.EMAIL: ", or the operator sets WIREROOM_SMTP_URL and WIREROOM_EMAIL_FROM",
+    Channel.TELEGRAM: ", or the operator sets WIREROOM_TELEGRAM_BOT_TOKEN",
+}
+
 _Written = tuple[str | None, str | None, str]
 """(subject, body, format)."""
 
@@ -98,7 +104,7 @@ class Composer:
             raise Refused(FailureReason.UNKNOWN_JOURNEY, "no such journey", "/journeyId")
         if draft.channel not in self._channels and draft.channel not in known.senders[draft.workspace_id]:
             said = f"{draft.channel} has no sender: POST …/channels/{draft.channel} makes one"
-            raise Refused(FailureReason.CHANNEL_NOT_CONFIGURED, said, "/channel")
+            raise Refused(FailureReason.CHANNEL_NOT_CONFIGURED, said + _BY_OPERATOR.get(draft.channel, ""), "/channel")
         address = address_of(draft, recipient, CHECKS[draft.channel])
         digest = self._keyring.address_digest(draft.channel.value, address)
         parts = {} if template is None else template.parts

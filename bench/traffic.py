@@ -18,6 +18,7 @@ from channels.mime import Mail
 from channels.rendering import Text
 from models import ids, timestamps
 from models.ids import Kind
+from models.tokens import Links, TokenMaker
 from models.vocabulary import Channel
 
 SENDER: Final = "noreply@example.org"
@@ -25,6 +26,7 @@ SENDER_NAME: Final = "Wireroom"
 SECRET: Final = standard_webhooks.new_secret()
 
 # Services have many events for few endpoints; still more of them than a URL parser's own cache holds.
+_PUBLIC_URL: Final = "http://127.0.0.1:54321"
 _ENDPOINTS: Final = 1_000
 
 _SUBJECT: Final = "Your order has left, {{firstName}}"
@@ -89,13 +91,16 @@ def finished_mails(count: int) -> Iterator[FinishedMail]:
     """Mails to ``count`` people, byte for byte as the pipeline would send them."""
     mail = Mail(_content(), sender_name=SENDER_NAME, sender=SENDER, domain=SENDER.partition("@")[2])
     now = datetime.now(UTC)
+    tokens = TokenMaker([SECRET.encode()])
     for recipient in map(Recipient, range(count)):
+        message_id = ids.new_id()
         content = mail.fill(
-            message_id=ids.show(Kind.MESSAGE, ids.new_id()),
+            message_id=ids.show(Kind.MESSAGE, message_id),
             run=1,
             recipient=recipient.address,
             variables={"firstName": recipient.first_name},
             date=now,
+            opt_out_url=Links(tokens, _PUBLIC_URL, message_id, 1).opt_out(),
         )
         yield FinishedMail(recipient.address, content)
 

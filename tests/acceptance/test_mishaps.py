@@ -76,7 +76,7 @@ async def test_what_the_operator_has_to_allow_is_named(tmp_path: Path) -> None:
             message = {"contactId": (await client.post("/contacts", fields))["id"], "body": "hello"}
             with pytest.raises(ApiError, match=r"422.*WIREROOM_SMTP_URL"):
                 await client.post("/messages", message | {"channel": "EMAIL"})
-            with pytest.raises(ApiError, match=r"422.*in this version"):
+            with pytest.raises(ApiError, match=r"422.*WIREROOM_TELEGRAM_BOT_TOKEN"):
                 await client.post("/messages", message | {"channel": "TELEGRAM"})
             sent = await client.post("/messages", message | {"channel": "WEBHOOK"})
             await wait_until(lambda: "send.ended" in log.read_text())
@@ -111,7 +111,9 @@ async def test_up_says_what_is_on_and_that_it_finishes(tmp_path: Path) -> None:
     folder = str(tmp_path / "data")
     async with commands.started(tmp_path / "up.log", WIREROOM_DATA_DIR=folder, WIREROOM_BIND=bind) as said:
         await wait_until(lambda: "Ctrl-C" in said.read_text(), timeout=40)
-    assert re.search(r"Channels +WEBHOOK", said.read_text())
+    shown = re.search(r"Channels +(.+?) *│", said.read_text())
+    assert shown is not None
+    assert set(shown[1].split(", ")) == {"PUSH", "ONSITE", "WEBHOOK"}
     assert "EMAIL is off: set WIREROOM_SMTP_URL" in said.read_text()
     assert "Finishing what is being sent" in said.read_text()
 
