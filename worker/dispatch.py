@@ -25,7 +25,6 @@ from worker.services import Services
 log = structlog.get_logger(__name__)
 
 _CHUNK: Final = 200
-_BEGUN_AT_ONCE: Final = 10
 _ALONE_AFTER_S: Final = 10.0
 _ALONE_FOR_S: Final = 30.0
 
@@ -164,11 +163,11 @@ class Dispatcher:
             left = self._put_off(left, routes, lane)
             begun = await self._write_beginnings(left)
             while left:
-                if len(left) % _BEGUN_AT_ONCE == 0:
-                    await asyncio.sleep(0)  # each fills its text as it begins
                 claim = left.pop()
                 if claim.id in begun:
                     self._begin(self._send(claim, routes[claim.id], lane))
+                    if routes[claim.id].is_slow:
+                        await asyncio.sleep(0)  # it fills its text as it begins
                 else:
                     self._let_go(claim.id, lane)
         except StorageUnavailable:
@@ -183,7 +182,7 @@ class Dispatcher:
         routes = {} if self._senders is None else await self._senders.routes(claimed)
         others = [claim for claim in claimed if claim.id not in routes] if routes else claimed
         prepared = await self._preparations.of({claim.content_id for claim in others})
-        return routes | {claim.id: Route(self._attempts, prepared[claim.content_id]) for claim in others}
+        return routes | {claim.id: Route(self._attempts, *prepared[claim.content_id]) for claim in others}
 
     def _put_off(self, claimed: list[Claim], routes: Mapping[UUID, Route], lane: Lane) -> list[Claim]:
         """Give back what no sender can take now; returns what goes."""

@@ -53,10 +53,14 @@ class Runner(Protocol):
 
 
 class Route(NamedTuple):
-    """By whom a message goes, and what it says. ``wait_ms``, where it is not 0: by nobody before that."""
+    """By whom a message goes, and what it says; ``is_slow`` as in ``Prepared``.
+
+    ``wait_ms``, where it is not 0: by nobody before that.
+    """
 
     runner: Runner
     prepared: Any
+    is_slow: bool = False
     wait_ms: int = 0
 
 
@@ -164,12 +168,12 @@ class Senders:
         for claim in own:
             chosen = await self._choose(listed[claim.workspace_id])
             if isinstance(chosen, int):
-                routes[claim.id] = Route(_NOBODY, None, chosen)
+                routes[claim.id] = Route(_NOBODY, None, wait_ms=chosen)
             else:
                 by_sending.setdefault(chosen, []).append(claim)
         for sending, theirs in by_sending.items():
             prepared = await sending.preparations.of({claim.content_id for claim in theirs})
-            routes |= {claim.id: Route(sending, prepared[claim.content_id]) for claim in theirs}
+            routes |= {claim.id: Route(sending, *prepared[claim.content_id]) for claim in theirs}
         await self._tidy()
         return routes
 

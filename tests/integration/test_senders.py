@@ -141,7 +141,7 @@ async def test_one_whose_peer_never_answers_is_stuck(scene: Scene, mail_sink: Sm
                 connection, Channel.EMAIL, Lane.TRANSACTIONAL, house.services.lease.worker_id, 2
             )
         prepared = await slow.preparations.of({claim.content_id for claim in found})
-        runs = [asyncio.create_task(slow.run(claim, prepared[claim.content_id])) for claim in found]
+        runs = [asyncio.create_task(slow.run(claim, prepared[claim.content_id].what)) for claim in found]
         await wait_until(lambda: mail_sink.commands.count("DOT") == 2)
         now = time.monotonic()
         assert [slow.is_stuck(2, now), slow.is_stuck(2, now + STUCK_S), slow.is_stuck(3, now + STUCK_S)] == [
