@@ -76,7 +76,7 @@ class PushChannel:
 
     def __init__(self, config: PushConfig, vapid: Vapid) -> None:
         # Only now: it takes longer to import than most commands take to run.
-        import pywebpush  # type: ignore[import-untyped]  # noqa: PLC0415 - see above
+        import pywebpush  # noqa: PLC0415 - see above
 
         self._encryption: Callable[[Mapping[str, object]], _Encryption] = pywebpush.WebPusher
         # What it raises for keys that are none: its own error, and those of what it is made of.

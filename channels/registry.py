@@ -65,7 +65,7 @@ def configured(settings: ChannelSettings) -> Mapping[ChannelName, Entry]:
     entries[ChannelName.ONSITE] = Entry(lambda _: onsite.OnsiteChannel())
     if token := settings.telegram_bot_token:
         api_url = settings.telegram_api_url
-        entries[ChannelName.TELEGRAM] = Entry(lambda outfit: _telegram(token, api_url, outfit.limiter))
+        entries[ChannelName.TELEGRAM] = Entry(lambda outfit: telegram_channel(token, api_url, outfit.limiter))
     return entries
 
 
@@ -82,7 +82,8 @@ def _webhook(config: webhook.WebhookConfig, outfit: Outfit) -> Channel:
     return webhook.WebhookChannel(config, slots=outfit.slots[ChannelName.WEBHOOK])
 
 
-def _telegram(token: str, api_url: str, limiter: Limiter) -> Channel:
+def telegram_channel(token: str, api_url: str, limiter: Limiter) -> Channel:
+    """TELEGRAM by this bot, whoever set it up."""
     # Only now: the library takes longer to import than most commands take to run, and only workers send.
     from channels.telegram import TelegramChannel, TelegramConfig  # noqa: PLC0415 - see above
 

@@ -13,7 +13,7 @@ from channels import dkim, email, push
 from channels.addresses import check_domain
 from channels.contract import Channel
 from channels.guard import ForbiddenDestination, Network
-from channels.registry import Outfit
+from channels.registry import Outfit, telegram_channel
 from channels.settings import ChannelSettings
 from channels.smtp_dial import SmtpGuard
 from channels.smtp_url import parse_smtp_url
@@ -87,18 +87,11 @@ class SenderMaker:
             case EmailCredentials():
                 return email.EmailChannel(_email(credentials, self.settings.webhook_allow_nets))
             case TelegramCredentials():
-                return self._telegram(credentials)
+                return telegram_channel(credentials.bot_token, self.settings.telegram_api_url, self.outfit.limiter)
             case PushCredentials():
                 return push.PushChannel(
                     push.PushConfig(allow_nets=self.settings.webhook_allow_nets), _vapid(credentials)
                 )
-
-    def _telegram(self, credentials: TelegramCredentials) -> Channel:
-        # Only now: the library takes longer to import than most commands take to run, and only workers send.
-        from channels.telegram import TelegramChannel, TelegramConfig  # noqa: PLC0415 - see above
-
-        config = TelegramConfig(credentials.bot_token, self.settings.telegram_api_url)
-        return TelegramChannel(config, self.outfit.limiter)
 
 
 def check(credentials: Credentials, allow_nets: tuple[Network, ...]) -> dict[str, str]:

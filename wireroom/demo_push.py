@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-import http_ece  # type: ignore[import-untyped]  # it has no types
+import http_ece
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from py_vapid import jwt  # type: ignore[import-untyped]  # it has no types
+from py_vapid import jwt
 
 from wireroom.demo_arrivals import Push
 from wireroom.demo_http import Answer, Request

@@ -5,6 +5,8 @@ import socket
 import time
 from pathlib import Path
 
+import psutil
+
 from channels.contract import Content
 from channels.errors import Limited, NotStarted, SendError, Transient, Unknown
 from channels.webhook import WebhookChannel, WebhookConfig
@@ -13,6 +15,7 @@ from tests.support import hanging
 from tests.support.broker import ValkeyServer
 from tests.support.envelopes import envelope
 from tests.support.http_sink import HttpSink
+from tests.support.waiting import wait_until
 from tests.support.webhooks import LOOPBACK, opened
 
 CONTENT = Content(body="b")
@@ -24,6 +27,12 @@ async def outcome(channel: WebhookChannel, url: str) -> type[SendError] | None:
     except SendError as error:
         return type(error)
     return None
+
+
+def dialled(port: int) -> int:
+    """How many of this process's connections to the port are being made."""
+    connections = psutil.Process().net_connections("tcp4")
+    return sum(each.status == psutil.CONN_SYN_SENT and each.raddr.port == port for each in connections)
 
 
 async def test_what_an_endpoint_cannot_take_is_refused_before_anything_is_sent(web_sink: HttpSink) -> None:
@@ -59,8 +68,9 @@ async def test_a_busy_process_does_not_take_its_own_delay_for_the_peers() -> Non
         config = WebhookConfig(LOOPBACK, connect_timeout_s=0.3)
         async with opened(config) as channel:
             assert await outcome(channel, f"http://127.0.0.1:{port}/") is Transient
+            before = dialled(port)
             sending = asyncio.create_task(outcome(channel, f"http://127.0.0.1:{port}/"))
-            await asyncio.sleep(0.1)
+            await wait_until(lambda: dialled(port) > before)
             time.sleep(1.5)  # noqa: ASYNC251 - this is the delay
             assert await sending is NotStarted
         for each in full:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
-import dkim  # type: ignore[import-untyped]  # it has no types
+import dkim
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 

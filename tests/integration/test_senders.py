@@ -28,7 +28,7 @@ from tests.support.scene import Scene
 from tests.support.sending import Post, mail_credentials, mail_sender, post
 from tests.support.smtp_sink import SmtpSink
 from tests.support.waiting import wait_until
-from worker.sending import REMEMBERED_S, STUCK_S, Conduct, Sending
+from worker.sending import STUCK_S, Conduct, Sending
 
 PASSWORD = "kR7mW2qLx9VbT4nY"
 
@@ -203,10 +203,20 @@ async def test_one_that_cannot_log_in_is_stepped_over_and_comes_back(
         assert rests.failures == 1
         assert "5.7.8" in (rests.last_error or "")
         await mend(scene, first, locked_sink.port, PASSWORD)
-        await asyncio.sleep(REMEMBERED_S)  # what was read of senders holds for so long
+        sent = 30
+
+        async def is_back() -> bool:  # what was read of senders is used for a while
+            nonlocal sent
+            sent += 1
+            await send(scene, 1)
+            await until_sent(house, scene, sent)
+            return bool(locked_sink.mails)
+
+        await wait_until(is_back)
+        by_the_other = len(mail_sink.mails)
         await send(scene, 30)
-        await until_sent(house, scene, 60)
-        assert len(mail_sink.mails) == 30
+        await until_sent(house, scene, sent + 30)
+        assert (len(mail_sink.mails), len(locked_sink.mails)) == (by_the_other, 31)
         assert {mail.login for mail in locked_sink.mails} == {"shop"}
     assert (await stored(scene, first)).last_error is None
     said = "".join(capfd.readouterr())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from channels.contract import Content, Progress, Receipt
 from channels.errors import Limited, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
@@ -272,8 +273,6 @@ async def test_a_malformed_address_is_refused_before_anything_is_sent(telegram: 
 
 
 async def test_an_answer_that_cannot_be_read_is_unknown() -> None:
-    from aiohttp import web  # noqa: PLC0415 - this test alone
-
     async def answer(_: web.BaseRequest) -> web.Response:
         return web.Response(text="<html>canary</html>")
 

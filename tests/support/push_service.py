@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-import http_ece  # type: ignore[import-untyped]  # it has no types
+import http_ece
 import msgspec
 from aiohttp import web
 from cryptography.exceptions import InvalidSignature

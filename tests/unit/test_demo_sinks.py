@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-import pywebpush  # type: ignore[import-untyped]  # it has no types
+import pywebpush
 
 from channels.vapid import Vapid, new_key, parse_key
 from wireroom.demo_arrivals import Chat, Push

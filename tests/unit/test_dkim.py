@@ -7,7 +7,7 @@ from email import message_from_bytes
 from pathlib import Path
 from typing import Any, Final
 
-import dkim  # type: ignore[import-untyped]  # it has no types
+import dkim
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa

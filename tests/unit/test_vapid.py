@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from py_vapid import Vapid02  # type: ignore[import-untyped]  # it has no types
+from py_vapid import Vapid02
 
 from channels import registry
 from channels.settings import ChannelSettings
