@@ -410,7 +410,7 @@ attempts = Table(
     Column("code", Text),
     Column("detail", Text),
     Column("provider_id", Text),
-    Column("parts", JSON),  # of a message that is several: those that the peer took
+    Column("parts", JSON(none_as_null=True)),  # of a message that is several: those that the peer took
     Index(None, "provider_id", postgresql_where=text("provider_id IS NOT NULL")),
 )
 

@@ -74,8 +74,8 @@ def _from_text(kind: TypeEngine[Any]) -> Callable[[ColumnElement[Any]], ColumnEl
     return lambda given: cast(given, JSON)
 
 
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+def _json(value: Any) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import Conflict
 from models.session import now_ms
+from models.store.ending import without_a_send
 from models.store.recordset import among
 from models.store.rows import columns_of, fetch_one, fetch_page, insert_one, read
 from models.tables import campaigns, messages
@@ -166,11 +167,4 @@ def _settled(state: CampaignState) -> dict[str, Any]:
         return {"paused": False}
     if state is CampaignState.PAUSED:
         return {"paused": True, "turn": null()}
-    return {
-        "state": State.CANCELLED.value,
-        "failure_reason": FailureReason.CANCELLED.value,
-        "paused": False,
-        "turn": null(),
-        "token": messages.c.token + 1,
-        "ended_at": now_ms(),
-    }
+    return without_a_send(State.CANCELLED, FailureReason.CANCELLED)

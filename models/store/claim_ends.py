@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import String, Uuid, null, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.session import now_ms
+from models.store.ending import without_a_send
 from models.store.recordset import Columns, parameters, recordset
 from models.tables import messages
 
@@ -21,13 +21,7 @@ def _ending(is_sqlite: bool) -> Any:
     return (
         update(messages)
         .where(messages.c.id == refused.c.id)
-        .values(
-            state=refused.c.state,
-            failure_reason=refused.c.reason,
-            turn=null(),
-            token=messages.c.token + 1,
-            ended_at=now_ms(),
-        )
+        .values(**without_a_send(refused.c.state, refused.c.reason))
     )
 
 

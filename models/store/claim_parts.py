@@ -59,5 +59,5 @@ async def accepted_parts(connection: AsyncConnection, rows: Sequence[Any]) -> Ma
         )
     ):
         if attempt.run == runs[attempt.message_id]:
-            accepted[attempt.message_id] = accepted.get(attempt.message_id, frozenset()) | set(attempt.parts or ())
+            accepted[attempt.message_id] = accepted.get(attempt.message_id, frozenset()) | set(attempt.parts)
     return accepted

@@ -15,6 +15,7 @@ from models.admission import Parked, Standing, check_standing
 from models.errors import Conflict, NotFound
 from models.session import now_ms
 from models.store import intake, message_views, turns
+from models.store.ending import without_a_send
 from models.tables import campaigns, contacts, message_details, messages
 from models.vocabulary import CampaignState, Channel, Fact, FailureReason, Lane, State, Status
 
@@ -29,11 +30,7 @@ async def cancel(connection: AsyncConnection, workspace_id: UUID, message_id: UU
         message_id,
         messages.c.state == State.QUEUED.value,
         "Only a QUEUED message can be cancelled",
-        state=State.CANCELLED.value,
-        failure_reason=FailureReason.CANCELLED.value,
-        turn=null(),
-        paused=False,
-        ended_at=now_ms(),
+        **without_a_send(State.CANCELLED, FailureReason.CANCELLED),
     )
 
 
@@ -45,9 +42,7 @@ async def fail(connection: AsyncConnection, workspace_id: UUID, message_id: UUID
         message_id,
         messages.c.state == State.HELD.value,
         "Only a held message can be failed",
-        state=State.FAILED.value,
-        failure_reason=FailureReason.GIVEN_UP.value,
-        ended_at=now_ms(),
+        **without_a_send(State.FAILED, FailureReason.GIVEN_UP),
     )
 
 
@@ -99,7 +94,7 @@ async def _change(
     statement = (
         update(messages)
         .where(messages.c.id == message_id, messages.c.workspace_id == workspace_id, allowed)
-        .values(token=messages.c.token + 1, **values)
+        .values(**{"token": messages.c.token + 1, **values})
         .returning(messages.c.channel, messages.c.lane)
     )
     changed = (await connection.execute(statement)).first()

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.session import now_ms
 from models.store import contact_terms, contacts, contents
 from models.store.contacts import ContactRow
+from models.store.ending import without_a_send
 from models.store.letter_case import in_any_case
 from models.store.suppressions import ENDPOINT_FAILING, Address, at_addresses
 from models.tables import attempts, events, inboxes, message_details, messages, push_subscriptions, suppressions
@@ -135,14 +136,7 @@ async def _end(connection: AsyncConnection, *which: ColumnElement[bool]) -> None
     await connection.execute(
         update(messages)
         .where(*which, messages.c.state.in_([State.QUEUED.value, State.HELD.value]))
-        .values(
-            state=State.FAILED.value,
-            failure_reason=FailureReason.ERASED.value,
-            turn=null(),
-            paused=False,
-            token=messages.c.token + 1,
-            ended_at=now_ms(),
-        )
+        .values(**without_a_send(State.FAILED, FailureReason.ERASED))
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.session import now_ms
 from models.store import turns
 from models.store.claims import SUSPECT_AFTER
+from models.store.ending import without_a_send
 from models.store.recordset import Columns, parameters, recordset
 from models.tables import events, idempotency_keys, lanes, messages
 from models.vocabulary import Channel, FailureReason, Lane, State
@@ -109,13 +110,7 @@ async def expire(connection: AsyncConnection, most: int) -> int:
     result = await connection.execute(
         update(messages)
         .where(messages.c.id.in_(late), messages.c.state == State.QUEUED.value)
-        .values(
-            state=State.FAILED.value,
-            failure_reason=FailureReason.EXPIRED.value,
-            turn=null(),
-            token=messages.c.token + 1,
-            ended_at=now_ms(),
-        )
+        .values(**without_a_send(State.FAILED, FailureReason.EXPIRED))
     )
     return result.rowcount
 

@@ -5,10 +5,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Text, Uuid, case, exists, literal, null, or_, select, update
+from sqlalchemy import BigInteger, Text, Uuid, and_, case, exists, literal, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
+from models.store.ending import one_has_it
 from models.store.outcomes import write_attempts
 from models.store.recordset import Columns, parameters, recordset
 from models.store.rows import upsert
@@ -133,8 +134,9 @@ def _after_crash(row: Any) -> State:
 @cache
 def _retoken(is_sqlite: bool) -> Any:
     rescued = recordset("rescued", _RESCUED, is_sqlite=is_sqlite)
-    sent = messages.c.sent_at.is_not(None)
     poison = rescued.c.state == State.FAILED.value
+    taken = and_(poison, one_has_it())
+    sent = or_(messages.c.sent_at.is_not(None), taken)
     return (
         update(messages)
         .where(messages.c.id == rescued.c.id, messages.c.token == rescued.c.token)
@@ -145,6 +147,7 @@ def _retoken(is_sqlite: bool) -> Any:
             worker_id=null(),
             ended_at=case((or_(sent, poison), now_ms()), else_=null()),
             failure_reason=case((sent, null()), (poison, literal(FailureReason.POISON.value)), else_=null()),
+            sent_at=case((taken, now_ms()), else_=messages.c.sent_at),
         )
     )
 
