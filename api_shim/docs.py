@@ -72,6 +72,24 @@ def operations(rest: Sequence[Operation]) -> tuple[Operation, ...]:
     own = (
         Operation(
             "GET",
+            "/",
+            _to_docs,
+            summary="Leads to /docs",
+            tag=_TAG,
+            scope=None,
+            responses={302: None},
+        ),
+        Operation(
+            "GET",
+            "/favicon.ico",
+            _no_icon,
+            summary="Nothing: browsers ask for an icon, and there is none",
+            tag=_TAG,
+            scope=None,
+            responses={204: None},
+        ),
+        Operation(
+            "GET",
             "/openapi.json",
             documentation.openapi_json,
             summary="The OpenAPI document",
@@ -103,6 +121,15 @@ def operations(rest: Sequence[Operation]) -> tuple[Operation, ...]:
     )
     shown += own
     return own
+
+
+async def _to_docs(call: Call) -> Reply:
+    # Relative, so that it also leads there behind a proxy that adds a path (RFC 9110, section 10.2.2).
+    return Reply(headers={"Location": "docs"})
+
+
+async def _no_icon(call: Call) -> Reply:
+    return Reply(headers={"Cache-Control": "public, max-age=86400"})
 
 
 async def _problem_page(call: Call) -> Reply:

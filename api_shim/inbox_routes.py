@@ -63,6 +63,7 @@ OPERATIONS: Final = (
         headers=inbox_events.LAST_EVENT_ID,
         errors=(*_REFUSED, problems.INVALID_HEADER, problems.TOO_MANY_STREAMS),
     ),
+    _preflight("/inbox/stream"),
     *(
         Operation(
             "POST",

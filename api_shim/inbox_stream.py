@@ -1,10 +1,13 @@
 """Everybody in a process who listens to an inbox: one look at the database for all of them.
 
 The database alone says what is new, so it does not matter which process wrote it. A stream holds one batch at most:
-until its reader has taken that, the stream is left out, and goes on from its cursor.
+until its reader has taken that, the stream is left out, and goes on from its cursor. Those who are behind share each
+look and take turns, so that nobody's long inbox holds back another's news.
 """
 
 import asyncio
+import contextlib
+from collections import Counter
 from typing import Final
 from uuid import UUID
 
@@ -19,19 +22,24 @@ from models.store.inbox import News
 
 _LOOK_EVERY_S: Final = 0.25
 _ITEMS_AT_ONCE: Final = 100
-_MOST_STREAMS: Final = 1_000
+_MOST_STREAMS: Final = 2_000
 _MOST_OF_ONE: Final = 10
 
 
 class Stream:
-    """One who listens. ``after``: the number of the last change that was given to them."""
+    """One who listens. ``after``: the number of the last change that was given to them.
 
-    def __init__(self, contact_id: UUID, after: int) -> None:
+    ``hurry`` is set where they took a batch that was not all that there is.
+    """
+
+    def __init__(self, workspace_id: UUID, contact_id: UUID, after: int, hurry: asyncio.Event) -> None:
+        self.workspace_id = workspace_id
         self.contact_id = contact_id
         self.after = after
         self.ended = False
         self._batch: News | None = None
         self._ready = asyncio.Event()
+        self._hurry = hurry
 
     @property
     def listens(self) -> bool:
@@ -57,6 +65,8 @@ class Stream:
         except TimeoutError:
             return None
         news, self._batch = self._batch, None
+        if news is not None and not news.is_whole:
+            self._hurry.set()
         if not self.ended:
             self._ready.clear()
         return news
@@ -65,22 +75,36 @@ class Stream:
 class Streams:
     """Everybody in this process who listens to an inbox."""
 
-    def __init__(self, database: Database, *, most: int = _MOST_STREAMS, most_of_one: int = _MOST_OF_ONE) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        most: int = _MOST_STREAMS,
+        most_of_one: int = _MOST_OF_ONE,
+        look_every_s: float = _LOOK_EVERY_S,
+    ) -> None:
         self._database = database
         self._most = most
         self._most_of_one = most_of_one
+        self._look_every_s = look_every_s
         self._streams: dict[UUID, set[Stream]] = {}
-        self._count = 0
+        self._of_workspace: Counter[UUID] = Counter()
         self._closed = False
+        self._hurry = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
 
-    def open(self, contact_id: UUID, after: int) -> Stream:
-        """Listen from a cursor on, until ``leave``; raises Problem (429) where too many do."""
-        if self._closed or self._count >= self._most or len(self._streams.get(contact_id, ())) >= self._most_of_one:
+    def open(self, workspace_id: UUID, contact_id: UUID, after: int) -> Stream:
+        """Listen from a cursor on, until ``leave``; raises Problem (429) where too many do.
+
+        A workspace has at most as many streams as are free, so that it never has all.
+        """
+        free = self._most - self._of_workspace.total()
+        mine = len(self._streams.get(contact_id, ()))
+        if self._closed or self._of_workspace[workspace_id] >= free or mine >= self._most_of_one:
             raise Problem(problems.TOO_MANY_STREAMS, headers={"Retry-After": "5"})
-        stream = Stream(contact_id, after)
+        stream = Stream(workspace_id, contact_id, after, self._hurry)
         self._streams.setdefault(contact_id, set()).add(stream)
-        self._count += 1
+        self._of_workspace[workspace_id] += 1
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
         return stream
@@ -90,7 +114,7 @@ class Streams:
         stream.end()
         others = self._streams.get(stream.contact_id)
         if others is not None and stream in others:
-            self._count -= 1
+            self._of_workspace -= Counter([stream.workspace_id])  # and forget who has none
             others.discard(stream)
             if not others:
                 del self._streams[stream.contact_id]
@@ -98,6 +122,7 @@ class Streams:
     def close(self) -> None:
         """End every stream: whoever listens connects again, to another process."""
         self._closed = True
+        self._hurry.set()
         for streams in self._streams.values():
             for stream in streams:
                 stream.end()
@@ -109,20 +134,27 @@ class Streams:
 
     async def _look(self) -> None:
         """Look for what is new for all, while anybody listens."""
+        last: UUID | None = None
+        self._hurry.set()
         try:
             while self._streams and not self._closed:
-                await asyncio.sleep(_LOOK_EVERY_S)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), self._look_every_s)
+                self._hurry.clear()
                 seen = self._seen()
                 if not seen:
                     continue
                 try:
                     async with self._database.read() as connection:
-                        news, gone = await inbox.look(connection, seen, most=_ITEMS_AT_ONCE)
+                        found = await inbox.look(connection, seen, most=_ITEMS_AT_ONCE, behind=last)
                 except StorageUnavailable:
                     continue  # whoever listens is told when it is back
-                for contact_id in gone:
+                last = found.last
+                if found.left_out:
+                    self._hurry.set()
+                for contact_id in found.gone:
                     self._end(contact_id)
-                for contact_id, each in news.items():
+                for contact_id, each in found.news.items():
                     self._hand_over(contact_id, seen[contact_id], each)
         finally:
             self._looking = None

@@ -143,6 +143,11 @@ BY_NAME: Final[Mapping[str, Help]] = {
     "address-dead": Help(
         "The recipient's side says that the address does not exist. It is suppressed now.", "Correct the contact."
     ),
+    "blocked": Help(
+        "The chat takes nothing from this bot: it was blocked or removed, or nobody there has begun with it. It is "
+        "suppressed now.",
+        "Let the recipient begin with the bot, then remove the suppression. Another bot removes it, too.",
+    ),
     "mailbox-full": Help("The recipient's mailbox is full.", "Retry it another day."),
     "policy": Help(
         "The recipient's side refused it by policy: spam, authentication, reputation.",

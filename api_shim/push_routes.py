@@ -17,9 +17,11 @@ _TAG: Final = "Web push"
 _PUBLIC: Final = {
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",
-    "Cache-Control": "public, max-age=3600",
     "X-Content-Type-Options": "nosniff",
 }
+_SCRIPT: Final = _PUBLIC | {"Cache-Control": "public, max-age=3600"}
+# A browser that subscribes with the key of yesterday takes no messages.
+_KEY: Final = _PUBLIC | {"Cache-Control": "no-cache"}
 
 
 class PushKey(msgspec.Struct):
@@ -39,13 +41,13 @@ async def key(call: Call) -> Reply:
             raise problems.not_found("workspace")
         own = await senders.of_channel(connection, workspace_id, Channel.PUSH)
     if own:  # its own, paused or not: what browsers subscribe with outlives a pause
-        return Reply(PushKey(own[0].hint["vapidPublicKey"]), headers=_PUBLIC)
-    return Reply(PushKey((await call.services.vapid()).public_key), headers=_PUBLIC)
+        return Reply(PushKey(own[0].hint["vapidPublicKey"]), headers=_KEY)
+    return Reply(PushKey((await call.services.vapid()).public_key), headers=_KEY)
 
 
 async def service_worker(call: Call) -> Reply:
     """The script that the site's own service worker imports."""
-    return Reply(_script(), headers=_PUBLIC, media_type="text/javascript; charset=utf-8")
+    return Reply(_script(), headers=_SCRIPT, media_type="text/javascript; charset=utf-8")
 
 
 @cache

@@ -41,6 +41,10 @@ class Limit(msgspec.Struct, frozen=True):
 class Limiter(Protocol):
     """What paces over all worker processes."""
 
+    @property
+    def processes(self) -> int:
+        """How many worker processes there are, this one too."""
+
     async def take(self, limits: Sequence[Limit]) -> float:
         """Take one of each limit, or of none: 0.0 where it may begin now, else in how many seconds to ask again."""
 

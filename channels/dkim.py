@@ -1,7 +1,8 @@
 """DKIM: how a recipient's server knows that a mail is our domain's and unchanged (RFC 6376, RFC 8301, RFC 8463).
 
-Header and body are canonicalised "relaxed". Each header that is signed is named once more than the mail has it, so
-that none can be added (RFC 6376, section 5.4.2).
+Header and body are canonicalised "relaxed". Each header that is signed is named once more than the mail has it, and
+those that readers and their programs go by also where the mail has none, so that none can be added (RFC 6376, section
+5.4.2).
 """
 
 import base64
@@ -28,18 +29,31 @@ SHORT_RSA: Final = 2048
 """Bits; receivers must take shorter keys, and senders should have none (RFC 8301, section 3.2)."""
 _LEAST_RSA: Final = 1024
 
-_ALWAYS: Final = ("from", "to", "subject", "date", "message-id", "mime-version", "content-type")
-"""Signed even where the mail has none of that name."""
+_ALWAYS: Final = (
+    "from",
+    "to",
+    "subject",
+    "date",
+    "message-id",
+    "mime-version",
+    "content-type",
+    "reply-to",
+    "cc",
+    "sender",
+    "list-unsubscribe",
+    "list-unsubscribe-post",
+)
+"""Signed even where the mail has none of that name: none can be added, by which a copy of it would mislead.
+
+What servers add on the way (Return-Path, Received, ARC, Authentication-Results) and the rest of RFC 2369 is not here.
+"""
 _SIGNED: Final = frozenset(
     {
         *_ALWAYS,
         "content-transfer-encoding",
         "in-reply-to",
         "list-id",
-        "list-unsubscribe",
-        "list-unsubscribe-post",
         "references",
-        "reply-to",
     }
 )
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)

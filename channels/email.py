@@ -1,6 +1,7 @@
 """EMAIL: one mail to one recipient by SMTP (RFC 5321)."""
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -29,7 +30,7 @@ SENDER_VARIABLE: Final = "WIREROOM_EMAIL_FROM"
 class EmailConfig:
     """What EMAIL needs. ``url``: ``WIREROOM_SMTP_URL``; ``sender``: ``WIREROOM_EMAIL_FROM``.
 
-    ``connections``: how many the pool may hold. ``domain``: the right side of Message-IDs, by default the sender's.
+    ``connections``: how many the pool may hold where the URL does not say how many all ``processes`` together may.
     ``signer``: signs every mail. ``bounce_domain``: where bounces go, a local part for each message; by default they go
     to the sender. ``guarded``: the server is one that a stranger named: it is public, or inside these networks.
     """
@@ -37,7 +38,7 @@ class EmailConfig:
     url: str = field(repr=False)
     sender: str
     connections: int = 10
-    domain: str | None = None
+    processes: Callable[[], int] = lambda: 1
     signer: Signer | None = None
     bounce_domain: str | None = None
     guarded: tuple[Network, ...] | None = None
@@ -79,11 +80,11 @@ class EmailChannel:
         """Read the configuration; raises InvalidSetting, naming the variable. Connects to nothing yet."""
         server = parse_smtp_url(config.url)
         self._sender = parse_sender(config.sender)
-        self._domain = config.domain or self._sender.domain
         self._signer = config.signer
         self._bounce_domain = config.bounce_domain
         dialler = None if config.guarded is None else SmtpDialler(config.guarded)
-        self._pool = SmtpPool(server, _tls_context(server), config.connections, config.timeouts, dialler)
+        limit = _limit(server.connections, config)
+        self._pool = SmtpPool(server, _tls_context(server), limit, config.timeouts, dialler)
 
     def prepare(self, content: Content) -> Mail:
         """Build the mail once for all recipients; raises Permanent where it cannot be sent."""
@@ -91,7 +92,7 @@ class EmailChannel:
             content,
             sender_name=self._sender.name,
             sender=self._sender.address,
-            domain=self._domain,
+            domain=self._sender.domain,
             signer=self._signer,
         )
 
@@ -121,6 +122,13 @@ class EmailChannel:
     async def close(self) -> None:
         """Close every connection, waiting for none that is in use."""
         await self._pool.close()
+
+
+def _limit(of_all: int | None, config: EmailConfig) -> Callable[[], int]:
+    """How many connections this process may have: its share of those ``of_all``, but always one."""
+    if of_all is None:
+        return lambda: config.connections
+    return lambda: max(1, of_all // config.processes())
 
 
 def _tls_context(server: SmtpServer) -> ssl.SSLContext | None:

@@ -1,7 +1,7 @@
 """How many requests one endpoint may have under way, so that one which hangs delays only itself.
 
 An endpoint is a scheme, a host and a port. Its window opens as TCP's does (RFC 5681, section 3.1): small at first, one
-wider with every answer, up to its share of the process's slots. A time-out closes it to a single request.
+wider with every answer, up to its share of the slots. A time-out closes it to a single request.
 """
 
 import asyncio
@@ -16,12 +16,11 @@ from typing import Final
 from channels.errors import Limited, Transient, Unknown
 from channels.guard import parse_url
 
-_SHARE: Final = 8
 _LEAST: Final = 4
-"""An endpoint has at most an eighth of the slots, but four in any case, and begins with four."""
+"""What an endpoint begins with; its share is no smaller."""
 
-_HANGING_SHARE: Final = 4
-"""All endpoints that hang have a quarter of the slots together."""
+_HANGING_SHARE: Final = 8
+"""All endpoints that hang have an eighth of the slots together."""
 
 _HANGS_S: Final = 1.0
 """What fails without an answer sooner than this has not hung."""
@@ -57,8 +56,8 @@ class _Endpoint:
         "window",
     )
 
-    def __init__(self, now: float) -> None:
-        self.window = _LEAST
+    def __init__(self, now: float, window: int) -> None:
+        self.window = window
         self.in_flight = 0
         self.hangs = False
         self.takes_s = _FIRST_GUESS_S
@@ -94,16 +93,25 @@ class Turn:
 class EndpointLimits:
     """The endpoints of one channel in one process, which has ``slots`` sends in hand at most.
 
-    ``clock`` tells seconds, from any moment on.
+    An endpoint has a ``share``-th of them at most, over all ``processes()``. ``clock`` tells seconds, from any moment
+    on.
     """
 
-    def __init__(self, slots: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        slots: int,
+        *,
+        share: int,
+        processes: Callable[[], int] = lambda: 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.clock = clock
-        self._share = max(_LEAST, slots // _SHARE)
+        self._most = max(_LEAST, slots // share)
+        self._processes = processes
         self._most_hanging = max(1, slots // _HANGING_SHARE)
         self._endpoints: dict[str, _Endpoint] = {}
         self._probing: set[str] = set()
-        self._origin = lru_cache(_MOST_KEPT)(_origin)
+        self._origin = lru_cache(_MOST_KEPT)(origin_of)
 
     def turn(self, url: str) -> Turn:
         """The place of one request to ``url``."""
@@ -147,7 +155,7 @@ class EndpointLimits:
             endpoint.window = 1
         elif error is None or isinstance(error, Transient | Unknown):
             endpoint.hangs = False
-            endpoint.window = min(endpoint.window + 1, self._share)
+            endpoint.window = min(endpoint.window + 1, self._ours())
             endpoint.takes_s += (took_s - endpoint.takes_s) * _WEIGHT_OF_LAST
             endpoint.progressed_at = now
         _admit(endpoint)
@@ -160,8 +168,12 @@ class EndpointLimits:
             self._endpoints = {name: each for name, each in self._endpoints.items() if not each.is_idle or each.hangs}
         if len(self._endpoints) >= _MOST_KEPT:
             self._endpoints = {name: each for name, each in self._endpoints.items() if not each.is_idle}
-        made = self._endpoints[origin] = _Endpoint(now)
+        made = self._endpoints[origin] = _Endpoint(now, min(_LEAST, self._ours()))
         return made
+
+    def _ours(self) -> int:
+        """How many an endpoint may have of this process."""
+        return max(1, self._most // self._processes())
 
     def _begin(self, origin: str, endpoint: _Endpoint, now: float) -> None:
         if endpoint.hangs:
@@ -214,7 +226,8 @@ def _spread() -> float:
     return 1 + _JITTER * random.random()
 
 
-def _origin(url: str) -> str:
+def origin_of(url: str) -> str:
+    """The endpoint that a URL belongs to: scheme, host and port. Empty where it is no URL."""
     try:
         parsed = parse_url(url)
     except ValueError:

@@ -9,8 +9,21 @@ SendError
     └── Limited     a limit, ours or the peer's: given back until ``retry_after_s`` have passed
 """
 
+from enum import Enum, auto
+
 from models.progress import Progress
 from models.vocabulary import FailureReason
+
+
+class Blame(Enum):
+    """Of whom a send that failed tells something."""
+
+    RECIPIENT = auto()
+    """Of this recipient or this message."""
+    SENDER = auto()
+    """Of the sender: the line to its peer, or what the peer says before it knows the recipient."""
+    OURS = auto()
+    """Of our own program: neither sender nor recipient did anything wrong."""
 
 
 class SendError(Exception):
@@ -19,18 +32,26 @@ class SendError(Exception):
     ``progress``: what was got done or learnt all the same; set by whoever raises it.
     """
 
-    def __init__(self, detail: str, *, code: str | None = None) -> None:
+    def __init__(self, detail: str, *, code: str | None = None, blame: Blame = Blame.RECIPIENT) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code
+        self.blame = blame
         self.progress: Progress | None = None
 
 
 class Transient(SendError):
     """Refused for now."""
 
-    def __init__(self, detail: str, *, code: str | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(detail, code=code)
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+        blame: Blame = Blame.RECIPIENT,
+    ) -> None:
+        super().__init__(detail, code=code, blame=blame)
         self.retry_after_s = retry_after_s
 
 
@@ -60,7 +81,14 @@ class Unknown(SendError):
 
 
 class Misconfigured(SendError):
-    """Our own fault."""
+    """Our own fault. ``summary``: what is wrong in our own words, where ``detail`` has the peer's.
+
+    A peer may name a person: its words are not for logs, nor for what is kept of a sender or a channel.
+    """
+
+    def __init__(self, detail: str, *, code: str | None = None, summary: str | None = None) -> None:
+        super().__init__(detail, code=code, blame=Blame.SENDER)
+        self.summary = detail if summary is None else summary
 
 
 class NotStarted(SendError):

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from channels.contract import Browser, Content, Envelope, Progress, Receipt
+from channels.endpoint_limits import EndpointLimits
 from channels.errors import Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
 from channels.guard import parse_url
 from channels.guarded_http import Answer, GuardedHttp, HttpConfig, retry_after
@@ -30,6 +31,9 @@ _TOPIC_BYTES: Final = 24
 _GONE: Final = (404, 410)
 _OUR_FAULT: Final = (400, 401, 403)
 _PROVEN_FOR_S: Final = 3600.0
+_SLOTS: Final = 400
+_SHARE: Final = 4
+"""Push services are few: one of them may have a quarter of the slots, half of what one workspace has."""
 
 
 class PushConfig(HttpConfig):
@@ -74,7 +78,19 @@ class PushChannel:
 
     name: ChannelName = ChannelName.PUSH
 
-    def __init__(self, config: PushConfig, vapid: Vapid) -> None:
+    def __init__(
+        self,
+        config: PushConfig,
+        vapid: Vapid,
+        *,
+        slots: int = _SLOTS,
+        processes: Callable[[], int] = lambda: 1,
+        witnesses: int = 1,
+    ) -> None:
+        """``slots``: how many sends this process may have under way, of ``processes()``.
+
+        ``witnesses``: how many push services must refuse our signature, and none take it, before that is our fault.
+        """
         # Only now: it takes longer to import than most commands take to run.
         import pywebpush  # noqa: PLC0415 - see above
 
@@ -83,7 +99,10 @@ class PushChannel:
         self._malformed = (ValueError, LookupError, pywebpush.WebPushException)
         self._http = GuardedHttp(config)
         self._vapid = vapid
+        self._limits = EndpointLimits(slots, share=_SHARE, processes=processes)
         self._proven_at: float | None = None
+        self._witnesses = witnesses
+        self._refused_by: set[str] = set()
         self._encoder = msgspec.json.Encoder()
 
     def prepare(self, content: Content) -> PreparedPush:
@@ -117,11 +136,11 @@ class PushChannel:
         - Unknown, where the line to one broke after the request was sent: it may have it;
         - Transient, where one answered 406 (Windows' throttle), 429, 5xx or anything unforeseen, or was not reached;
           the longest ``Retry-After`` holds for all;
-        - NotStarted, where one was not begun;
+        - NotStarted, where one was not begun; Limited, where its push service has as many under way as it may have;
         - Receipt, where one has accepted, by this attempt or an earlier one, whatever the others refused for good;
         - Misconfigured, where one answered 400, 401 or 403: our fault, and no browser's; but Transient while push
-          services take our signature. Then it is about this subscription, made with another key perhaps, and whoever
-          registers such a one must not stop everybody's channel;
+          services take our signature, or too few have refused it. Then it is about this subscription, made with
+          another key perhaps, and whoever registers such a one must not stop everybody's channel;
         - Permanent, where one refused for good: 413, a destination that the guard refuses, a malformed key;
         - Permanent and bounced, where none is left. A new browser revives the contact.
         """
@@ -141,7 +160,7 @@ class PushChannel:
             if isinstance(end, BaseException) and not isinstance(end, SendError):
                 raise end
             answers.append(end)
-        return _outcome(envelope, waiting, answers, proven=self._is_proven())
+        return _outcome(envelope, waiting, answers, doubtful=self._is_doubtful())
 
     async def close(self) -> None:
         """Close every connection."""
@@ -179,21 +198,27 @@ class PushChannel:
         """The push service's answer where it took the message or says that the browser is gone, else what is wrong."""
         try:
             body = self._encrypted(browser, payload)
-            signed = {**headers, "authorization": self._vapid.authorization(audience(browser.endpoint), time.time())}
+            service = audience(browser.endpoint)
+            signed = {**headers, "authorization": self._vapid.authorization(service, time.time())}
         except self._malformed:
             return Permanent("the browser's address or key is malformed", reason=FailureReason.INVALID_ADDRESS)
         try:
-            answer = await self._http.post(browser.endpoint, headers=signed, body=body, proceed=envelope.proceed)
+            async with self._limits.turn(browser.endpoint):
+                answer = await self._http.post(browser.endpoint, headers=signed, body=body, proceed=envelope.proceed)
         except SendError as error:
             return error
         if 200 <= answer.status <= 299:
             self._proven_at = asyncio.get_running_loop().time()
+            self._refused_by.clear()
+        elif answer.status in _OUR_FAULT and len(self._refused_by) < self._witnesses:
+            self._refused_by.add(service)
         return _judged(answer)
 
-    def _is_proven(self) -> bool:
-        """Whether a push service has taken our signature lately."""
+    def _is_doubtful(self) -> bool:
+        """Whether a refusal of our signature need not be our fault: some take it, or only few have refused it."""
         now = asyncio.get_running_loop().time()
-        return self._proven_at is not None and now - self._proven_at < _PROVEN_FOR_S
+        is_proven = self._proven_at is not None and now - self._proven_at < _PROVEN_FOR_S
+        return is_proven or len(self._refused_by) < self._witnesses
 
     def _encrypted(self, browser: Browser, payload: bytes) -> bytes:
         """The body (RFC 8188)."""
@@ -225,12 +250,13 @@ def _judged(answer: Answer) -> Answer | SendError:
     if status == 413:
         return Permanent(detail, reason=FailureReason.TOO_LARGE, code=code)
     if status in _OUR_FAULT:
-        return Misconfigured(f"a push service refuses how we sign: {detail}", code=code)
+        said = "a push service refuses how we sign"
+        return Misconfigured(f"{said}: {detail}", code=code, summary=said)
     return Transient(detail, code=code, retry_after_s=retry_after(answer.headers))
 
 
 def _outcome(
-    envelope: Envelope, waiting: Sequence[Browser], ends: Sequence[Answer | SendError], *, proven: bool
+    envelope: Envelope, waiting: Sequence[Browser], ends: Sequence[Answer | SendError], *, doubtful: bool
 ) -> Receipt:
     """What the ends of the browsers come to, as ``PushChannel.send`` says."""
     taken: list[tuple[Browser, Answer]] = []
@@ -245,7 +271,7 @@ def _outcome(
             taken.append((browser, end))
     progress = Progress(accepted=tuple(str(browser.id) for browser, _ in taken), gone=tuple(each.id for each in gone))
     has_one = bool(taken or envelope.accepted)
-    error = _chosen(errors, has_one=has_one, proven=proven)
+    error = _chosen(errors, has_one=has_one, doubtful=doubtful)
     if error is None and not has_one:
         error = Permanent("no browser is left", reason=FailureReason.ADDRESS_DEAD, bounced=True)
     if error is not None:
@@ -258,12 +284,12 @@ def _outcome(
     return Receipt(code=str(answer.status), detail=answer.detail if len(waiting) == 1 else summary, progress=progress)
 
 
-def _chosen(errors: Sequence[SendError], *, has_one: bool, proven: bool) -> SendError | None:
+def _chosen(errors: Sequence[SendError], *, has_one: bool, doubtful: bool) -> SendError | None:
     """The error that the message ends with; None where it ends well, or no browser is left."""
     unfinished: tuple[type[SendError], ...] = (Unknown, Transient, NotStarted)
     hopeless: tuple[type[SendError], ...] = () if has_one else (Misconfigured, Permanent)
     error = next((error for kind in unfinished + hopeless for error in errors if isinstance(error, kind)), None)
-    if isinstance(error, Misconfigured) and proven:
+    if isinstance(error, Misconfigured) and doubtful:
         return Transient(error.detail, code=error.code)
     if isinstance(error, Transient):
         asked = [each.retry_after_s for each in errors if isinstance(each, Transient)]

@@ -1,7 +1,7 @@
 """Every channel there is, and how each is made: one screen, no magic."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -14,6 +14,8 @@ from channels.vapid import Vapid, read_key_file
 from models.vocabulary import Channel as ChannelName
 
 _URLS_KEPT: Final = 4096
+_WITNESSES: Final = 3
+"""One stranger's push service that refuses the operator's key must not let everybody's channel rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,10 @@ class Outfit:
     limiter: Limiter
     vapid: Vapid
     slots: Mapping[ChannelName, int]
+
+    def processes(self) -> int:
+        """Over how many worker processes a limit is shared."""
+        return self.limiter.processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +61,15 @@ def configured(settings: ChannelSettings) -> Mapping[ChannelName, Entry]:
     entries: dict[ChannelName, Entry] = {}
     if settings.smtp_url and settings.email_from:
         email_config = _email(settings, settings.smtp_url, settings.email_from)
-        entries[ChannelName.EMAIL] = Entry(lambda _: email.EmailChannel(email_config))
+        entries[ChannelName.EMAIL] = Entry(
+            lambda outfit: email.EmailChannel(replace(email_config, processes=outfit.processes))
+        )
     webhook_config = webhook.WebhookConfig(allow_nets=settings.webhook_allow_nets)
     entries[ChannelName.WEBHOOK] = Entry(lambda outfit: _webhook(webhook_config, outfit))
     if settings.vapid_private_key_file is not None:
         read_key_file(settings.vapid_private_key_file)  # as with the sender: a wrong one is said at the start
     push_config = push.PushConfig(allow_nets=settings.webhook_allow_nets)
-    entries[ChannelName.PUSH] = Entry(lambda outfit: push.PushChannel(push_config, outfit.vapid))
+    entries[ChannelName.PUSH] = Entry(lambda outfit: _push(push_config, outfit))
     entries[ChannelName.ONSITE] = Entry(lambda _: onsite.OnsiteChannel())
     if token := settings.telegram_bot_token:
         api_url = settings.telegram_api_url
@@ -78,8 +86,13 @@ def _email(settings: ChannelSettings, smtp_url: str, email_from: str) -> email.E
     return email.EmailConfig(smtp_url, email_from, signer=signer, bounce_domain=settings.bounce_domain)
 
 
+def _push(config: push.PushConfig, outfit: Outfit) -> Channel:
+    slots = outfit.slots[ChannelName.PUSH]
+    return push.PushChannel(config, outfit.vapid, slots=slots, processes=outfit.processes, witnesses=_WITNESSES)
+
+
 def _webhook(config: webhook.WebhookConfig, outfit: Outfit) -> Channel:
-    return webhook.WebhookChannel(config, slots=outfit.slots[ChannelName.WEBHOOK])
+    return webhook.WebhookChannel(config, slots=outfit.slots[ChannelName.WEBHOOK], processes=outfit.processes)
 
 
 def telegram_channel(token: str, api_url: str, limiter: Limiter) -> Channel:

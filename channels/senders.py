@@ -85,12 +85,16 @@ class SenderMaker:
         credentials = msgspec.json.decode(kept, type=TYPES[channel])
         match credentials:
             case EmailCredentials():
-                return email.EmailChannel(_email(credentials, self.settings.webhook_allow_nets))
+                config = _email(credentials, self.settings.webhook_allow_nets, self.outfit.processes)
+                return email.EmailChannel(config)
             case TelegramCredentials():
                 return telegram_channel(credentials.bot_token, self.settings.telegram_api_url, self.outfit.limiter)
             case PushCredentials():
                 return push.PushChannel(
-                    push.PushConfig(allow_nets=self.settings.webhook_allow_nets), _vapid(credentials)
+                    push.PushConfig(allow_nets=self.settings.webhook_allow_nets),
+                    _vapid(credentials),
+                    slots=self.outfit.slots[ChannelName.PUSH],
+                    processes=self.outfit.processes,
                 )
 
 
@@ -144,7 +148,9 @@ def _check_email(credentials: EmailCredentials, allow_nets: tuple[Network, ...])
     return {name: value for name, value in shown.items() if value is not None}
 
 
-def _email(credentials: EmailCredentials, allow_nets: tuple[Network, ...]) -> email.EmailConfig:
+def _email(
+    credentials: EmailCredentials, allow_nets: tuple[Network, ...], processes: Callable[[], int]
+) -> email.EmailConfig:
     bounce_domain = credentials.bounce_domain
     return email.EmailConfig(
         credentials.smtp_url,
@@ -152,6 +158,7 @@ def _email(credentials: EmailCredentials, allow_nets: tuple[Network, ...]) -> em
         signer=_signer(credentials),
         bounce_domain=None if bounce_domain is None else check_domain(bounce_domain),
         guarded=allow_nets,
+        processes=processes,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import aiohappyeyeballs
 
-from channels.errors import Misconfigured, Transient
+from channels.errors import Blame, Misconfigured, Transient
 from channels.guard import (
     HOST_NAME,
     ForbiddenDestination,
@@ -65,12 +65,14 @@ class SmtpDialler:
         except ForbiddenDestination as error:
             raise Misconfigured(str(error)) from None
         except Unresolved:
-            raise Transient("cannot reach the SMTP server: no such host") from None
+            raise Transient("cannot reach the SMTP server: no such host", blame=Blame.SENDER) from None
         except TimeoutError:
-            raise Transient("cannot reach the SMTP server: no connection within the time-out") from None
+            raise Transient(
+                "cannot reach the SMTP server: no connection within the time-out", blame=Blame.SENDER
+            ) from None
         except OSError as error:
             said = os.strerror(error.errno) if error.errno else type(error).__name__
-            raise Transient(f"cannot reach the SMTP server: {said}") from None
+            raise Transient(f"cannot reach the SMTP server: {said}", blame=Blame.SENDER) from None
 
     async def _connect(self, server: SmtpServer) -> socket.socket:
         addresses = await self._resolver.resolve(server.host, scheme=server.security, port=server.port)

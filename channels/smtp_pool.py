@@ -4,13 +4,16 @@ One recipient per transaction, so that every reply is about one message.
 """
 
 import asyncio
+import copy
 import re
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
-from channels.errors import Misconfigured, NotStarted, SendError, Transient
+from channels.errors import Blame, Misconfigured, NotStarted, SendError, Transient
+from channels.slots import Slots
 from channels.smtp_dial import SmtpDialler
 from channels.smtp_line import LineBroken, Reply
 from channels.smtp_replies import Phase, refusal
@@ -33,13 +36,16 @@ class NoRoom(Exception):
 
 
 class SmtpPool:
-    """Up to ``limit`` connections to one server, each used for one message at a time, the warmest first."""
+    """Up to ``limit()`` connections to one server, each used for one message at a time, the warmest first.
+
+    It is asked for each message: where it is less than before, the connections beyond it go as they come back.
+    """
 
     def __init__(
         self,
         server: SmtpServer,
         tls: ssl.SSLContext | None,
-        limit: int,
+        limit: Callable[[], int],
         timeouts: Timeouts,
         dialler: SmtpDialler | None = None,
     ) -> None:
@@ -48,7 +54,8 @@ class SmtpPool:
         self._dialler = dialler
         self._tls = tls
         self._timeouts = timeouts
-        self._slots = asyncio.Semaphore(limit)
+        self._limit = limit
+        self._slots = Slots(limit)
         self._idle: deque[Session] = deque()
         self._open: set[Session] = set()
         self._reaper: asyncio.TimerHandle | None = None
@@ -104,18 +111,21 @@ class SmtpPool:
             verdict = await converse(session, transaction)
         except LineBroken as broken:
             self._require_not_closed()
-            raise ConnectionBroken(f"the connection failed before the final dot ({broken})") from broken
+            detail = f"the connection failed before the final dot ({broken})"
+            raise ConnectionBroken(detail, blame=Blame.SENDER) from broken
         finally:
-            if session.ready and not self._closed:
-                self._give_back(session)
-            else:
+            if not session.ready or self._closed:
                 self._discard(session)
+            elif len(self._open) > self._limit():
+                self._leave(session)
+            else:
+                self._give_back(session)
         phase, reply = verdict
         if verdict.accepted:
             return reply
-        refused = refusal(phase, reply.code, reply.message)
+        refused = refusal(phase, reply.code, reply.message, transaction.sender, transaction.recipient)
         if reply.code == CLOSING and phase is not Phase.CONTENT:
-            raise ConnectionBroken(refused.detail, code=refused.code)
+            raise ConnectionBroken(refused.detail, code=refused.code, blame=refused.blame)
         raise refused
 
     async def _connect(self, arrived: float) -> Session:
@@ -126,7 +136,7 @@ class SmtpPool:
         """
         self._require_not_closed()
         if self._failure is not None and self._failed_at > arrived and not self._open:
-            raise type(self._failure)(self._failure.detail, code=self._failure.code)
+            raise copy.copy(self._failure)
         try:
             ehlo_name = await self._get_ehlo_name()
             sock = None
@@ -160,7 +170,9 @@ class SmtpPool:
         return self._ehlo_name
 
     def _take(self) -> Session | None:
-        """The connection used last that is still open."""
+        """The connection used last that is still open; those kept beyond the limit are closed."""
+        while self._idle and len(self._open) > self._limit():
+            self._leave(self._idle.popleft())
         while self._idle:
             session = self._idle.pop()
             if session.line.is_open:
@@ -180,10 +192,12 @@ class SmtpPool:
         loop = asyncio.get_running_loop()
         oldest = loop.time() - self._timeouts.idle_s
         while self._idle and self._idle[0].idle_since <= oldest:
-            session = self._idle.popleft()
-            take_leave(session)
-            self._discard(session)
+            self._leave(self._idle.popleft())
         self._reaper = loop.call_later(self._idle[0].idle_since - oldest, self._drop_idle) if self._idle else None
+
+    def _leave(self, session: Session) -> None:
+        take_leave(session)
+        self._discard(session)
 
     def _discard(self, session: Session) -> None:
         self._open.discard(session)

@@ -13,7 +13,7 @@ from typing import Self
 
 import aiosmtplib
 
-from channels.errors import Misconfigured, SendError, Transient
+from channels.errors import Blame, Misconfigured, SendError, Transient
 from channels.smtp_line import SmtpLine, take_over
 from channels.smtp_replies import Phase, refusal
 from channels.smtp_url import Security, SmtpServer
@@ -116,7 +116,7 @@ async def open_session(
         if server.username is not None and server.password is not None:
             await _log_in(client, server.username, server.password)
         if client.protocol is None or client.protocol.transport is None:
-            raise Transient("the SMTP server closed the connection")
+            raise Transient("the SMTP server closed the connection", blame=Blame.SENDER)
         session = Session(take_over(client.protocol.transport), Offers.read(client), timeouts)
         opened = True
         return session
@@ -158,7 +158,7 @@ def _unopened(error: aiosmtplib.SMTPException | OSError) -> SendError:
     system = cause if isinstance(cause, OSError) else error
     errno = system.errno if isinstance(system, OSError) and system.errno else 0
     said = os.strerror(errno) if errno > 0 else "no such host" if errno else type(error).__name__
-    return Transient(f"cannot reach the SMTP server: {said}")
+    return Transient(f"cannot reach the SMTP server: {said}", blame=Blame.SENDER)
 
 
 def take_leave(session: Session) -> None:

@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from channels.errors import Permanent, Unknown
+from channels.errors import Blame, Permanent, Unknown
 from channels.smtp_line import LineBroken, Reply
 from channels.smtp_replies import Phase, is_success
 from channels.smtp_session import Session, Transaction
@@ -164,7 +164,9 @@ async def _send_at_once(
     except LineBroken as broken:
         refused = _first_refusal(commands, broken.replies)
         if refused is None:
-            raise Unknown(f"no readable answer came after the content ({broken})") from broken
+            # Where not even MAIL was answered, it is the line.
+            blame = Blame.RECIPIENT if broken.replies else Blame.SENDER
+            raise Unknown(f"no readable answer came after the content ({broken})", blame=blame) from broken
         return refused
     session.ready = True
     return _first_refusal(commands, replies) or Verdict(Phase.CONTENT, replies[-1])

@@ -1,6 +1,7 @@
 """``WIREROOM_SMTP_URL``: where the SMTP server is, and how it is spoken to."""
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -9,6 +10,10 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from models.errors import InvalidSetting
 
 VARIABLE: Final = "WIREROOM_SMTP_URL"
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NUMBER: Final = re.compile(r"[0-9]{1,3}")
+_MOST_CONNECTIONS: Final = 100
 
 
 class Security(StrEnum):
@@ -27,7 +32,10 @@ _DEFAULT_PORTS: Final = {Security.STARTTLS: 587, Security.IMPLICIT: 465, Securit
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """One SMTP server. ``ca_file``: the only authorities trusted, instead of the system's."""
+    """One SMTP server. ``ca_file``: the only authorities trusted, instead of the system's.
+
+    ``connections``: how many it takes of us at once, all worker processes together; None where nobody said.
+    """
 
     host: str
     port: int
@@ -35,19 +43,24 @@ class SmtpServer:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    connections: int | None = None
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
-    """Read ``scheme://user:password@host:port?ca=path``, user and password percent-encoded.
+    """Read ``scheme://user:password@host:port?ca=path&connections=4``, user and password percent-encoded.
 
     ``smtp`` (port 587) requires STARTTLS, ``smtps`` (465) begins with TLS, ``smtp+plain`` (25) has none. Raises
     InvalidSetting, which names the variable and never repeats the URL: it holds a password.
     """
     try:
+        if _CONTROL.search(unquote(url)):
+            raise ValueError
         parts = urlsplit(url)
         port = parts.port
+        if port == 0:
+            raise ValueError
     except ValueError:
-        raise InvalidSetting(f"{VARIABLE}: not a URL, or its port is no number up to 65535") from None
+        raise InvalidSetting(f"{VARIABLE}: not a URL, or its port is no number from 1 to 65535") from None
     try:
         security = Security(parts.scheme)
     except ValueError:
@@ -57,13 +70,15 @@ def parse_smtp_url(url: str) -> SmtpServer:
     if parts.path not in ("", "/") or parts.fragment:
         raise InvalidSetting(f"{VARIABLE}: has a path; percent-encode / ? # @ : in user and password")
     username, password = _credentials(parts, security)
+    ca_file, connections = _parameters(parts, security)
     return SmtpServer(
         host=parts.hostname,
         port=port or _DEFAULT_PORTS[security],
         security=security,
         username=username,
         password=password,
-        ca_file=_ca_file(parts, security),
+        ca_file=ca_file,
+        connections=connections,
     )
 
 
@@ -86,12 +101,20 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _ca_file(parts: SplitResult, security: Security) -> str | None:
-    ca_file = None
+def _parameters(parts: SplitResult, security: Security) -> tuple[str | None, int | None]:
+    given: dict[str, str] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name != "ca" or not value:
-            raise InvalidSetting(f"{VARIABLE}: the only parameter is ca, the path of a file of CA certificates")
-        ca_file = value
-    if ca_file is not None and security is Security.NONE:
+        if name not in ("ca", "connections") or not value or name in given:
+            raise InvalidSetting(
+                f"{VARIABLE}: the only parameters are ca, the path of a file of CA certificates, and connections, "
+                "each given once"
+            )
+        given[name] = value
+    if "ca" in given and security is Security.NONE:
         raise InvalidSetting(f"{VARIABLE}: ca has no meaning without TLS")
-    return ca_file
+    number = given.get("connections")
+    if number is None:
+        return given.get("ca"), None
+    if not _NUMBER.fullmatch(number) or not 1 <= int(number) <= _MOST_CONNECTIONS:
+        raise InvalidSetting(f"{VARIABLE}: connections must be a number from 1 to {_MOST_CONNECTIONS}")
+    return given.get("ca"), int(number)

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from channels.errors import Limited, Misconfigured, Permanent, SendError, Transient
+from channels.errors import Blame, Limited, Misconfigured, Permanent, SendError, Transient, Unknown
 from models.vocabulary import FailureReason
 
 MOST_REST_S: Final = 86_400.0
@@ -23,24 +23,23 @@ _OFFSET: Final = re.compile(r"(?<=byte offset )[0-9]+")
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']+'|https?://\S+|[0-9]{5,}")
 _WORD_LENGTH: Final = 200
 
-# Without an end: the bot can write there no more, unless somebody over there does something.
-_DEAD: Final = (
-    "bot was blocked by the user",
-    "user is deactivated",
-    "bot was kicked",
-    "bot is not a member",
-    "bot can't initiate conversation with a user",
-    "bot can't send messages to bots",
-    "the group chat was deleted",
-    "group chat was deactivated",
-    "group is deactivated",
-    "chat was deleted",
-    "chat not found",
-    "peer_id_invalid",
-    "user not found",
-    "input_user_deactivated",
-    "user_deactivated",
-    "user_is_blocked",
+_LOGGED_OUT: Final = "logged out"
+"""Said with a 400 (Bot API, "logOut")."""
+
+# What follows is the whole description: a parameter's name may stand before the same words.
+# Nobody is there any more, for any bot.
+_DEAD: Final = re.compile(
+    r"user is deactivated|(?:input_)?user_deactivated"
+    r"|(?:the )?(?:group |supergroup |channel )?chat was (?:deleted|deactivated)|group is deactivated"
+    r"|bot can't send messages to bots"
+)
+# This bot can write there no more, or cannot yet; another one may.
+_BLOCKED: Final = re.compile(
+    r"bot was blocked by the user|user_is_blocked"
+    r"|bot was kicked(?: from the (?:group|supergroup|channel) chat)?"
+    r"|bot is not a member of the (?:group|supergroup|channel) chat"
+    r"|bot can't initiate conversation with a user"
+    r"|chat not found|user not found|peer_id_invalid"
 )
 _FORBIDDEN: Final = (
     "not enough rights",
@@ -113,16 +112,27 @@ def _by_status(status: int, description: str, reading: Reading) -> SendError:
     code = str(status)
     if status in (401, 404):
         return Misconfigured("Telegram does not know the bot's token", code=code)
+    if status == 400 and description.lower() == _LOGGED_OUT:
+        return Misconfigured("the bot has logged out of this Bot API server", code=code)
     if status in (400, 403, 413):
         return _refused(code, description, reading)
     phrase = HTTPStatus(status).phrase if status in _STATUSES else ""
-    return Transient(f"{code} {phrase}".strip(), code=code)
+    said = f"{code} {phrase}".strip()
+    if status >= 500 and status != HTTPStatus.SERVICE_UNAVAILABLE:
+        # A gateway that gave up waiting, or a server that broke, may have posted the message before.
+        return Unknown(said, code=code, blame=Blame.SENDER)
+    return Transient(said, code=code, blame=Blame.SENDER if status >= 500 else Blame.RECIPIENT)
 
 
 def _refused(code: str, description: str, reading: Reading) -> SendError:
     said = description.lower()
     if _PARSING in said or "unsupported start tag" in said:
         return unparsable(description, reading, code=code)
+    whole = said.removeprefix("bad request: ").removeprefix("forbidden: ")
+    if _DEAD.fullmatch(whole):
+        return Permanent(whole, reason=FailureReason.ADDRESS_DEAD, code=code, hard=True)
+    if _BLOCKED.fullmatch(whole):
+        return Permanent(whole, reason=FailureReason.BLOCKED, code=code, hard=True)
     for phrases, meaning in _MEANINGS:
         for phrase in phrases:
             if phrase in said:
@@ -134,10 +144,6 @@ def _refused(code: str, description: str, reading: Reading) -> SendError:
 
 def _passing(words: str, code: str) -> SendError:
     return Transient(words, code=code)
-
-
-def _dead(words: str, code: str) -> SendError:
-    return Permanent(words, reason=FailureReason.ADDRESS_DEAD, code=code, hard=True)
 
 
 def _forbidden(words: str, code: str) -> SendError:
@@ -154,7 +160,6 @@ def _empty(words: str, code: str) -> SendError:
 
 _MEANINGS: Final[Sequence[tuple[Sequence[str], Callable[[str, str], SendError]]]] = (
     (_PASSING, _passing),
-    (_DEAD, _dead),
     (_FORBIDDEN, _forbidden),
     (_TOO_LARGE, _too_large),
     (_EMPTY, _empty),

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
+from yarl import URL
 
+from channels.guard import parse_url
 from models.tokens import Links
 
 _WEB: Final = ("http://", "https://")
@@ -65,13 +67,23 @@ def _check(button: Button) -> None:
         raise ValueError("a button has either url or callbackData")
     if button.url is not None and not _URL.fullmatch(button.url):
         raise ValueError("a button's url: http, https or tg")
+    if button.url is not None and _is_web(button.url):
+        parse_url(button.url)
     if button.callback_data is not None and not 1 <= len(button.callback_data.encode()) <= _MOST_CALLBACK_BYTES:
         raise ValueError(f"a button's callbackData: 1 to {_MOST_CALLBACK_BYTES} bytes")
 
 
 def targets(given: Mapping[str, Any]) -> list[str]:
-    """Where the buttons lead to, by the numbers that ``addressed`` gives them."""
-    return [button.url for row in read_options(given).rows for button in row if button.url is not None]
+    """Where the buttons lead to, by the numbers that ``addressed`` gives them.
+
+    Web addresses are in ASCII, as a header takes them.
+    """
+    urls = (button.url for row in read_options(given).rows for button in row)
+    return [str(URL(url)) if _is_web(url) else url for url in urls if url is not None]
+
+
+def _is_web(url: str) -> bool:
+    return url.lower().startswith(_WEB)
 
 
 def addressed(rows: Sequence[Sequence[Button]], links: Links | None) -> list[list[Button]]:
@@ -83,7 +95,7 @@ def addressed(rows: Sequence[Sequence[Button]], links: Links | None) -> list[lis
         for button in row:
             url = button.url
             if url is not None:
-                if links is not None and url.lower().startswith(_WEB):
+                if links is not None and _is_web(url):
                     url = links.click(count)
                 count += 1
             shown[-1].append(Button(button.text, url, button.callback_data))

@@ -13,7 +13,7 @@ from telegram._utils.types import ODVInput
 from telegram.error import TelegramError
 from telegram.request import BaseRequest, HTTPXRequest, RequestData
 
-from channels.errors import NotStarted, SendError, Transient, Unknown
+from channels.errors import Blame, NotStarted, Transient, Unknown
 
 _KEEP_ALIVE_S: Final = 4.0
 """Shorter than common servers keep an idle connection: a request that meets the closing one ends as Unknown."""
@@ -68,9 +68,10 @@ class Exchange:
             return self._stopped
         why = type(error.__cause__ or error).__name__
         if self._begun:
-            return Unknown(f"no answer after the request was sent: {why}")
-        ended: SendError = NotStarted("the channel is closed") if closed else Transient(f"not connected: {why}")
-        return ended
+            return Unknown(f"no answer after the request was sent: {why}", blame=Blame.SENDER)
+        if closed:
+            return NotStarted("the channel is closed")
+        return Transient(f"not connected: {why}", blame=Blame.SENDER)
 
 
 EXCHANGE: Final[ContextVar[Exchange]] = ContextVar("EXCHANGE")

@@ -3,7 +3,7 @@
 import re
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 from urllib.parse import urljoin
 
@@ -40,7 +40,9 @@ _RESERVED: Final = frozenset({*_OURS, *_FRAMING, *_HOP_BY_HOP})
 LARGEST_BODY: Final = 1_048_576
 """Bytes of a request's body. Receivers' own limits are about as high."""
 
-_SLOTS: Final = 200
+_SLOTS: Final = 400
+_SHARE: Final = 16
+"""One endpoint of many has a sixteenth of the slots at most: an eighth of what one workspace has."""
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -83,10 +85,11 @@ class WebhookChannel:
         config: WebhookConfig,
         *,
         slots: int = _SLOTS,
+        processes: Callable[[], int] = lambda: 1,
         resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        self._limits = EndpointLimits(slots)
+        self._limits = EndpointLimits(slots, share=_SHARE, processes=processes)
         self._guard = Guard(config.allow_nets)
         self._http = GuardedHttp(config, resolver=resolver, ssl_context=ssl_context)
         self._encoder = msgspec.json.Encoder()

@@ -1,7 +1,9 @@
 """Inbox tokens: what a page shows to read one contact's inbox, until a time.
 
 A token is base64url: key id (4 bytes), contact id (16), the second since 1970 at which it ends (8), HMAC-SHA256 (32,
-RFC 2104) under a key of its own. It is no secret of ours: whoever has it reads that inbox and nothing else.
+RFC 2104) under a key of its own. It is no secret of ours, but whoever has it acts as the owner of that one inbox: reads
+it, marks its items as read, clicked and archived, and by an item's unsubscribeUrl can opt the owner out. It opens
+nothing else.
 """
 
 import base64

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Computed,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -327,6 +328,16 @@ messages = Table(
         postgresql_where=text("turn IS NOT NULL"),
         sqlite_where=text("turn IS NOT NULL"),
     ),
+    # The same by workspace: what a claim reads that passes some workspaces over.
+    Index(
+        "ix_messages_ready_of_workspace",
+        "channel",
+        "lane",
+        "workspace_id",
+        "turn",
+        postgresql_where=text("turn IS NOT NULL"),
+        sqlite_where=text("turn IS NOT NULL"),
+    ),
     Index(
         "ix_messages_suspects",
         "channel",
@@ -595,6 +606,7 @@ senders = Table(  # a workspace's own ways out on a channel, beside the operator
     Column("hint", JSON, nullable=False),  # what may be shown of them
     Column("position", Integer, nullable=False),
     Column("weight", Integer, nullable=False),
+    Column("per_second", Float),  # null: no limit
     _flag("paused"),
     _count("failures"),  # rests since it last worked
     _time("resting_until"),

@@ -205,6 +205,8 @@ class FailureReason(StrEnum):
     """Sending it ended its worker process again and again."""
     ADDRESS_DEAD = "address_dead"
     """The recipient's side says that the address does not exist."""
+    BLOCKED = "blocked"
+    """The chat takes nothing from this bot: it was blocked or removed, or nobody there has begun with it."""
     MAILBOX_FULL = "mailbox_full"
     """The recipient's mailbox is full."""
     POLICY = "policy"

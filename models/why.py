@@ -79,7 +79,7 @@ def explain(it: Situation) -> Why:
             why = Why(gate=Gate.DOUBT, because=said)
         case State.DONE:
             at = "" if it.sent_at is None else f" at {show(it.sent_at)}"
-            why = Why(gate=None, because=f"Nothing holds it: it was accepted{at}, and its status is {it.status}.")
+            why = Why(gate=None, because=f"Nothing holds it: the peer accepted it{at}, and its status is {it.status}.")
         case State.FAILED | State.CANCELLED:
             why = Why(gate=None, because=_given_up(it))
         case _:

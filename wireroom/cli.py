@@ -24,7 +24,9 @@ from wireroom.settings import ClientSettings, child_environment
 if TYPE_CHECKING:
     from wireroom.client import Client
 
-_HELP: Final = "Self-hosted message dispatch by email and webhook, with a status that never lies."
+_HELP: Final = (
+    "Self-hosted message dispatch by email, web push, Telegram, inbox and webhook, with a status that never lies."
+)
 
 app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 workspace_app = typer.Typer(help="Workspaces.", no_args_is_help=True)
@@ -91,8 +93,11 @@ def run_demo(
     as_json: AsJson = False,
 ) -> None:
     """See the main job: a fresh Wireroom, local sinks, real messages, and a live table of their way."""
-    from wireroom import demo  # noqa: PLC0415 - see the top
-
+    try:
+        from wireroom import demo  # noqa: PLC0415 - see the top
+    except KeyboardInterrupt:  # that takes a second, in which somebody may change their mind
+        typer.echo("Stopped.", err=as_json)
+        raise typer.Exit(1 if once else 0) from None
     raise typer.Exit(demo.run(demo.Options(folder, once=once, as_json=as_json)))
 
 
@@ -183,7 +188,7 @@ def send(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     contact: Annotated[str | None, typer.Option(help="The contact's id, ct_….")] = None,
     to: Annotated[str | None, typer.Option(help="A mail address; without --contact its contact is made.")] = None,
     channel: Annotated[
-        Channel, typer.Option(case_sensitive=False, help="In this version EMAIL and WEBHOOK have senders.")
+        Channel, typer.Option(case_sensitive=False, help="EMAIL and TELEGRAM need a sender: see `wireroom doctor`.")
     ] = Channel.EMAIL,
     subject: Annotated[str | None, typer.Option()] = None,
     body: Annotated[str | None, typer.Option(help="The text, or - to read it from standard input.")] = None,

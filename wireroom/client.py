@@ -79,8 +79,9 @@ def _explain(answer: httpx.Response) -> str:
         return f"HTTP {answer.status_code}"
     said = [str(problem[name]) for name in ("title", "detail", "failureReason") if problem.get(name)]
     errors = problem.get("errors")
-    if isinstance(errors, list):
-        said += [
-            f"{error.get('pointer', '')}: {error.get('detail', '')}" for error in errors if isinstance(error, dict)
-        ]
-    return " · ".join([f"HTTP {answer.status_code}", *said])
+    for error in errors if isinstance(errors, list) else []:
+        if isinstance(error, dict):
+            pointer, detail = str(error.get("pointer", "")), str(error.get("detail", ""))
+            # Where one thing alone is wrong, the problem's own detail is its sentence.
+            said.append(pointer if detail in said else f"{pointer}: {detail}")
+    return " · ".join([f"HTTP {answer.status_code}", *filter(None, said)])

@@ -9,11 +9,11 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -26,8 +26,9 @@ from wireroom.demo_readers import Readers
 from wireroom.demo_scene import Scene
 from wireroom.demo_sinks import Sinks
 from wireroom.demo_view import Board, render, step
+from wireroom.output import console
 from wireroom.settings import fresh_environment
-from wireroom.up import CannotStart, Stack, first_done, stop_on_signals
+from wireroom.up import FINISHING, CannotStart, Stack, first_done, stop_on_signals
 
 _FRAME_S: Final = 0.1
 _LINE_EVERY_S: Final = 0.5
@@ -50,20 +51,35 @@ class Options:
     as_json: bool = False
 
 
+class _End(Enum):
+    """How a demo ended: everything arrived, or not all did, or it was stopped before that was known."""
+
+    PROVED = auto()
+    FAULTY = auto()
+    STOPPED = auto()
+
+
 def run(options: Options) -> int:
-    """Run it; the exit code: 0 where everything arrived as it was sent. Raises WireroomError."""
+    """Run it; the exit code: 0 where everything arrived as it was sent, or a person stopped it. Raises WireroomError.
+
+    Stopped before its end, one that runs ``once`` is 1: it has proved nothing.
+    """
     if options.folder is not None:
         _make_fresh(options.folder.absolute())
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="wireroom-demo-"))).absolute()
-    code = 1
+    end = _End.FAULTY
     try:
-        code = asyncio.run(_Demo(options, folder).run())
+        end = asyncio.run(_Demo(options, folder).run())
+    except KeyboardInterrupt:  # it came before the demo's own handler stood
+        end = _End.STOPPED
     finally:
-        if code:
-            Console(stderr=True).print(f"What happened is in {folder / 'wireroom.log'}", markup=False, soft_wrap=True)
+        if end is _End.FAULTY:
+            console(stderr=True).print(f"What happened is in {folder / 'wireroom.log'}", markup=False, soft_wrap=True)
         elif options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
-    return code
+    if end is _End.STOPPED:
+        console(stderr=options.as_json).print("Stopped.")
+    return 0 if end is _End.PROVED or (end is _End.STOPPED and not options.once) else 1
 
 
 def _make_fresh(folder: Path) -> None:
@@ -82,19 +98,23 @@ class _Demo:
         self._options = options
         self._folder = folder
         # With --json, standard output is for the JSON alone.
-        self._console = Console(stderr=options.as_json)
+        self._console = console(stderr=options.as_json)
+        self._end = _End.STOPPED
 
-    async def run(self) -> int:
+    async def run(self) -> _End:
         with (self._folder / "wireroom.log").open("ab") as log:
             async with Sinks() as sinks:
                 stack = Stack(_environment(self._folder, sinks), workers=1, output=log)
                 stopped, _ = stop_on_signals(stack)
                 try:
-                    return await self._perform(stack, sinks, stopped)
+                    await first_done(self._perform(stack, sinks), stopped.wait())
                 finally:
+                    if stopped.is_set():
+                        self._console.print(FINISHING, highlight=False)
                     await stack.stop()
+                return self._end
 
-    async def _perform(self, stack: Stack, sinks: Sinks, stopped: asyncio.Event) -> int:
+    async def _perform(self, stack: Stack, sinks: Sinks) -> None:
         began = time.monotonic()
         self._console.print("Starting the API, a worker, the keeper and the broker on a fresh folder …", style="dim")
         await stack.start()
@@ -103,18 +123,11 @@ class _Demo:
         scene = await Scene.furnish(stack, sinks, f"[bold]Wireroom demo[/] · {stack.listens_at}")
         readers = Readers(scene.hook["url"], scene.hook["signingKey"], sinks.arrivals, scene.ending)
         devices = Devices(scene, stack.listens_at)
-        await first_done(
-            scene.play(), readers.run(), devices.run(), scene.watch(), self._show(scene.board), stopped.wait()
-        )
-        if not scene.is_over:
-            return 1
+        await first_done(scene.play(), readers.run(), devices.run(), scene.watch(), self._show(scene.board))
         self._report(stack, scene)
-        if scene.faults:
-            return 1
-        if not self._options.once:
-            changes = self._tell_changes(scene.board)
-            await first_done(readers.run(), devices.run(), scene.watch(), changes, stopped.wait())
-        return 0
+        self._end = _End.FAULTY if scene.faults else _End.PROVED
+        if not scene.faults and not self._options.once:
+            await first_done(readers.run(), devices.run(), scene.watch(), self._tell_changes(scene.board))
 
     async def _show(self, board: Board) -> None:
         """The live board on a terminal, else a line now and then, until cancelled."""
@@ -134,7 +147,7 @@ class _Demo:
         while True:
             if board.totals() != said:
                 said = board.totals()
-                self._console.print(board.line(), highlight=False)
+                self._console.print(board.line(), highlight=False, soft_wrap=True)
             await asyncio.sleep(_LINE_EVERY_S)
 
     async def _tell_changes(self, board: Board) -> None:
@@ -144,7 +157,7 @@ class _Demo:
             for one, row in board.rows.items():
                 if known.get(one) is not row.status:
                     known[one] = row.status
-                    self._console.print(step(row))
+                    self._console.print(step(row), soft_wrap=True)
             await asyncio.sleep(_FRAME_S)
 
     def _report(self, stack: Stack, scene: Scene) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import redis
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -21,6 +20,7 @@ from channels.errors import Misconfigured, SendError
 from channels.settings import ChannelSettings
 from channels.smtp_session import Timeouts, open_session, take_leave
 from channels.smtp_url import Security, parse_smtp_url
+from channels.telegram_address import API_VARIABLE, PUBLIC_API, TOKEN_VARIABLE
 from models import migrate
 from models.errors import InvalidSetting
 from models.secrets import SHORT_KEY
@@ -29,6 +29,7 @@ from models.settings import StorageSettings
 from models.store import clock
 from wireroom import data_dir, database_faults
 from wireroom.embedded import EmbeddedBroker
+from wireroom.output import console
 from wireroom.settings import unknown_variables
 from worker.broker import connect
 from worker.settings import WorkerSettings
@@ -38,6 +39,7 @@ _SMTP_TIMEOUTS: Final = Timeouts(connect_s=_TIMEOUT_S, command_s=_TIMEOUT_S)
 _EHLO_NAME: Final = "[127.0.0.1]"
 _CORRECT: Final = "correct the variable"
 _CLOCK_TOLERANCE_MS: Final = 2_000
+_WHOSE: Final = "As the WIREROOM_* of this shell configure it: give it the same as `wireroom up`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Finding:
 
 
 async def examine(environment: Mapping[str, str]) -> list[Finding]:
-    """A finding for every configured part. Changes nothing."""
+    """A finding for every part, as ``environment`` configures it. Changes nothing."""
     try:
         storage = StorageSettings.read(environment)
         ApiSettings.read(environment)
@@ -62,18 +64,27 @@ async def examine(environment: Mapping[str, str]) -> list[Finding]:
         return [Finding("settings", ok=False, detail=str(error), mend=_CORRECT), *_doubts(environment)]
     findings = [_examine_folder(storage), *await _examine_database(storage), await _examine_broker(storage)]
     findings += [await _examine_smtp(channels), *_examine_mail(channels), _examine_push(channels)]
+    findings.append(await _examine_telegram(channels))
     return [*findings, *_doubts(environment), *_examine_keys(storage)]
 
 
 def show(findings: list[Finding]) -> None:
-    """Print the findings as a table."""
+    """Print the findings: as a table on a terminal, else a line each, and one for what mends it."""
+    screen = console()
+    screen.print(_WHOSE, style="dim", highlight=False)
+    if not screen.is_terminal:
+        for one in findings:
+            sign = "✗" if not one.ok else "✓" if one.mend is None else "!"
+            mend = "" if one.mend is None else f"\n  → {one.mend}"
+            screen.print(f"{sign} {one.part}: {one.detail}{mend}", markup=False, highlight=False, soft_wrap=True)
+        return
     table = Table(box=None, pad_edge=False, show_header=False)
     for one in findings:
         well = "[bold green]✓[/]" if one.mend is None else "[bold yellow]![/]"
         mark = well if one.ok else "[bold red]✗[/]"
         said = escape(one.detail) if one.mend is None else f"{escape(one.detail)}\n[bold]→ {escape(one.mend)}[/]"
         table.add_row(mark, one.part, said)
-    Console().print(table)
+    screen.print(table)
 
 
 def _examine_folder(storage: StorageSettings) -> Finding:
@@ -177,6 +188,42 @@ def _examine_push(settings: ChannelSettings) -> Finding:
     """A key in a file was read with the settings."""
     key = settings.vapid_private_key_file or "made on first start, in the database"
     return Finding("web push", ok=True, detail=f"key: {key}; push services write to {settings.vapid_subject}")
+
+
+async def _examine_telegram(settings: ChannelSettings) -> Finding:
+    """Whether the Bot API knows the bot: by ``getMe``, which changes nothing."""
+    token = settings.telegram_bot_token
+    if token is None:
+        detail = f"not configured: TELEGRAM is off until {TOKEN_VARIABLE} is set"
+        return Finding("Telegram", ok=True, detail=detail)
+    # Only now: the library takes longer to import than all the rest does together.
+    from telegram import Bot  # noqa: PLC0415 - see above
+    from telegram.error import InvalidToken, TelegramError, TimedOut  # noqa: PLC0415 - see above
+    from telegram.request import HTTPXRequest  # noqa: PLC0415 - see above
+
+    request = HTTPXRequest(httpx_kwargs={"trust_env": False})  # as the channel's own: by no proxy
+    bot = Bot(token, base_url=f"{settings.telegram_api_url}/bot", request=request, get_updates_request=request)
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            # Of an error its kind alone is shown: its words may hold the token, which is a part of the address.
+            name = (await bot.get_me()).username
+    except InvalidToken:
+        mend = f"correct {TOKEN_VARIABLE}, which @BotFather shows"
+        mend += "" if settings.telegram_api_url == PUBLIC_API else f", or {API_VARIABLE}"
+        return Finding("Telegram", ok=False, detail="the Bot API does not know the bot's token", mend=mend)
+    except (TimeoutError, TimedOut):
+        detail = f"the Bot API does not answer within {_TIMEOUT_S:.0f} s"
+        return Finding("Telegram", ok=False, detail=detail, mend=_reachable(settings))
+    except (TelegramError, AttributeError, KeyError, TypeError) as error:  # all but the first: JSON of somebody else
+        detail = f"the Bot API does not answer getMe as it should ({type(error).__name__})"
+        return Finding("Telegram", ok=False, detail=detail, mend=_reachable(settings))
+    finally:
+        await request.shutdown()
+    return Finding("Telegram", ok=True, detail=f"the bot is @{name}")
+
+
+def _reachable(settings: ChannelSettings) -> str:
+    return f"is {settings.telegram_api_url} reachable from here, and right? {API_VARIABLE} names another"
 
 
 def _examine_mail(settings: ChannelSettings) -> list[Finding]:

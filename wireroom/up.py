@@ -14,7 +14,6 @@ import httpx
 import redis
 import structlog
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -28,6 +27,7 @@ from models.settings import StorageSettings
 from models.vocabulary import Channel
 from wireroom import data_dir
 from wireroom.embedded import EmbeddedBroker
+from wireroom.output import console
 from wireroom.supervisor import Service, Supervisor
 from worker.broker import THREADS, connect
 from worker.settings import WorkerSettings
@@ -43,6 +43,11 @@ KEEPER: Final = Service("keeper", (sys.executable, "-m", "worker.keeper"), drain
 _BROKER_DRAIN_S: Final = 10.0
 _BROKER_PATIENCE_S: Final = 2.0
 _HIGHEST_PORT: Final = 65_535
+_TURNED_ON_BY: Final = {
+    Channel.EMAIL: "WIREROOM_SMTP_URL and WIREROOM_EMAIL_FROM",
+    Channel.TELEGRAM: "WIREROOM_TELEGRAM_BOT_TOKEN",
+}
+FINISHING: Final = "Finishing what is being sent … (a second Ctrl-C does not wait)"
 _WORKER_DRAIN_S: Final = 35.0
 
 
@@ -175,7 +180,7 @@ async def _run(stack: Stack, workers: int, *, as_json: bool) -> int:
         await stopped.wait()
     finally:
         if stopped.is_set() and not killed.is_set() and not as_json:
-            typer.echo("Finishing what is being sent … (a second Ctrl-C does not wait)")
+            typer.echo(FINISHING)
         await stack.stop()
     return 1 if killed.is_set() else 0
 
@@ -210,10 +215,12 @@ async def _settle(stack: Stack, workers: int, *, as_json: bool) -> None:
 async def first_done(*waits: Coroutine[None, None, object]) -> None:
     """Wait for the first to end, cancel the others and see them end; raises what the first raised."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
-    done, unfinished = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in unfinished:
-        task.cancel()
-    await asyncio.gather(*unfinished, return_exceptions=True)
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:  # also where this is cancelled itself: none of them is left running
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
 
@@ -234,10 +241,11 @@ def _announce(stack: Stack, workers: int, *, as_json: bool) -> None:
     grid.add_row("Broker", "embedded" if storage.broker_is_embedded else "WIREROOM_REDIS_URL")
     grid.add_row("Workers", str(workers))
     grid.add_row("Channels", ", ".join(stack.channels))
-    if Channel.EMAIL not in stack.channels:
-        grid.add_row("", "EMAIL is off: set WIREROOM_SMTP_URL and WIREROOM_EMAIL_FROM, then start again")
+    for channel, settings in _TURNED_ON_BY.items():
+        if channel not in stack.channels:
+            grid.add_row("", f"{channel} is off: set {settings}, then start again")
     grid.add_row()
     grid.add_row("Begin", "wireroom workspace create acme")
     grid.add_row("", "wireroom token create --workspace acme")
     grid.add_row("Stop", "Ctrl-C: what is being sent is finished first")
-    Console().print(Panel(grid, title="[bold green]Wireroom is up[/]", border_style="green", expand=False))
+    console().print(Panel(grid, title="[bold green]Wireroom is up[/]", border_style="green", expand=False))

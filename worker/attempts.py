@@ -1,6 +1,7 @@
 """One message's attempt: what the channel is told, and what its answer means for the record."""
 
 import random
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
@@ -8,21 +9,24 @@ import msgspec
 import structlog
 
 from channels.contract import Browser, Channel, Envelope
-from channels.errors import Limited, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
+from channels.errors import Blame, Limited, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
 from models import ids
 from models.admission import OPT_OUT_VARIABLE
 from models.logs import places
+from models.secrets import SealBroken
 from models.store import pauses
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.tokens import Links
-from models.vocabulary import FailureReason
+from models.vocabulary import FailureReason, Outcome
 from worker import verdicts
 from worker.services import Services
 
 log = structlog.get_logger(__name__)
 
 _SECRETS_KEPT: Final = 4096
+_SEALED_S: Final = 300.0
+"""When to try again where a contact's secret does not open: only a new start, with the key that lacks, will help."""
 
 
 class Conduct(Protocol):
@@ -44,6 +48,10 @@ class Attempts:
         self._services = services
         self._open_secret = lru_cache(_SECRETS_KEPT)(services.keyring.open_text)
 
+    def in_use(self) -> AbstractAsyncContextManager[None]:
+        """It is closed by whoever made it."""
+        return nullcontext()
+
     async def run(self, claim: Claim, prepared: Any) -> Ended:
         """Send; whatever happens, it ends in what is to be recorded. ``prepared`` may be why it cannot be sent."""
         message_id = ids.show(ids.Kind.MESSAGE, claim.id)
@@ -63,10 +71,14 @@ class Attempts:
         except Exception as error:  # noqa: BLE001 - no message may be left without an end
             self._named(claim, message_id).error("send.broke", places=places(error), error=type(error).__name__)
             detail = f"internal error: {type(error).__name__}"
-            return await self._ended(claim, message_id, Unknown(detail) if proceeded else Transient(detail))
-        if self._conduct is not None:
-            await self._conduct.works()
+            kind = Unknown if proceeded else Transient
+            return await self._ended(claim, message_id, kind(detail, blame=Blame.OURS))
         return verdicts.accepted(claim, receipt)
+
+    async def recorded(self, ended: Ended) -> None:
+        """That is on record now. Only then is written down that a sender works: no outcome waits for it."""
+        if self._conduct is not None and ended.outcome is Outcome.ACCEPTED:
+            await self._conduct.works()
 
     async def _ended(self, claim: Claim, message_id: str, error: SendError) -> Ended:
         log_line = self._named(claim, message_id)
@@ -75,7 +87,7 @@ class Attempts:
             case Misconfigured():
                 # What a workspace has set up wrongly is its own affair, and no alarm.
                 say = log_line.error if self._conduct is None else log_line.info
-                say("send.misconfigured", code=error.code, detail=error.detail)
+                say("send.misconfigured", code=error.code, summary=error.summary)
                 rest_ms = verdicts.REST_MS
             case Limited(whole=True):
                 log_line.warning("send.limited", code=error.code, seconds=error.retry_after_s)
@@ -91,7 +103,8 @@ class Attempts:
                 return msgspec.structs.replace(verdict, delay_ms=verdicts.AT_ONCE)
             return verdict
         if rest_ms:
-            await self._rest(rest_ms, error.detail)
+            # Every workspace may read why a channel rests: it is told nothing of what a peer said.
+            await self._rest(rest_ms, error.summary if isinstance(error, Misconfigured) else error.detail)
         return verdict
 
     def _named(self, claim: Claim, message_id: str) -> Any:
@@ -111,7 +124,7 @@ class Attempts:
             uuid=claim.id,
             run=claim.run,
             address=claim.address,
-            secrets=tuple([self._open_secret(secret, "webhook-secret") for secret in claim.secrets]),
+            secrets=self._secrets(claim, message_id),
             variables=variables,
             metadata=claim.metadata,
             proceed=proceed,
@@ -122,6 +135,20 @@ class Attempts:
             browsers=tuple([Browser(*keys) for keys in claim.browsers]),
             accepted=claim.accepted,
         )
+
+    def _secrets(self, claim: Claim, message_id: str) -> tuple[str, ...]:
+        """What a webhook is signed with; raises Limited where it does not open.
+
+        That is the operator's fault, but it concerns this contact's secret alone: a rest of the channel would stop
+        those whose secrets open, and a failure would be the endpoint's.
+        """
+        try:
+            return tuple([self._open_secret(secret, "webhook-secret") for secret in claim.secrets])
+        except SealBroken:
+            contact_id = ids.show(ids.Kind.CONTACT, claim.contact_id)
+            self._named(claim, message_id).error("send.secret_sealed_by_unknown_key", contact=contact_id)
+            detail = "the contact's secret does not open: WIREROOM_SECRET_KEY lacks the key that sealed it"
+            raise Limited(detail, retry_after_s=_SEALED_S) from None
 
     async def _rest(self, milliseconds: int, detail: str) -> None:
         try:

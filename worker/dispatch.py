@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,14 +17,20 @@ from models.store.outcomes import Ended
 from models.vocabulary import Lane, OnUnknown
 from worker import verdicts
 from worker.attempts import Attempts
-from worker.pacing import Rate, Slots, claim_order
+from worker.endpoint_rates import EndpointRates
+from worker.pacing import Slots, claim_order
 from worker.preparations import Preparations
-from worker.senders import Route, Senders
+from worker.quota import Quota
+from worker.routes import Route, Wait
+from worker.senders import Senders
 from worker.services import Services
 
 log = structlog.get_logger(__name__)
 
-_CHUNK: Final = 200
+_GATHER_S: Final = 0.02
+"""How long few free slots are let become more, after a claim."""
+_IDLE_S: Final = 0.1
+"""The same after a claim that found nothing for them."""
 _ALONE_AFTER_S: Final = 10.0
 _ALONE_FOR_S: Final = 30.0
 
@@ -38,23 +44,32 @@ class Dispatcher:
         services: Services,
         *,
         most: int,
-        per_second: float | None,
+        quota: Quota,
         senders: Senders | None = None,
+        endpoint_rates: EndpointRates | None = None,
     ) -> None:
-        """``channel``: the operator's; ``senders``: the workspaces' own, where there may be any."""
+        """``channel``: the operator's; ``senders``: the workspaces' own, where there may be any.
+
+        ``most``: messages in hand at once; ``quota``: how many may begin, over all processes; ``endpoint_rates``: how
+        many to one endpoint, on WEBHOOK.
+        """
         self._channel = channel
         self._actor = channel.name.value.lower()
         self._services = services
         self._slots = Slots(most)
-        self._rate = Rate(per_second, time.monotonic())
+        self._quota = quota
         self._claiming = asyncio.Lock()
         self._claims = 0
         self._waiting: set[Lane] = set()
         self._asked = False
+        self._claimed_at = float("-inf")
+        self._gather_s = _GATHER_S
+        self._timer: asyncio.TimerHandle | None = None
         self._unrecorded = 0
         self._preparations = Preparations(channel, services.database)
         self._attempts = Attempts(channel, services)
         self._senders = senders
+        self._endpoint_rates = endpoint_rates
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def pull(self, lane: Lane) -> None:
@@ -79,58 +94,80 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Close the channel's connections."""
+        if self._timer is not None:
+            self._timer.cancel()
         await self._channel.close()
         if self._senders is not None:
             await self._senders.close()
 
     async def _claim(self, lane: Lane) -> None:
-        room = self._room(lane)
+        room = await self._room(lane)
         if not room or not self._services.hand.open or not self._services.lease.holds():
             return
-        claimed, seen = await self._take(lane, room)
-        if seen < room:
+        full = self._slots.full(crumbs=True)
+        claimed, seen = await self._take(lane, room, without=full)
+        if seen < room and not full:
             self._waiting.discard(lane)
+        self._claimed_at = time.monotonic()
+        self._gather_s = _GATHER_S if seen else _IDLE_S
         if seen:
             self._claims += 1
-            self._rate.spend(len(claimed))
+            self._quota.spend(len(claimed))
             self._begin(self._send_chunk(claimed, lane))
-        if lane in self._waiting:
+        if lane in self._waiting and (claimed or not full):
             self._services.wakeups.poke(self._actor, lane.value)
 
-    async def _take(self, lane: Lane, most: int, *, suspects: bool = False) -> tuple[list[Claim], int]:
+    async def _take(
+        self, lane: Lane, most: int, *, suspects: bool = False, without: Collection[UUID] = ()
+    ) -> tuple[list[Claim], int]:
         worker_id = self._services.lease.worker_id
         with self._services.hand.reaching():
             try:
                 async with self._services.database.write() as connection:
                     claimed, seen = await claims.claim(
-                        connection, self._channel.name, lane, worker_id, most, suspects=suspects
+                        connection,
+                        self._channel.name,
+                        lane,
+                        worker_id,
+                        most,
+                        suspects=suspects,
+                        without=without,
+                        allowed=self._slots.allowed,
                     )
             except StorageUnavailable:
                 # Should it have been committed all the same, the sweep finds what nobody has in hand.
                 log.warning("dispatch.no_database", channel=self._channel.name)
                 return [], 0
             self._services.hand.take(claim.id for claim in claimed)
-        self._slots.take(lane, len(claimed))
+        for claim in claimed:
+            self._slots.take(lane, claim.workspace_id)
         self._unrecorded += len(claimed)
         return claimed, seen
 
     def _space(self, lane: Lane) -> int:
         """How many slots there are to fill: none rather than crumbs, and no more than can be recorded in time."""
-        most = self._slots.most
-        space = min(_CHUNK, self._slots.free(lane), 2 * most - self._unrecorded)
-        crumbs = space < min(_CHUNK, most // 4) and self._slots.in_flight
-        return 0 if crumbs else max(space, 0)
+        gathering = time.monotonic() < self._claimed_at + self._gather_s
+        if gathering and self._slots.full(crumbs=False):
+            return 0
+        # What hangs may leave nothing but crumbs for long.
+        return max(0, min(self._slots.chunk(lane, crumbs=not gathering), 2 * self._slots.most - self._unrecorded))
 
-    def _room(self, lane: Lane) -> int:
-        """How many to claim: the slots, as far as the rate allows."""
-        space = self._space(lane)
-        tokens = self._rate.available(time.monotonic())
-        if tokens is None or not space:
-            return space
-        if not tokens:
-            wait_s = self._rate.wait_s(time.monotonic())
-            asyncio.get_running_loop().call_later(wait_s, self._services.wakeups.poke, self._actor, lane.value)
-        return min(space, tokens)
+    async def _room(self, lane: Lane) -> int:
+        """How many to claim: the slots, as far as the quota allows."""
+        room, wait_s = await self._quota.draw(self._space(lane))
+        # Slots that were not worth a claim yet are to be filled before long, too.
+        if not room and (wait_s or self._slots.free(lane)):
+            self._look_again(wait_s or self._gather_s)
+        return room
+
+    def _look_again(self, wait_s: float) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._ask)
+
+    def _ask(self) -> None:
+        self._timer = None
+        for lane in self._waiting:
+            self._services.wakeups.poke(self._actor, lane.value)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -145,9 +182,12 @@ class Dispatcher:
         try:
             for lane in Lane:
                 while self._services.lease.holds():
-                    await asyncio.sleep(self._rate.wait_s(time.monotonic()))
+                    room, wait_s = await self._quota.draw(1)
+                    if not room:
+                        await asyncio.sleep(wait_s)
+                        continue
                     claimed, seen = await self._take(lane, 1, suspects=True)
-                    self._rate.spend(len(claimed))
+                    self._quota.spend(len(claimed))
                     if not seen:
                         break
                     await self._send_chunk(claimed, lane)
@@ -159,41 +199,47 @@ class Dispatcher:
     async def _send_chunk(self, claimed: Sequence[Claim], lane: Lane) -> None:
         left = list(claimed)
         try:
-            routes = await self._routes(claimed)
-            left = self._put_off(left, routes, lane)
+            routes = await self._routes(claimed, lane)
+            going = self._put_off(left, routes, lane)
+            left = [claim for claim in left if claim.id in going]
             begun = await self._write_beginnings(left)
             while left:
                 claim = left.pop()
                 if claim.id in begun:
-                    self._begin(self._send(claim, routes[claim.id], lane))
-                    if routes[claim.id].is_slow:
+                    self._begin(self._send(claim, going[claim.id], lane))
+                    if going[claim.id].is_slow:
                         await asyncio.sleep(0)  # it fills its text as it begins
                 else:
-                    self._let_go(claim.id, lane)
+                    self._let_go(claim, lane)
         except StorageUnavailable:
             log.warning("dispatch.no_database", channel=self._channel.name)
         finally:
             for claim in left:
-                self._slots.give_back(lane)
+                self._slots.give_back(lane, claim.workspace_id)
                 self._begin(self._record(verdicts.given_back(claim, verdicts.AT_ONCE)))
 
-    async def _routes(self, claimed: Sequence[Claim]) -> Mapping[UUID, Route]:
+    async def _routes(self, claimed: Sequence[Claim], lane: Lane) -> Mapping[UUID, Route | Wait]:
         """By message id, how each goes: by its workspace's own sender, else by the operator's."""
-        routes = {} if self._senders is None else await self._senders.routes(claimed)
+        routes: dict[UUID, Route | Wait] = {} if self._senders is None else await self._senders.routes(claimed, lane)
         others = [claim for claim in claimed if claim.id not in routes] if routes else claimed
         prepared = await self._preparations.of({claim.content_id for claim in others})
-        return routes | {claim.id: Route(self._attempts, *prepared[claim.content_id]) for claim in others}
+        ways = {claim.id: Route(self._attempts, *prepared[claim.content_id]) for claim in others}
+        if self._endpoint_rates is None:
+            return routes | ways
+        return routes | await self._endpoint_rates.spread(others, ways, lane)
 
-    def _put_off(self, claimed: list[Claim], routes: Mapping[UUID, Route], lane: Lane) -> list[Claim]:
-        """Give back what no sender can take now; returns what goes."""
-        going = []
+    def _put_off(
+        self, claimed: Sequence[Claim], routes: Mapping[UUID, Route | Wait], lane: Lane
+    ) -> Mapping[UUID, Route]:
+        """Give back what no sender can take now; returns how the others go, by message id."""
+        going = {}
         for claim in claimed:
-            wait_ms = routes[claim.id].wait_ms
-            if wait_ms:
-                self._slots.give_back(lane)
-                self._begin(self._record(verdicts.given_back(claim, wait_ms)))
+            route = routes[claim.id]
+            if isinstance(route, Wait):
+                self._slots.give_back(lane, claim.workspace_id)
+                self._begin(self._record(verdicts.given_back(claim, route.ms)))
             else:
-                going.append(claim)
+                going[claim.id] = route
         return going
 
     async def _write_beginnings(self, claimed: Sequence[Claim]) -> set[UUID]:
@@ -208,9 +254,10 @@ class Dispatcher:
         try:
             ended = await route.runner.run(claim, route.prepared)
         finally:
-            self._slots.give_back(lane)
+            self._slots.give_back(lane, claim.workspace_id)
             self._feed()
         await self._record(ended)
+        await route.runner.recorded(ended)
 
     async def _record(self, ended: Ended) -> None:
         try:
@@ -224,10 +271,10 @@ class Dispatcher:
         self._unrecorded -= 1
         self._feed()
 
-    def _let_go(self, message_id: UUID, lane: Lane) -> None:
+    def _let_go(self, claim: Claim, lane: Lane) -> None:
         """The message is not ours any more."""
-        self._services.hand.drop(message_id)
-        self._slots.give_back(lane)
+        self._services.hand.drop(claim.id)
+        self._slots.give_back(lane, claim.workspace_id)
         self._unrecorded -= 1
         self._feed()
 

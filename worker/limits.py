@@ -1,11 +1,12 @@
 """Limits on how fast sends may begin, kept by all worker processes together."""
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import redis
@@ -14,6 +15,8 @@ import structlog
 from channels.contract import Limit
 from worker.broker import connect
 from worker.pacing import Bucket
+
+T = TypeVar("T")
 
 _TIMEOUT_S: Final = 0.5
 _REST_AFTER_FAILURE_S: Final = 0.5
@@ -28,13 +31,17 @@ _PROCESSES: Final = "wireroom:limiters"
 # Each limit is the time at which its bucket will be full again (GCRA). All are looked at before any is taken.
 # KEYS: the processes, then the limits. ARGV: this process, seconds, then per limit microseconds a token, and burst.
 # Redis' own clock counts: where it was set back, no bucket can be emptier than empty.
-_TAKE: Final = """
+_BEGIN: Final = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 redis.call('ZADD', KEYS[1], clock[1], ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', clock[1] - ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 local processes = redis.call('ZCARD', KEYS[1])
+"""
+_TAKE: Final = (
+    _BEGIN
+    + """
 local wait = 0
 local full = {}
 for each = 2, #KEYS do
@@ -53,8 +60,40 @@ for each = 2, #KEYS do
 end
 return {0, processes}
 """
+)
+
+# Of one limit as many as there are, up to ARGV[5]; then how long until there is one more.
+_GRANT: Final = (
+    _BEGIN
+    + """
+local per_token, burst, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local at = tonumber(redis.call('GET', KEYS[2]) or now)
+at = math.min(math.max(at, now), now + burst * per_token)
+local count = math.min(most, math.floor(burst - (at - now) / per_token))
+if count > 0 then
+  at = at + count * per_token
+  local life = math.ceil((at - now) / 1000) + 1
+  redis.call('SET', KEYS[2], string.format('%.0f', at), 'PX', string.format('%.0f', life))
+end
+return {count, math.ceil(math.max(0, at - now - (burst - 1) * per_token)), processes}
+"""
+)
 
 log = structlog.get_logger(__name__)
+
+
+class Grant(NamedTuple):
+    """How many were taken; in how many seconds there is the next."""
+
+    number: int
+    wait_s: float
+
+
+class Grants(Protocol):
+    """What deals out many at once."""
+
+    async def grant(self, limit: Limit, most: int) -> Grant:
+        """Take of a limit as many as there are, up to ``most``."""
 
 
 class LocalLimiter:
@@ -73,6 +112,21 @@ class LocalLimiter:
             for bucket in buckets:
                 bucket.take()
         return wait_s
+
+    @property
+    def processes(self) -> int:
+        """As ``channels.contract.Limiter``."""
+        return 1
+
+    async def grant(self, limit: Limit, most: int) -> Grant:
+        """As ``Grants``."""
+        now = time.monotonic()
+        bucket = self._bucket(limit, now)
+        count = 0
+        while count < most and not bucket.wait_s(now):
+            bucket.take()
+            count += 1
+        return Grant(count, bucket.wait_s(now))
 
     def _bucket(self, limit: Limit, now: float) -> Bucket:
         found = self._buckets.get(limit.name)
@@ -94,40 +148,84 @@ class RedisLimiter:
     def __init__(self, redis_url: str) -> None:
         """Connect on first use; raises InvalidSetting where ``redis_url`` is no address."""
         self._client = connect(redis_url, connections=_THREADS, timeout_s=_TIMEOUT_S)
-        self._script = self._client.register_script(_TAKE)
+        self._taking = self._client.register_script(_TAKE)
+        self._granting = self._client.register_script(_GRANT)
+        self._counting = self._client.register_script(_BEGIN + "return processes")
         # The client is the one of the wake-ups, which knows Sentinels too; it blocks, so it runs beside the loop.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="limits")
         self._id = os.urandom(8).hex()
         self._local: LocalLimiter | None = None
         self._processes = 1
+        self._closed = False
         self._away_until = float("-inf")
         self._warned_at = float("-inf")
 
     async def take(self, limits: Sequence[Limit]) -> float:
         """As ``channels.contract.Limiter``."""
-        if time.monotonic() >= self._away_until:
-            try:
-                wait_s = await asyncio.get_running_loop().run_in_executor(self._threads, self._take, tuple(limits))
-            except (redis.RedisError, OSError) as error:
-                self._rest(error)
-            else:
-                self._local = None
-                return wait_s
+        wait_s = await self._ask(self._take, tuple(limits))
+        return await self._alone.take(limits) if wait_s is None else wait_s
+
+    async def grant(self, limit: Limit, most: int) -> Grant:
+        """As ``Grants``."""
+        granted = await self._ask(self._grant, limit, most)
+        return await self._alone.grant(limit, most) if granted is None else granted
+
+    async def _ask(self, question: Callable[..., T], *arguments: object) -> T | None:
+        """Redis' answer; None where there is none."""
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, question, *arguments)
+        except (redis.RedisError, OSError) as error:
+            self._rest(error)
+            return None
+        self._local = None
+        return answer
+
+    @property
+    def _alone(self) -> LocalLimiter:
         if self._local is None:
             self._local = LocalLimiter(1 / self._processes)
-        return await self._local.take(limits)
+        return self._local
+
+    @property
+    def processes(self) -> int:
+        """As ``channels.contract.Limiter``, by what Redis said last."""
+        return self._processes
+
+    async def count(self) -> None:
+        """Count this process among them, and find how many there are."""
+        await self._ask(self._count)
 
     def close(self) -> None:
         """Close the connections, once what is asked has been answered."""
-        self._threads.shutdown(wait=True)
-        self._client.close()
+        if not self._closed:
+            self._closed = True
+            self._threads.submit(self._leave)
+            self._threads.shutdown(wait=True)
+            self._client.close()
+
+    def _count(self) -> int:
+        self._processes = msgspec.convert(self._counting([_PROCESSES], [self._id, _SEEN_FOR_S]), int)
+        return self._processes
+
+    def _leave(self) -> None:
+        if time.monotonic() >= self._away_until:
+            with contextlib.suppress(redis.RedisError, OSError):
+                self._client.zrem(_PROCESSES, self._id)
 
     def _take(self, limits: Sequence[Limit]) -> float:
         keys = [_PROCESSES, *(_PREFIX + limit.name for limit in limits)]
         numbers = [number for limit in limits for number in (1_000_000 / limit.per_second, limit.burst)]
-        answer = self._script(keys, [self._id, _SEEN_FOR_S, *numbers])
+        answer = self._taking(keys, [self._id, _SEEN_FOR_S, *numbers])
         microseconds, self._processes = msgspec.convert(answer, tuple[int, int])
         return microseconds / 1_000_000
+
+    def _grant(self, limit: Limit, most: int) -> Grant:
+        arguments: list[str | float] = [self._id, _SEEN_FOR_S, 1_000_000 / limit.per_second, limit.burst, most]
+        answer = self._granting([_PROCESSES, _PREFIX + limit.name], arguments)
+        number, microseconds, self._processes = msgspec.convert(answer, tuple[int, int, int])
+        return Grant(number, microseconds / 1_000_000)
 
     def _rest(self, error: Exception) -> None:
         now = time.monotonic()

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Coroutine
 
 import dramatiq
+import structlog
 from dramatiq.asyncio import get_event_loop_thread
 
 from channels.rendering import warm_up
@@ -15,6 +16,8 @@ from worker import actors
 from worker.broker import make_broker
 from worker.process import WorkerProcess
 from worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
 
 
 class _Life(dramatiq.Middleware):
@@ -27,6 +30,7 @@ class _Life(dramatiq.Middleware):
         """Runs after the event loop has started: this middleware comes behind the loop's."""
         threading.Thread(target=warm_up, name="liquid", daemon=True).start()
         _run(self._process.start())
+        log.info("worker.serves", queues=sorted(worker.consumer_whitelist or broker.get_declared_queues()))
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Runs while consumers still feed the actors: from here on they claim nothing."""

@@ -1,20 +1,29 @@
-"""How many messages may begin now: free slots per lane, and a rate per second. Pure; the caller brings the time."""
+"""How many messages may begin now: free slots, buckets of tokens, whose turn it is. Pure; the caller brings time."""
 
+from collections import Counter
 from collections.abc import Collection
+from typing import Final
+from uuid import UUID
 
 from models.vocabulary import Lane
+
+_CHUNK: Final = 200
+"""No claim takes more."""
 
 
 class Slots:
     """A channel's slots in one process.
 
-    Bulk never holds the last quarter, so that a person's message never waits for a campaign's.
+    Bulk never holds the last quarter, so that a person's message never waits for a campaign's. A workspace holds at
+    most as many as are free ("dynamic thresholds", Choudhury and Hahne, 1998): alone half of them. Of those whose
+    peers hang, each leaves half of what it found to the next.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._reserved = most // 4
         self._taken = {Lane.TRANSACTIONAL: 0, Lane.BULK: 0}
+        self._of_workspace: Counter[UUID] = Counter()
 
     @property
     def in_flight(self) -> int:
@@ -28,40 +37,34 @@ class Slots:
             free = min(free, self.most - self._reserved - self._taken[Lane.BULK])
         return max(free, 0)
 
-    def take(self, lane: Lane, count: int) -> None:
-        """``count`` messages begin."""
-        self._taken[lane] += count
+    def chunk(self, lane: Lane, *, crumbs: bool) -> int:
+        """How many to claim; unless ``crumbs`` will do, none rather than few while more is to come back soon."""
+        chunk = min(_CHUNK, self.free(lane))
+        few = self.in_flight and chunk < min(_CHUNK, self.most // 4)
+        return 0 if few and not crumbs else chunk
 
-    def give_back(self, lane: Lane) -> None:
-        """One message ended."""
+    def allowed(self, workspace_id: UUID) -> int:
+        """How many more messages of a workspace may begin."""
+        free = self.most - self.in_flight
+        return max(0, (free - self._of_workspace[workspace_id] + 1) // 2)
+
+    def full(self, *, crumbs: bool) -> list[UUID]:
+        """Workspaces that may have no more; unless ``crumbs`` will do, those too that may have few."""
+        held = self._of_workspace.items()
+        return [each for each, count in held if self.allowed(each) < (1 if crumbs else max(1, count // 2))]
+
+    def take(self, lane: Lane, workspace_id: UUID) -> None:
+        """A message begins."""
+        self._taken[lane] += 1
+        self._of_workspace[workspace_id] += 1
+
+    def give_back(self, lane: Lane, workspace_id: UUID) -> None:
+        """A message ended."""
         self._taken[lane] -= 1
-
-
-class Rate:
-    """A token bucket: ``per_second`` tokens a second, at most one second's worth saved."""
-
-    def __init__(self, per_second: float | None, now: float) -> None:
-        self._per_second = per_second
-        self._tokens = per_second or 0.0
-        self._filled_at = now
-
-    def available(self, now: float) -> int | None:
-        """Whole tokens there are at ``now`` (seconds, any monotonic clock); None where there is no limit."""
-        if self._per_second is None:
-            return None
-        self._tokens = min(self._per_second, self._tokens + (now - self._filled_at) * self._per_second)
-        self._filled_at = now
-        return int(self._tokens)
-
-    def spend(self, count: int) -> None:
-        """Take ``count`` tokens."""
-        self._tokens -= count
-
-    def wait_s(self, now: float) -> float:
-        """How long from ``now`` until there is a whole token; 0 where there is one, or no limit."""
-        if self._per_second is None or self.available(now):
-            return 0.0
-        return (1 - self._tokens) / self._per_second
+        if self._of_workspace[workspace_id] > 1:
+            self._of_workspace[workspace_id] -= 1
+        else:
+            del self._of_workspace[workspace_id]
 
 
 class Bucket:

@@ -19,8 +19,11 @@ from models.settings import StorageSettings
 from models.vocabulary import Channel, Lane
 from worker import limits, senders, tracker
 from worker.dispatch import Dispatcher
+from worker.endpoint_rates import EndpointRates
 from worker.hand import Hand
 from worker.leases import Lease
+from worker.paces import Paces
+from worker.quota import Quota, rate
 from worker.services import Services, beginner, recorder
 from worker.settings import WorkerSettings
 from worker.wakeups import SUSPECTS, Wakeups
@@ -29,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 _DRAIN_S: Final = 30.0
 _WAIT_FOR_DATABASE_S: Final = 1.0
+_COUNT_S: Final = 10.0
 
 
 class WorkerProcess:
@@ -60,17 +64,20 @@ class WorkerProcess:
             self._worker_settings.public_url,
         )
         self._limiter = limits.RedisLimiter(self._storage.redis_url)
+        self._counting = asyncio.create_task(self._count_processes())
         outfit = registry.Outfit(self._limiter, signing, self._worker_settings.max_inflight)
         operators = registry.configured(self._channel_settings)
         directory = senders.Directory(self._database)
         maker = SenderMaker(self._channel_settings, outfit)
+        endpoint_rates = EndpointRates(self._database, Paces(self._limiter))
         self._dispatchers = {
             name: Dispatcher(
                 operators[name].make(outfit) if name in operators else senders.NoSender(name),
                 services,
                 most=self._worker_settings.max_inflight[name],
-                per_second=self._worker_settings.rate[name],
+                quota=self._quota(name),
                 senders=self._senders_of(name, services, directory, maker, alone=name not in operators),
+                endpoint_rates=endpoint_rates if name is Channel.WEBHOOK else None,
             )
             for name in Channel
             if name in operators or name in TYPES
@@ -110,6 +117,7 @@ class WorkerProcess:
         await self._lease.end()
         for dispatcher in self._dispatchers.values():
             await dispatcher.close()
+        self._counting.cancel()
         await asyncio.to_thread(self._wakeups.close)
         await asyncio.to_thread(self._limiter.close)
         await self._database.close()
@@ -120,7 +128,17 @@ class WorkerProcess:
         if name not in TYPES:
             return None
         slots = self._worker_settings.max_inflight[name]
-        return senders.Senders(name, services, directory, maker, slots=slots, alone=alone)
+        paces = Paces(self._limiter)
+        return senders.Senders(name, services, directory, maker, paces, slots=slots, alone=alone)
+
+    async def _count_processes(self) -> None:
+        while True:
+            await self._limiter.count()
+            await asyncio.sleep(_COUNT_S)
+
+    def _quota(self, name: Channel) -> Quota:
+        per_second = self._worker_settings.rate[name]
+        return Quota(self._limiter, None if per_second is None else rate(f"channel:{name}", per_second))
 
     async def _keys(self) -> tuple[Keyring, vapid.Vapid]:
         settings = self._channel_settings

@@ -9,7 +9,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -23,10 +23,11 @@ from models.secrets import Keyring, SealBroken
 from models.session import Database
 from models.store import senders as store
 from models.store.claims import Claim
-from models.store.outcomes import Ended
 from models.store.senders import Usable
 from models.vocabulary import Channel as ChannelName
-from worker import verdicts
+from models.vocabulary import Lane
+from worker.paces import Paces
+from worker.routes import Route, Wait
 from worker.sending import REMEMBERED_S, STUCK_S, Conduct, Sending
 from worker.services import Services
 
@@ -43,36 +44,6 @@ _STUCK_SHARE: Final = 8
 """A sender is stuck while an eighth of the slots has waited for its peer for so long: others are to have theirs."""
 
 log = structlog.get_logger(__name__)
-
-
-class Runner(Protocol):
-    """Makes attempts."""
-
-    async def run(self, claim: Claim, prepared: Any) -> Ended:
-        """Send; whatever happens, it ends in what is to be recorded."""
-
-
-class Route(NamedTuple):
-    """By whom a message goes, and what it says; ``is_slow`` as in ``Prepared``.
-
-    ``wait_ms``, where it is not 0: by nobody before that.
-    """
-
-    runner: Runner
-    prepared: Any
-    is_slow: bool = False
-    wait_ms: int = 0
-
-
-class _Nobody:
-    """Makes no attempts."""
-
-    async def run(self, claim: Claim, prepared: Any) -> Ended:
-        """Give it back."""
-        return verdicts.given_back(claim, verdicts.milliseconds(_NOBODY_S))
-
-
-_NOBODY: Final = _Nobody()
 
 
 class NoSender:
@@ -127,7 +98,8 @@ class _Listed(NamedTuple):
 class Senders:
     """Routes the messages of one channel whose workspaces have senders of their own.
 
-    ``slots``: the dispatcher's. ``alone``: the operator has no sender on the channel.
+    ``slots``: the dispatcher's. ``alone``: the operator has no sender on the channel. ``paces``: of those senders that
+    have a rate.
     """
 
     def __init__(
@@ -136,6 +108,7 @@ class Senders:
         services: Services,
         directory: Directory,
         maker: SenderMaker,
+        paces: Paces,
         *,
         slots: int,
         alone: bool,
@@ -144,13 +117,14 @@ class Senders:
         self._services = services
         self._directory = directory
         self._maker = maker
+        self._paces = paces
         self._alone = alone
         self._share = max(slots // _STUCK_SHARE, 1)
         self._listed: dict[UUID, tuple[float, Sequence[_Listed]]] = {}
         self._sendings: OrderedDict[UUID, Sending] = OrderedDict()
         self._conducts: OrderedDict[tuple[UUID, int], Conduct] = OrderedDict()
 
-    async def routes(self, claims: Sequence[Claim]) -> dict[UUID, Route]:
+    async def routes(self, claims: Sequence[Claim], lane: Lane) -> dict[UUID, Route | Wait]:
         """By message id, the way of each that does not go by the operator's sender; raises StorageUnavailable."""
         owners = await self._directory.owners(self._channel)
         if self._alone and any(claim.workspace_id not in owners for claim in claims):
@@ -163,17 +137,22 @@ class Senders:
         resting = {each for each in workspace_ids if not self._ready(listed[each])}
         # Mended since, perhaps: before messages are put off for long, that is looked up.
         listed |= await self._list(resting, _FRESH_S)
-        routes: dict[UUID, Route] = {}
+        routes: dict[UUID, Route | Wait] = {}
         by_sending: dict[Sending, list[Claim]] = {}
         for claim in own:
             chosen = await self._choose(listed[claim.workspace_id])
             if isinstance(chosen, int):
-                routes[claim.id] = Route(_NOBODY, None, wait_ms=chosen)
+                routes[claim.id] = Wait(chosen)
             else:
                 by_sending.setdefault(chosen, []).append(claim)
         for sending, theirs in by_sending.items():
             prepared = await sending.preparations.of({claim.content_id for claim in theirs})
-            routes |= {claim.id: Route(sending, *prepared[claim.content_id]) for claim in theirs}
+            ways = {claim.id: Route(sending, *prepared[claim.content_id]) for claim in theirs}
+            if sending.per_second is not None:
+                pace = self._paces.of(f"sender:{ids.show(ids.Kind.SENDER, sending.id)}", sending.per_second, lane)
+                routes |= pace.spread(theirs, ways)
+            else:
+                routes |= ways
         await self._tidy()
         return routes
 
@@ -226,6 +205,7 @@ class Senders:
             sending = await self._sending(row)
             if sending is not None:
                 sending.used_at = time.monotonic()
+                sending.per_second = row.per_second
                 return sending
 
     def _awake_at(self, listed: _Listed, now: float) -> float:

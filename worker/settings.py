@@ -1,4 +1,4 @@
-"""How much one worker process does at a time."""
+"""How much the workers do at a time."""
 
 import os
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ from models.vocabulary import Channel
 
 # Mail: enough to keep ten connections busy while a chunk is recorded. The others: as many requests at once.
 _MAX_INFLIGHT: Final[Mapping[Channel, int]] = {
-    Channel.EMAIL: 400,
-    Channel.PUSH: 200,
-    Channel.TELEGRAM: 60,
-    Channel.ONSITE: 400,
-    Channel.WEBHOOK: 200,
+    Channel.EMAIL: 800,
+    Channel.PUSH: 400,
+    Channel.TELEGRAM: 120,
+    Channel.ONSITE: 800,
+    Channel.WEBHOOK: 400,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """``max_inflight``: messages in hand per channel; ``rate``: messages begun per second, None without a limit.
+    """``max_inflight``: messages in hand per channel, of one process. ``public_url``: where our own links lead to.
 
-    ``public_url``: where our own links lead to.
+    ``rate``: messages begun per second by all processes together, None without a limit.
     """
 
     public_url: str

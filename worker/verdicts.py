@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from channels.contract import Receipt
-from channels.errors import Limited, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
+from channels.errors import Blame, Limited, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.vocabulary import Channel, FailureReason, OnUnknown, Outcome, State
@@ -38,7 +38,8 @@ def accepted(claim: Claim, receipt: Receipt) -> Ended:
 def ended(channel: Channel, claim: Claim, error: SendError, luck: float) -> Ended:
     """The send ended with ``error``; ``luck`` (0 to 1) spreads the next try's time."""
     verdict = _verdict(channel, claim, error, luck)
-    if channel is Channel.WEBHOOK and isinstance(error, Transient | Unknown):
+    its_own = isinstance(error, Transient | Unknown) and error.blame is not Blame.OURS
+    if channel is Channel.WEBHOOK and its_own:
         return msgspec.structs.replace(verdict, endpoint_works=False)
     return verdict
 
@@ -103,7 +104,7 @@ def _again(
     if isinstance(decision, GiveUp):
         if channel is Channel.PUSH and (claim.accepted or (error.progress and error.progress.accepted)):
             # One browser has the whole message: that others never answered does not make it fail.
-            return _ended(claim, error, State.DONE, Outcome.ACCEPTED)
+            return msgspec.structs.replace(_ended(claim, error, State.DONE, outcome), sent=True)
         return _failed(claim, error, FailureReason.EXHAUSTED, outcome)
     return _ended(claim, error, State.QUEUED, outcome, delay_ms=decision.delay_ms)
 

@@ -390,7 +390,12 @@
 
     whenVisible(ends) {
       return new Promise((resolve) => {
-        const look = () => document.visibilityState === "hidden" || resolve();
+        const look = () => {
+          if (document.visibilityState !== "hidden") {
+            document.removeEventListener("visibilitychange", look);
+            resolve();
+          }
+        };
         document.addEventListener("visibilitychange", look, { signal: ends });
         look();
       });
@@ -419,6 +424,11 @@
       this.merge(answer.item);
       this.unread = answer.unread;
       this.render();
+    }
+
+    // Half of it is, or it fills half of the list.
+    isShown({ isIntersecting, intersectionRatio, intersectionRect }) {
+      return isIntersecting && (intersectionRatio >= 0.5 || intersectionRect.height >= this.scroller.clientHeight / 2);
     }
 
     // What was shown was read; where that cannot be told, it is tried again after the next refresh.
@@ -488,10 +498,11 @@
         this.footer,
       );
       this.bell.addEventListener("click", () => (this.isOpen ? this.close() : this.open()));
-      this.seen = new IntersectionObserver((entries) => this.readShown(entries.filter(isShown).map(idOf)), {
-        root: this.scroller,
-        threshold: Array.from({ length: 11 }, (_, tenth) => tenth / 10),
-      });
+      // Without a root of ours it is clipped by the scroller and by the window: the panel itself can be scrolled away.
+      this.seen = new IntersectionObserver(
+        (entries) => this.readShown(entries.filter((entry) => this.isShown(entry)).map(idOf)),
+        { threshold: Array.from({ length: 11 }, (_, tenth) => tenth / 10) },
+      );
       this.shadowRoot.replaceChildren(this.bell, this.panel, this.live);
       this.classList.toggle("floating", !this.options.mounted);
     }
@@ -785,10 +796,6 @@
   }
 
   // Half of it, or half of the list; what is not displayed at all has half of no height.
-  function isShown({ isIntersecting, intersectionRatio, intersectionRect, rootBounds }) {
-    return isIntersecting && (intersectionRatio >= 0.5 || intersectionRect.height >= rootBounds.height / 2);
-  }
-
   function idOf({ target }) {
     return target.dataset.id;
   }

@@ -10,7 +10,8 @@ from msgspec import UNSET
 
 from api_shim import problems
 from api_shim.operations import Call, Reply
-from api_shim.workspaces.contact_types import BrowserList, BrowserPatch, BrowserQuery, BrowserRequest
+from api_shim.problems import FieldError, Problem
+from api_shim.workspaces.contact_types import BrowserKeys, BrowserList, BrowserPatch, BrowserQuery, BrowserRequest
 from api_shim.workspaces.paging import Pagination
 from api_shim.workspaces.stored import change_one, fetch_one, remove_one
 from api_shim.workspaces.views import browser_view
@@ -47,15 +48,36 @@ def _browser(request: BrowserRequest) -> Browser:
         good = False
     if not good:
         raise problems.invalid("no URL of a push service", "#/endpoint")
-    _check_key(request.p256dh, _P256_POINT, "#/p256dh")
-    _check_key(request.auth, _AUTH_SECRET, "#/auth")
+    keys, place = _keys(request)
+    _check_key(keys.p256dh, _P256_POINT, f"{place}/p256dh")
+    _check_key(keys.auth, _AUTH_SECRET, f"{place}/auth")
     return Browser(
         endpoint=request.endpoint,
         endpoint_digest=hashlib.sha256(request.endpoint.encode()).digest(),
-        p256dh=request.p256dh,
-        auth=request.auth,
+        p256dh=keys.p256dh,
+        auth=keys.auth,
         topic=request.topic,
     )
+
+
+def _keys(request: BrowserRequest) -> tuple[BrowserKeys, str]:
+    """The keys of either form and the pointer to where they stand; raises Problem (400) where both or neither is there.
+
+    In a flat form that is half there, what is missing is named.
+    """
+    p256dh, auth = request.p256dh, request.auth
+    if request.keys is not None:
+        for name, value in (("p256dh", p256dh), ("auth", auth)):
+            if value is not None:
+                raise problems.invalid("given beside keys, which holds it; send one of both", f"#/{name}")
+        return request.keys, "#/keys"
+    if p256dh is not None and auth is not None:
+        return BrowserKeys(p256dh, auth), "#"
+    if p256dh is None and auth is None:
+        missing = FieldError("either keys, or p256dh and auth, are required", "#/keys")
+    else:
+        missing = FieldError("required", "#/p256dh" if p256dh is None else "#/auth")
+    raise Problem(problems.MISSING_FIELD, errors=(missing,))
 
 
 def _check_key(text: str, length: int, pointer: str) -> None:

@@ -23,7 +23,7 @@ def _view(call: Call, channel: Channel, rest: Rest | None, own: Sequence[SenderR
     return ChannelView(
         channel=channel,
         configured=of_operator or bool(used),
-        source="workspace" if used else "environment" if of_operator else None,
+        source="workspace" if used or (own and channel is Channel.PUSH) else "environment" if of_operator else None,
         resting=resting,
         senders=[view_of(row, now) for row in own],
     )

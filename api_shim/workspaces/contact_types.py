@@ -114,13 +114,40 @@ class AddressView(msgspec.Struct):
     address: str
 
 
+_BrowserPoint = Annotated[
+    str,
+    Meta(
+        max_length=100,
+        description="base64url of the 65 bytes of a P-256 point.",
+        examples=["BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"],
+    ),
+]
+_BrowserSecret = Annotated[
+    str, Meta(max_length=40, description="base64url of 16 bytes.", examples=["BTBZMqHH6r4Tts7J_aSIgg"])
+]
+_Milliseconds = Annotated[float, Meta(description="Taken, and not kept: its push service says when a browser is gone.")]
+
+
+class BrowserKeys(msgspec.Struct, forbid_unknown_fields=True):
+    """The keys of a browser, as they stand in its ``PushSubscription.toJSON()``."""
+
+    p256dh: _BrowserPoint
+    auth: _BrowserSecret
+
+
 class BrowserRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A browser's push subscription (RFC 8030, RFC 8291), as its ``PushSubscription.toJSON()`` gives it."""
+    """A browser's push subscription (RFC 8030, RFC 8291).
+
+    Either as its ``PushSubscription.toJSON()`` gives it, with ``keys``, or flat, with ``p256dh`` and ``auth`` in the
+    place of ``keys``; never both.
+    """
 
     contact_id: str
     endpoint: WebUrl
-    p256dh: Annotated[str, Meta(max_length=100, description="base64url of the 65 bytes of a P-256 point.")]
-    auth: Annotated[str, Meta(max_length=40, description="base64url of 16 bytes.")]
+    keys: BrowserKeys | None = None
+    p256dh: _BrowserPoint | None = None
+    auth: _BrowserSecret | None = None
+    expiration_time: _Milliseconds | None = None
     topic: Word | None = None
 
 

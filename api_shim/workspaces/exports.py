@@ -137,7 +137,7 @@ class _Document:
                 separator = b","
             if len(page) < _ITEMS:
                 return
-            after = page[-1].change
+            after = page[-1].number
 
     async def _suppressions(self) -> AsyncIterator[bytes]:
         separator = b""

@@ -13,7 +13,10 @@ _URL = Annotated[
     Meta(
         min_length=1,
         max_length=2048,
-        description="EMAIL: `smtp://` (STARTTLS required) or `smtps://`, user and password percent-encoded.",
+        description=(
+            "EMAIL: `smtp://` (STARTTLS required) or `smtps://`, user and password percent-encoded. `?connections=4` "
+            "keeps to so many connections at once, 1 to 100, over all workers, but one for each worker process."
+        ),
     ),
 ]
 _FROM = Annotated[str, Meta(min_length=1, max_length=500, description="EMAIL: as in `Acme <noreply@example.org>`.")]
@@ -27,6 +30,17 @@ _VAPID_KEY = Annotated[
 _VAPID_SUBJECT = Annotated[str, Meta(min_length=1, max_length=500, description="PUSH: `mailto:` or `https:`.")]
 _POSITION = Annotated[int, Meta(ge=0, le=1000, description="The lowest is tried first.")]
 _WEIGHT = Annotated[int, Meta(ge=1, le=1000, description="Its share among senders of the same position.")]
+_RATE = Annotated[
+    float,
+    Meta(
+        ge=0.1,
+        le=10_000,
+        description=(
+            "Messages a second by this sender, over all workers; while Redis is away each process keeps to its share. "
+            "What is too many waits, and loses no try. null: no limit."
+        ),
+    ),
+]
 
 
 class SenderCredentials(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -53,6 +67,7 @@ class SenderRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     credentials: SenderCredentials
     position: _POSITION = 0
     weight: _WEIGHT = 1
+    rate_per_second: _RATE | None = None
     paused: bool = False
 
 
@@ -63,6 +78,7 @@ class SenderPatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     credentials: SenderCredentials | UnsetType = UNSET
     position: _POSITION | UnsetType = UNSET
     weight: _WEIGHT | UnsetType = UNSET
+    rate_per_second: _RATE | UnsetType | None = UNSET
     paused: bool | UnsetType = UNSET
 
 
@@ -89,7 +105,7 @@ class SenderHint(msgspec.Struct, rename="camel"):
 class SenderView(msgspec.Struct, rename="camel"):
     """A sender. `resting` is null where it is in use; `lastError` is why it rests, or rested last, until it works.
 
-    `version` counts the changes of its credentials.
+    `ratePerSecond` is over all workers, null without a limit. `version` counts the changes of its credentials.
     """
 
     id: str
@@ -98,6 +114,7 @@ class SenderView(msgspec.Struct, rename="camel"):
     hint: SenderHint
     position: int
     weight: int
+    rate_per_second: float | None
     paused: bool
     resting: RestView | None
     last_error: str | None
@@ -110,7 +127,8 @@ class ChannelView(msgspec.Struct):
     """A channel. `configured`: messages on it are accepted; others are refused with 422.
 
     `source` is whose sender they go by: the workspace's own where it has one that is not paused, else the operator's,
-    who sets `WIREROOM_*` in the environment. `resting` is null where it sends.
+    who sets `WIREROOM_*` in the environment. On PUSH they wait for the workspace's own while that is paused: browsers
+    that subscribed with its key take nobody else's messages. `resting` is null where it sends.
     """
 
     channel: Channel

@@ -21,13 +21,17 @@ from api_shim.workspaces.sender_types import (
 from channels.senders import PURPOSE, TYPES, BadCredentials, Credentials, check, keep
 from models import ids
 from models.ids import Kind
-from models.store import clock, senders
+from models.store import clock, sender_rests, senders
 from models.store.senders import NewSender, SenderRow
 from models.timestamps import show
 from models.vocabulary import Channel
 
 _MOST: Final = 50
 _POINTER: Final = "#/credentials"
+_ALONE: Final[Mapping[Channel, str]] = {
+    Channel.PUSH: "PUSH has one sender: browsers subscribe with its key, and take messages of no other.",
+    Channel.TELEGRAM: "TELEGRAM has one sender: chats are begun with its bot, and know no other. Change it instead.",
+}
 
 
 def resting_of(row: SenderRow, now: int) -> RestView | None:
@@ -46,6 +50,7 @@ def view_of(row: SenderRow, now: int) -> SenderView:
         hint=msgspec.convert(row.hint, SenderHint),
         position=row.position,
         weight=row.weight,
+        rate_per_second=row.per_second,
         paused=row.paused,
         resting=resting_of(row, now),
         last_error=row.last_error,
@@ -72,13 +77,14 @@ async def create(call: Call, request: SenderRequest) -> Reply:
         name=request.name,
         position=request.position,
         weight=request.weight,
+        per_second=request.rate_per_second,
         paused=request.paused,
         **kept,
     )
     async with call.services.database.write() as connection:
         _check_room(channel, await senders.lock(connection, call.workspace_id, channel))
         row = await senders.create(connection, call.workspace_id, new)
-        await senders.wake(connection, call.workspace_id, channel)
+        await sender_rests.wake(connection, call.workspace_id, channel)
         now = await clock.read(connection)
     await _felt(call)
     return Reply(view_of(row, now))
@@ -103,6 +109,8 @@ async def patch(call: Call, request: SenderPatch) -> Reply:
         for name in ("name", "position", "weight", "paused")
         if (value := getattr(request, name)) is not UNSET
     }
+    if request.rate_per_second is not UNSET:
+        changed["per_second"] = request.rate_per_second
     if request.credentials is not UNSET:
         changed |= await _sealed(call, channel, request.credentials)
 
@@ -114,7 +122,7 @@ async def patch(call: Call, request: SenderPatch) -> Reply:
         if row is None:
             raise problems.not_found("sender")
         if not row.paused:
-            await senders.wake(connection, call.workspace_id, channel)
+            await sender_rests.wake(connection, call.workspace_id, channel)
         now = await clock.read(connection)
     await _felt(call)
     return Reply(view_of(row, now))
@@ -126,7 +134,7 @@ async def remove(call: Call) -> Reply:
     async with call.services.database.write() as connection:
         if not await senders.remove(connection, call.workspace_id, channel, sender_id):
             raise problems.not_found("sender")
-        await senders.wake(connection, call.workspace_id, channel)
+        await sender_rests.wake(connection, call.workspace_id, channel)
     await _felt(call)
     return Reply()
 
@@ -169,8 +177,7 @@ def _of_channel(channel: Channel, given: SenderCredentials) -> Credentials:
 
 
 def _check_room(channel: Channel, present: Sequence[SenderRow]) -> None:
-    if channel is Channel.PUSH and present:
-        said = "PUSH has one sender: browsers subscribe with its key, and take messages of no other."
-        raise Problem(problems.CONFLICT, said)
+    if channel in _ALONE and present:
+        raise Problem(problems.CONFLICT, _ALONE[channel])
     if len(present) >= _MOST:
         raise Problem(problems.CONFLICT, f"A channel has at most {_MOST} senders.")

@@ -17,6 +17,17 @@ from models.store.settings import WorkspaceSettings
 _ORIGIN = Annotated[str, Meta(min_length=1, max_length=300)]
 _LOCALE = Annotated[str, Meta(max_length=35, pattern=LOCALE)]
 _TIMEZONE = Annotated[str, Meta(max_length=64, pattern=TIMEZONE)]
+_RATE = Annotated[
+    float,
+    Meta(
+        ge=0.1,
+        le=10_000,
+        description=(
+            "WEBHOOK messages a second to one endpoint (scheme, host and port), over all workers; while Redis is away "
+            "each process keeps to its share. What is too many waits, and loses no try. null: no limit."
+        ),
+    ),
+]
 
 
 class TrackingPatch(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,15 +55,20 @@ class SettingsPatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     allowed_origins: Annotated[list[_ORIGIN], Meta(max_length=100)] | UnsetType = UNSET
     default_locale: _LOCALE | UnsetType | None = UNSET
     timezone: _TIMEZONE | UnsetType | None = UNSET
+    endpoint_rate: _RATE | UnsetType | None = UNSET
 
 
 class SettingsView(msgspec.Struct, rename="camel"):
-    """The settings. A change reaches every process within 5 seconds."""
+    """The settings. A change reaches every process within 5 seconds.
+
+    `endpointRate`: WEBHOOK messages a second to one endpoint, over all workers, null without a limit.
+    """
 
     tracking: TrackingView
     allowed_origins: list[str]
     default_locale: str | None
     timezone: str | None
+    endpoint_rate: float | None
 
 
 def _view(row: WorkspaceSettings) -> SettingsView:
@@ -61,6 +77,7 @@ def _view(row: WorkspaceSettings) -> SettingsView:
         allowed_origins=list(row.allowed_origins),
         default_locale=row.default_locale,
         timezone=row.default_timezone,
+        endpoint_rate=row.endpoint_rate,
     )
 
 
@@ -97,6 +114,7 @@ def _changed(request: SettingsPatch) -> dict[str, Any]:
         "allowed_origins": UNSET if request.allowed_origins is UNSET else _origins(request.allowed_origins),
         "default_locale": request.default_locale,
         "default_timezone": request.timezone,
+        "endpoint_rate": request.endpoint_rate,
     }
     return {name: value for name, value in given.items() if value is not UNSET}
 

@@ -68,7 +68,7 @@ _OF_SUBSCRIPTIONS: Final = (
         subscribing.SubscriptionRequest,
         subscribing.SubscriptionView,
         subscriptions.create,
-        "Make a subscription to status events; its secret is shown in this answer alone",
+        "Make a subscription to status events, to which nothing is sent yet; its secret is shown in this answer alone",
     ),
     _SUBSCRIPTIONS.page(
         PageQuery, subscribing.SubscriptionList, subscriptions.list_all, "List subscriptions, the newest first"
@@ -168,7 +168,8 @@ _OF_SETTINGS: Final = (
         sender_types.SenderRequest,
         sender_types.SenderView,
         senders.create,
-        "Make a sender of the workspace's own on a channel; its credentials are never shown again",
+        "Make a sender of the workspace's own on a channel, one at most on PUSH and TELEGRAM; "
+        "its credentials are never shown again",
         errors=(problems.NOT_FOUND, problems.CONFLICT),
     ),
     _SENDERS.get("senderId", sender_types.SenderView, senders.get, "Get a sender"),

@@ -16,7 +16,7 @@ _EVENTS = Annotated[list[StatusEvent], Meta(min_length=1, max_length=50)]
 class SubscriptionRequest(msgspec.Struct, forbid_unknown_fields=True):
     """An endpoint for our own status events; without ``events``, for all of them.
 
-    It is kept; this version does not send to it yet.
+    It is kept, and nothing else: this version sends nothing to it yet. Until it does, ask `GET …/messages/{messageId}`.
     """
 
     url: WebUrl

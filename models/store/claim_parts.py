@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Text, cast, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.recordset import among
@@ -17,6 +17,11 @@ IN_PARTS: Final = frozenset({Channel.PUSH, Channel.TELEGRAM})
 
 BrowserKeys = tuple[UUID, str, str, str]
 """id, endpoint, p256dh, auth."""
+
+
+def got_a_part_through() -> ColumnElement[bool]:
+    """Whether an attempt did. Where there was nothing to say, earlier versions wrote JSON's null instead of NULL."""
+    return cast(attempts.c.parts, Text) != "null"
 
 
 async def browsers_of(connection: AsyncConnection, rows: Sequence[Any]) -> Mapping[UUID, tuple[BrowserKeys, ...]]:
@@ -55,7 +60,7 @@ async def accepted_parts(connection: AsyncConnection, rows: Sequence[Any]) -> Ma
     accepted: dict[UUID, frozenset[str]] = {}
     for attempt in await connection.execute(
         select(attempts.c.message_id, attempts.c.run, attempts.c.parts).where(
-            among(attempts.c.message_id, set(runs), is_sqlite=is_sqlite), attempts.c.parts.is_not(None)
+            among(attempts.c.message_id, set(runs), is_sqlite=is_sqlite), got_a_part_through()
         )
     ):
         if attempt.run == runs[attempt.message_id]:

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, exists, literal, null
 
 from models.session import now_ms
+from models.store.claim_parts import got_a_part_through
 from models.tables import attempts, messages
 from models.vocabulary import Channel, FailureReason, State
 
@@ -31,9 +32,7 @@ def one_has_it() -> ColumnElement[bool]:
     return and_(
         messages.c.channel == literal(Channel.PUSH.value, literal_execute=True),
         messages.c.sent_at.is_(None),
-        exists().where(
-            attempts.c.message_id == messages.c.id, attempts.c.run == messages.c.run, attempts.c.parts.is_not(None)
-        ),
+        exists().where(attempts.c.message_id == messages.c.id, attempts.c.run == messages.c.run, got_a_part_through()),
     )
 
 

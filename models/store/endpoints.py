@@ -54,11 +54,12 @@ class _Used(NamedTuple):
 
 
 async def learn(connection: AsyncConnection, ended: Sequence[Ended], recorded: Collection[UUID]) -> None:
-    """Write down what these attempts tell of their endpoints, as far as they are among the ``recorded`` messages.
+    """Write down what these attempts tell of their endpoints.
 
-    Repeating a recording records nothing again, and so counts nothing twice.
+    Failures and successes count as far as they are among the ``recorded`` messages: repeating a recording records
+    nothing again, and so counts nothing twice. An endpoint that is gone is gone, whoever has its message by now.
     """
-    telling = {each.message_id: each for each in ended if each.message_id in recorded and _tells(each)}
+    telling = {each.message_id: each for each in ended if _is_gone(each) or _works(each, recorded)}
     if not telling:
         return
     used = await _endpoints_of(connection, telling)
@@ -78,8 +79,9 @@ async def forget(connection: AsyncConnection) -> None:
     await connection.execute(delete(failing_endpoints).where(failing_endpoints.c.last_failed_at < old))
 
 
-def _tells(ended: Ended) -> bool:
-    return ended.endpoint_works is not None or _is_gone(ended)
+def _works(ended: Ended, recorded: Collection[UUID]) -> bool:
+    """Whether it is known now that the endpoint works, or does not."""
+    return ended.endpoint_works is not None and ended.message_id in recorded
 
 
 def _is_gone(ended: Ended) -> bool:

@@ -5,14 +5,26 @@ it misses none (``inbox_deliveries`` says why).
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Uuid, and_, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Uuid,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.events import ParsedEvent
@@ -25,11 +37,12 @@ from models.vocabulary import EventType, Provider
 
 
 class ItemRow(msgspec.Struct, frozen=True):
-    """An item. Times are milliseconds (UTC)."""
+    """An item. ``number``: its place in the list. Times are milliseconds (UTC)."""
 
     message_id: UUID
     contact_id: UUID
     run: int
+    number: int
     change: int
     subject: str
     body: str
@@ -80,10 +93,11 @@ _ITEM: Final = [
 ]
 _ITEMS: Final = select(*_ITEM).join(message_details, message_details.c.message_id == inbox_items.c.message_id)
 _SEEN: Final[Columns] = {"contact_id": Uuid(), "after": BigInteger()}
+_HIGHEST: Final = 2**63 - 1
 
 
-def _alive() -> ColumnElement[bool]:
-    return or_(inbox_items.c.expires_at.is_(None), inbox_items.c.expires_at > now_ms())
+def _alive(items: FromClause = inbox_items) -> ColumnElement[bool]:
+    return or_(items.c.expires_at.is_(None), items.c.expires_at > now_ms())
 
 
 async def workspace_of(connection: AsyncConnection, contact_id: UUID) -> UUID | None:
@@ -116,10 +130,10 @@ async def page(
 
 
 async def everything(connection: AsyncConnection, contact_id: UUID, *, after: int, most: int) -> list[ItemRow]:
-    """Items by their latest change, those above ``after``; also what has expired."""
+    """Items by their numbers, which nothing changes, those above ``after``; also what has expired."""
     rows = await connection.execute(
-        _ITEMS.where(inbox_items.c.contact_id == contact_id, inbox_items.c.change > after)
-        .order_by(inbox_items.c.change)
+        _ITEMS.where(inbox_items.c.contact_id == contact_id, inbox_items.c.number > after)
+        .order_by(inbox_items.c.number)
         .limit(most)
     )
     return [read(row, ItemRow) for row in rows]
@@ -194,11 +208,27 @@ def _event(type_: EventType, message_id: UUID, run: int) -> ParsedEvent:
 
 
 class News(msgspec.Struct, frozen=True):
-    """What is new in an inbox: ``items`` in the order of their changes; ``cursor`` stands behind the last."""
+    """What is new in an inbox: ``items`` in the order of their changes; ``cursor`` stands behind the last.
+
+    ``is_whole``: there is no more.
+    """
 
     items: list[ItemRow]
     cursor: int
     unread: int
+    is_whole: bool
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What there is to tell, by contact. ``gone``: the contacts that are no more; ``last``: the last one served.
+
+    ``left_out``: how many have news that are not told of.
+    """
+
+    news: Mapping[UUID, News]
+    gone: Collection[UUID]
+    last: UUID | None
+    left_out: int
 
 
 @cache
@@ -217,19 +247,28 @@ def _looking(is_sqlite: bool) -> Any:
 @cache
 def _reading(is_sqlite: bool) -> Any:
     seen = recordset("seen", _SEEN, is_sqlite=is_sqlite)
+    theirs = inbox_items.alias("theirs")
+    # The change of the first item too many: found in the index, so a long inbox costs what its share does.
+    beyond = (
+        select(theirs.c.change)
+        .where(theirs.c.contact_id == seen.c.contact_id, theirs.c.change > seen.c.after, _alive(theirs))
+        .order_by(theirs.c.change)
+        .limit(1)
+        .offset(bindparam("of_each", type_=Integer))
+        .scalar_subquery()
+    )
     return (
         _ITEMS.join(seen, and_(seen.c.contact_id == inbox_items.c.contact_id, inbox_items.c.change > seen.c.after))
-        .where(_alive())
+        .where(inbox_items.c.change < func.coalesce(beyond, _HIGHEST), _alive())
         .order_by(inbox_items.c.contact_id, inbox_items.c.change)
     )
 
 
-async def look(
-    connection: AsyncConnection, seen: Mapping[UUID, int], *, most: int
-) -> tuple[Mapping[UUID, News], Collection[UUID]]:
-    """What is new above these cursors (by contact), up to ``most`` items in all; and which contacts are gone.
+async def look(connection: AsyncConnection, seen: Mapping[UUID, int], *, most: int, behind: UUID | None = None) -> Look:
+    """What is new above these cursors (by contact), up to ``most`` items in all; one statement where nothing is.
 
-    One statement where nothing is new.
+    Whoever has news gets an equal share, however much waits for others. Where they are too many for that, those that
+    follow the contact ``behind`` in the order of ids come first, then the others from the lowest on.
     """
     is_sqlite = connection.dialect.name == "sqlite"
     values = parameters("seen", _SEEN, sorted(seen.items()), is_sqlite=is_sqlite)
@@ -237,25 +276,23 @@ async def look(
     gone = {row.contact_id for row in found if row.is_gone}
     cursors: dict[UUID, int] = {row.contact_id: row.last_change for row in found if not row.is_gone}
     if not cursors:
-        return {}, gone
-    changed = parameters("seen", _SEEN, [(each, seen[each]) for each in sorted(cursors)], is_sqlite=is_sqlite)
-    rows = await connection.execute(_reading(is_sqlite).limit(most), changed)
-    items = [read(row, ItemRow) for row in rows]
-    counts = await unread(connection, list(cursors))
-    return _news(cursors, items, counts, whole=len(items) < most), gone
+        return Look({}, gone, behind, 0)
+    in_turn = sorted(cursors, key=lambda each: (behind is not None and each <= behind, each))[:most]
+    of_each = most // len(in_turn)
+    shares = parameters("seen", _SEEN, [(each, seen[each]) for each in in_turn], is_sqlite=is_sqlite)
+    items: dict[UUID, list[ItemRow]] = {each: [] for each in in_turn}
+    for row in await connection.execute(_reading(is_sqlite), {**shares, "of_each": of_each}):
+        items[row.contact_id].append(read(row, ItemRow))
+    counts = await unread(connection, in_turn)
+    news = {
+        each: _news(theirs, cursors[each], counts.get(each, 0), is_cut=len(theirs) == of_each)
+        for each, theirs in items.items()
+    }
+    return Look(news, gone, in_turn[-1], len(cursors) - len(in_turn))
 
 
-def _news(
-    cursors: Mapping[UUID, int], items: Sequence[ItemRow], counts: Mapping[UUID, int], *, whole: bool
-) -> dict[UUID, News]:
-    """The items by contact. Where they are not ``whole``, the last contact's end early, and others' are missing."""
-    by_contact: dict[UUID, list[ItemRow]] = {} if not whole else {each: [] for each in cursors}
-    for item in items:
-        by_contact.setdefault(item.contact_id, []).append(item)
-    news: dict[UUID, News] = {}
-    for contact_id, theirs in by_contact.items():
-        cursor = theirs[-1].change if theirs else 0
-        if whole or contact_id != items[-1].contact_id:
-            cursor = max(cursor, cursors[contact_id])
-        news[contact_id] = News(theirs, cursor, counts.get(contact_id, 0))
-    return news
+def _news(items: list[ItemRow], latest: int, unread_: int, *, is_cut: bool) -> News:
+    """``latest``: the inbox's cursor, seen before the items were, so that what they show may be newer."""
+    last = items[-1].change if items else 0
+    is_whole = last >= latest or not is_cut
+    return News(items, max(last, latest) if is_whole else last, unread_, is_whole)

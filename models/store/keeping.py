@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
 from models.store import turns
-from models.store.claims import SUSPECT_AFTER
+from models.store.claim_rows import SUSPECT_AFTER
 from models.store.ending import without_a_send
 from models.store.recordset import Columns, parameters, recordset
 from models.tables import events, idempotency_keys, lanes, messages

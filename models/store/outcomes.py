@@ -34,7 +34,8 @@ class Ended(msgspec.Struct, frozen=True):
     ``outcome`` None: nothing was tried (given back, no try burnt). ``state``: DONE, FAILED, HELD, or QUEUED to
     be tried again ``delay_ms`` from now. ``started_at``: milliseconds, by the database's clock. ``spared``: a limit
     ended it, which burns no try. ``endpoint_works`` (WEBHOOK): False with each failure of the endpoint, True where it
-    works again, None where there is nothing to tell.
+    works again, None where there is nothing to tell. ``sent``: the message is sent though this attempt failed, since
+    an earlier one got it through to one browser.
     """
 
     message_id: UUID
@@ -55,6 +56,7 @@ class Ended(msgspec.Struct, frozen=True):
     progress: Progress | None = None
     inbox_item: InboxItem | None = None
     endpoint_works: bool | None = None
+    sent: bool = False
 
     @property
     def burns_try(self) -> bool:
@@ -86,7 +88,7 @@ def _row(ended: Ended) -> tuple[Any, ...]:
         int(ended.burns_try),
         ended.delay_ms,
         None if ended.reason is None else ended.reason.value,
-        ended.outcome is Outcome.ACCEPTED,
+        ended.sent or ended.outcome is Outcome.ACCEPTED,
         ended.delivered,
         ended.bounced and ended.dead_address,
         ended.bounced and not ended.dead_address,
@@ -102,20 +104,17 @@ async def record(connection: AsyncConnection, chunk: Sequence[Ended]) -> set[UUI
     chunk = sorted(chunk, key=lambda ended: ended.message_id)  # rows are locked in id order, as everywhere
     values, single = given("ended", _COLUMNS, [_row(ended) for ended in chunk], is_sqlite=is_sqlite)
     settled = {row[0] for row in await connection.execute(_fresh(is_sqlite, single), values)}
-    stale = [ended for ended in chunk if ended.message_id not in settled and ended.outcome is Outcome.ACCEPTED]
+    late = [ended for ended in chunk if ended.message_id not in settled]
+    stale = [ended for ended in late if ended.sent or ended.outcome is Outcome.ACCEPTED]
     if stale:
         values = parameters("ended", _COLUMNS, [_row(ended) for ended in stale], is_sqlite=is_sqlite)
         settled |= {row[0] for row in await connection.execute(_stale(is_sqlite), values)}
     await _fill_inboxes(connection, [ended for ended in chunk if ended.message_id in settled], owners)
     await write_attempts(connection, [_attempt(ended) for ended in chunk if ended.outcome is not None])
-    for ended in stale:  # the rescue wrote the attempt first, without the peer's name for the message
-        await connection.execute(
-            update(attempts)
-            .where(attempts.c.message_id == ended.message_id, attempts.c.token == ended.token)
-            .values(provider_id=ended.provider_id)
-        )
+    await _complete_attempts(connection, late)
     await learn(connection, [(each.message_id, each.progress) for each in chunk if each.progress is not None])
-    dead = [ended for ended in chunk if ended.dead_address]
+    # An endpoint that is gone is switched off where that is told of, too.
+    dead = [ended for ended in chunk if ended.dead_address and ended.reason is not FailureReason.ENDPOINT_GONE]
     if dead:
         await suppress_dead(connection, [(ended.message_id, str(ended.reason)) for ended in dead])
     return settled
@@ -228,6 +227,18 @@ async def write_attempts(connection: AsyncConnection, tried: Sequence[dict[str, 
         return
     now = await clock.read(connection)
     await insert_ignoring(connection, attempts, [{**row, "ended_at": now} for row in tried])
+
+
+async def _complete_attempts(connection: AsyncConnection, late: Sequence[Ended]) -> None:
+    """What a rescue wrote of an attempt before its end was known lacks the peer's name for it, and the parts."""
+    for ended in late:
+        known = {name: value for name, value in _attempt(ended).items() if name in ("provider_id", "parts") and value}
+        if known:
+            await connection.execute(
+                update(attempts)
+                .where(attempts.c.message_id == ended.message_id, attempts.c.token == ended.token)
+                .values(**known)
+            )
 
 
 async def suppress_dead(connection: AsyncConnection, found: Sequence[tuple[UUID, str]]) -> None:

@@ -1,11 +1,10 @@
 """Senders: a workspace's own ways out on a channel, tried in their order. Credentials are stored sealed.
 
-One that cannot work rests, for all workers, longer each time until it works again. What is learnt of a sender counts
-for the credentials that it was learnt with: its ``version``.
+One that cannot work rests for a while: ``sender_rests``.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,8 +16,6 @@ from sqlalchemy import (
     case,
     delete,
     func,
-    literal,
-    null,
     or_,
     select,
     update,
@@ -28,21 +25,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.session import now_ms
 from models.store.recordset import among
 from models.store.rows import change_one, columns_of, fetch_one, insert_one, read
-from models.tables import messages, senders, workspaces
-from models.vocabulary import Channel, Lane, State
-
-RESTS_MS: Final = (30_000, 60_000, 120_000, 300_000, 900_000)
-"""How long a sender rests that cannot work: the first time, the second, and so on; then always the last."""
-
-
-_MOST_WOKEN: Final = 10_000
+from models.store.suppressions import forget_blocked
+from models.tables import senders, workspaces
+from models.vocabulary import Channel
 
 
 class SenderRow(msgspec.Struct, frozen=True):
     """A sender; ``credentials`` are sealed. Times are milliseconds (UTC).
 
     The lowest ``position`` is tried first; of equal ones, each in proportion to its ``weight``. ``hint``: what may be
-    shown of the credentials. ``last_error``: why it rests, or rested last; None since it works.
+    shown of the credentials. ``per_second``: how many messages may begin by it, over all workers; None without a limit.
+    ``last_error``: why it rests, or rested last; None since it works.
     """
 
     id: UUID
@@ -54,6 +47,7 @@ class SenderRow(msgspec.Struct, frozen=True):
     position: int
     weight: int
     paused: bool
+    per_second: float | None
     failures: int
     resting_until: int | None
     last_error: str | None
@@ -72,6 +66,7 @@ class NewSender(msgspec.Struct, frozen=True):
     position: int
     weight: int
     paused: bool
+    per_second: float | None = None
 
 
 class Usable(msgspec.Struct, frozen=True):
@@ -82,6 +77,7 @@ class Usable(msgspec.Struct, frozen=True):
     credentials: bytes
     position: int
     weight: int
+    per_second: float | None
     version: int
     last_error: str | None
     rests_ms: int
@@ -90,7 +86,20 @@ class Usable(msgspec.Struct, frozen=True):
 async def create(connection: AsyncConnection, workspace_id: UUID, new: NewSender) -> SenderRow:
     """Store a sender."""
     values = msgspec.structs.asdict(new) | {"channel": new.channel.value}
-    return await insert_one(connection, senders, SenderRow, workspace_id=workspace_id, updated_at=now_ms(), **values)
+    row = await insert_one(connection, senders, SenderRow, workspace_id=workspace_id, updated_at=now_ms(), **values)
+    await _note_bots(connection, workspace_id, None, _bot(row))
+    return row
+
+
+def _bot(row: SenderRow) -> str | None:
+    """The bot that messages go by for the sake of this sender; None where it is none of TELEGRAM, or is not used."""
+    return None if row.paused else row.hint.get("botId")
+
+
+async def _note_bots(connection: AsyncConnection, workspace_id: UUID, old: str | None, new: str | None) -> None:
+    """A workspace has one bot: the chats that blocked the former one may take messages of the next."""
+    if old != new:
+        await forget_blocked(connection, workspace_id)
 
 
 async def lock(connection: AsyncConnection, workspace_id: UUID, channel: Channel) -> list[SenderRow]:
@@ -148,21 +157,30 @@ async def change(
 
     New credentials are a new version, of which nothing bad is known.
     """
+    bots: list[str | None] = []
 
     def changed(old: SenderRow) -> Mapping[str, Any]:
+        bots.append(_bot(old))
         new = dict(values(old))
         if "credentials" in new:
             new |= {"version": old.version + 1, "failures": 0, "resting_until": None, "last_error": None}
         return new | {"updated_at": now_ms()} if new else new
 
-    return await change_one(connection, senders, SenderRow, _one(workspace_id, channel, sender_id), changed)
+    row = await change_one(connection, senders, SenderRow, _one(workspace_id, channel, sender_id), changed)
+    if row is not None:
+        await _note_bots(connection, workspace_id, bots[-1], _bot(row))
+    return row
 
 
 async def remove(connection: AsyncConnection, workspace_id: UUID, channel: Channel, sender_id: UUID) -> bool:
     """Remove a sender; what waits goes by the others. False where there is none."""
     wanted = _one(workspace_id, channel, sender_id)
-    result = await connection.execute(delete(senders).where(*wanted).returning(senders.c.id))
-    return result.first() is not None
+    result = await connection.execute(delete(senders).where(*wanted).returning(*columns_of(senders, SenderRow)))
+    removed = result.first()
+    if removed is None:
+        return False
+    await _note_bots(connection, workspace_id, _bot(read(removed, SenderRow)), None)
+    return True
 
 
 async def configured(connection: AsyncConnection, workspace_ids: Collection[UUID]) -> dict[UUID, frozenset[Channel]]:
@@ -207,39 +225,6 @@ async def usable(connection: AsyncConnection, channel: Channel, workspace_ids: C
     return [read(row, Usable) for row in rows]
 
 
-async def rest(
-    connection: AsyncConnection, sender_id: UUID, version: int, detail: str, *, ms: int | None = None
-) -> None:
-    """Let a sender rest for ``ms``, or where nobody says how long, longer than the last time.
-
-    One that rests already is left alone: many messages may learn the same at once.
-    """
-    steps = len(RESTS_MS) - 1
-    longer = case(
-        *[(senders.c.failures == number, RESTS_MS[number]) for number in range(steps)],
-        else_=RESTS_MS[steps],
-    )
-    values: dict[str, Any] = {"resting_until": now_ms() + longer, "failures": senders.c.failures + 1}
-    if ms is not None:
-        values = {"resting_until": now_ms() + bindparam("rest_ms", ms, BigInteger())}
-    await connection.execute(update(senders).where(*_awake(sender_id, version)).values(**values, last_error=detail))
-
-
-async def recover(connection: AsyncConnection, sender_id: UUID, version: int) -> None:
-    """A sender that rested works again. One that rests meanwhile goes on resting: others know better."""
-    await connection.execute(
-        update(senders).where(*_awake(sender_id, version)).values(failures=0, resting_until=null(), last_error=null())
-    )
-
-
-def _awake(sender_id: UUID, version: int) -> list[ColumnElement[bool]]:
-    return [
-        senders.c.id == sender_id,
-        senders.c.version == version,
-        or_(senders.c.resting_until.is_(None), senders.c.resting_until <= now_ms()),
-    ]
-
-
 async def sealed_otherwise(connection: AsyncConnection, header: bytes) -> list[tuple[UUID, bytes]]:
     """(id, credentials) of the senders whose envelopes do not begin with ``header``."""
     beginning = func.substr(senders.c.credentials, 1, len(header))
@@ -252,27 +237,3 @@ async def reseal(connection: AsyncConnection, sender_id: UUID, old: bytes, new: 
     await connection.execute(
         update(senders).where(and_(senders.c.id == sender_id, senders.c.credentials == old)).values(credentials=new)
     )
-
-
-async def wake(connection: AsyncConnection, workspace_id: UUID, channel: Channel) -> None:
-    """Let messages that wait for a sender of this channel try at once: one was mended, added or let loose."""
-    waiting = (
-        select(messages.c.id)
-        .where(
-            messages.c.channel == channel.value,
-            messages.c.lane.in_([lane.value for lane in Lane]),
-            messages.c.workspace_id == workspace_id,
-            messages.c.state == literal(State.QUEUED.value, literal_execute=True),  # as the index of parked rows says
-            messages.c.turn.is_(None),
-            ~messages.c.paused,
-            messages.c.due_at > now_ms(),
-            messages.c.due_at <= now_ms() + bindparam("longest", RESTS_MS[-1], BigInteger()),
-            # Given back before anything was tried: neither scheduled for later, nor waiting for its own next try.
-            messages.c.sending_at.is_not(None),
-            messages.c.tries == 0,
-        )
-        .order_by(messages.c.id)
-        .limit(bindparam("most", _MOST_WOKEN))
-        .with_for_update(skip_locked=True)
-    )
-    await connection.execute(update(messages).where(messages.c.id.in_(waiting)).values(due_at=now_ms()))

@@ -14,7 +14,8 @@ from models.tables import workspaces
 class WorkspaceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """The settings; what a workspace has not set is as it stands here.
 
-    ``default_locale`` and ``default_timezone`` are those of contacts that have none of their own.
+    ``default_locale`` and ``default_timezone`` are those of contacts that have none of their own. ``endpoint_rate``:
+    WEBHOOK messages a second to one endpoint, None without a limit.
     """
 
     track_opens: bool = True
@@ -22,6 +23,7 @@ class WorkspaceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     allowed_origins: tuple[str, ...] = ()
     default_locale: str | None = None
     default_timezone: str | None = None
+    endpoint_rate: float | None = None
 
 
 async def get_many(connection: AsyncConnection, workspace_ids: Collection[UUID]) -> dict[UUID, WorkspaceSettings]:
@@ -40,6 +42,17 @@ async def every_origin(connection: AsyncConnection) -> frozenset[str]:
         select(workspaces.c.settings).where(cast(workspaces.c.settings, Text).contains("allowed_origins"))
     )
     return frozenset(origin for each in found for origin in msgspec.convert(each, WorkspaceSettings).allowed_origins)
+
+
+async def endpoint_rates(connection: AsyncConnection) -> dict[UUID, float]:
+    """The messages a second to one endpoint, of those workspaces that set it."""
+    rows = await connection.execute(
+        select(workspaces.c.id, workspaces.c.settings).where(
+            cast(workspaces.c.settings, Text).contains("endpoint_rate")
+        )
+    )
+    found = {row.id: msgspec.convert(row.settings, WorkspaceSettings).endpoint_rate for row in rows}
+    return {each: per_second for each, per_second in found.items() if per_second is not None}
 
 
 async def change(

@@ -12,7 +12,7 @@ from models import ids
 from models.session import now_ms
 from models.store.rows import columns_of, fetch_one, fetch_page, read, upsert
 from models.tables import suppressions
-from models.vocabulary import Channel, SuppressionKind
+from models.vocabulary import Channel, FailureReason, SuppressionKind
 
 ENDPOINT_FAILING: Final = "endpoint_failing"
 """The reason of a webhook endpoint that was switched off because it had failed for days."""
@@ -137,6 +137,21 @@ async def change(
     )
     row = result.first()
     return None if row is None else read(row, SuppressionRow)
+
+
+async def forget_blocked(connection: AsyncConnection, workspace_id: UUID) -> None:
+    """Remove what says that chats take nothing from the workspace's bot: it has another one now.
+
+    Chats that are dead for any bot stay suppressed.
+    """
+    await connection.execute(
+        delete(suppressions).where(
+            suppressions.c.workspace_id == workspace_id,
+            suppressions.c.channel == Channel.TELEGRAM.value,
+            suppressions.c.kind == SuppressionKind.DEAD.value,
+            suppressions.c.reason == FailureReason.BLOCKED.value,
+        )
+    )
 
 
 async def remove(connection: AsyncConnection, workspace_id: UUID, suppression_id: UUID) -> bool:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
-from models.store.claims import SUSPECT_AFTER
+from models.store.claim_rows import SUSPECT_AFTER
 from models.tables import attempts, campaigns, channel_pauses, messages, senders, workers
 from models.vocabulary import State
 from models.why import FARTHEST_PLACE, Attempt, Situation

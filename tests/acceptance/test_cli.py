@@ -5,7 +5,7 @@ import pytest
 
 from models.secrets import is_token
 from models.vocabulary import Scope
-from tests.support import commands, smtp_sink
+from tests.support import bot_api, commands, smtp_sink
 from tests.support.commands import wireroom
 from tests.support.waiting import wait_until
 
@@ -103,7 +103,37 @@ async def test_doctor_finds_a_fresh_installation_well(migrated: dict[str, str]) 
     assert answer.code == 0, answer.out
     assert answer.json()["ok"]
     parts = {finding["part"] for finding in answer.json()["findings"]}
-    assert parts == {"data directory", "database", "schema", "clock", "broker", "SMTP", "web push"}
+    assert parts == {"data directory", "database", "schema", "clock", "broker", "SMTP", "web push", "Telegram"}
+
+
+async def test_doctor_breaks_no_lines_and_says_whose_settings_it_read(migrated: dict[str, str]) -> None:
+    answer = await wireroom("doctor", WIREROOM_PUBLIC_URL=f"https://{'long-name.' * 15}example.org", **migrated)
+    assert answer.code == 0, answer
+    first, *lines = answer.out.splitlines()
+    assert "this shell" in first
+    assert all(line == line.rstrip() and line.startswith(("✓ ", "  → ")) for line in lines)
+    assert max(map(len, lines)) > 160
+
+
+async def test_doctor_asks_the_bot_api_who_the_bot_is(migrated: dict[str, str]) -> None:
+    async with bot_api.running() as api:
+        answers = [
+            await wireroom(
+                "doctor", "--json", WIREROOM_TELEGRAM_BOT_TOKEN=token, WIREROOM_TELEGRAM_API_URL=url, **migrated
+            )
+            for token, url in (
+                (bot_api.TOKEN, api.url),
+                (f"{bot_api.TOKEN}x", api.url),
+                (bot_api.TOKEN, f"http://127.0.0.1:{commands.free_port()}"),
+            )
+        ]
+    assert [answer.code for answer in answers] == [0, 1, 1], answers
+    found = [finding for answer in answers for finding in answer.json()["findings"] if finding["part"] == "Telegram"]
+    assert "@wireroom_bot" in found[0]["detail"]
+    assert "correct WIREROOM_TELEGRAM_BOT_TOKEN" in found[1]["mend"]
+    assert "reachable" in found[2]["mend"]
+    assert not any(bot_api.TOKEN.partition(":")[2] in answer.out + answer.err for answer in answers)
+    assert api.ledger == []
 
 
 async def test_doctor_names_each_fault_and_its_mend(migrated: dict[str, str]) -> None:
@@ -159,6 +189,10 @@ async def test_send_makes_the_contact_and_prints_the_message(tmp_path: Path) -> 
         why = await wireroom("why", first.out.strip(), **who)
         as_json = await wireroom("why", first.out.strip(), "--json", **who)
         nobody = await wireroom("why", "msg_nobody", **who)
+        contact = second.json()["contactId"]
+        off = await wireroom("send", "--contact", contact, "--channel", "telegram", "--body", "x", **who)
+        assert off.err.count("has no sender") == 1
+        assert "#/channel" in off.err
         assert (why.code, as_json.json()["id"], nobody.code) == (0, first.out.strip(), 1)
         assert as_json.json()["because"]
         assert ":" in why.out

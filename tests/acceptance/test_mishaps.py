@@ -114,7 +114,8 @@ async def test_up_says_what_is_on_and_that_it_finishes(tmp_path: Path) -> None:
     shown = re.search(r"Channels +(.+?) *│", said.read_text())
     assert shown is not None
     assert set(shown[1].split(", ")) == {"PUSH", "ONSITE", "WEBHOOK"}
-    assert "EMAIL is off: set WIREROOM_SMTP_URL" in said.read_text()
+    assert "EMAIL is off: set WIREROOM_SMTP_URL and WIREROOM_EMAIL_FROM, then start again" in said.read_text()
+    assert "TELEGRAM is off: set WIREROOM_TELEGRAM_BOT_TOKEN, then start again" in said.read_text()
     assert "Finishing what is being sent" in said.read_text()
 
 
@@ -184,7 +185,8 @@ async def test_send_without_an_api_says_where_it_looked() -> None:
     assert all(word in answer.err for word in (place, "wireroom up", "--url"))
 
 
-async def test_the_help_promises_no_channel_without_a_sender() -> None:
+async def test_the_help_names_every_channel() -> None:
     version, shown = await wireroom("--version"), await wireroom("--help")
     assert re.fullmatch(r"wireroom \d+\.\d+\.\d+\n", version.out)
-    assert not re.search("push|telegram|inbox", shown.out, re.IGNORECASE)
+    said = re.sub(r"\W+", " ", shown.out.lower())
+    assert "by email web push telegram inbox and webhook" in said

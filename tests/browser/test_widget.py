@@ -285,6 +285,76 @@ async def test_a_hidden_page_keeps_no_connection(visit: Visit) -> None:
     await expect(shown.bell(unread=1)).to_be_visible()
 
 
+async def test_what_is_scrolled_off_the_window_was_not_seen(visit: Visit) -> None:
+    shown = await visit.open(token=await visit.token(), mount="#bell")
+    await shown.bell().click()
+    await expect(shown.panel.get_by_text("You are all caught up")).to_be_visible()
+    await shown.page.evaluate("document.body.style.height = '6000px'; scrollTo(0, 5000)")
+    read: list[str] = []
+    shown.page.on("request", lambda request: read.append(request.url) if request.url.endswith("/read") else None)
+    await visit.deliver("Out of sight")
+    await expect(shown.items).to_have_count(1)
+    await shown.page.evaluate(_FRAMES)
+    assert read == []
+    await shown.page.evaluate("scrollTo(0, 0)")
+    await expect(shown.bell()).to_be_visible()
+    assert len(read) == 1
+
+
+_FRAMES = """async () => {
+  for (let left = 10; left > 0; left--) await new Promise(requestAnimationFrame);
+}"""
+
+
+async def test_what_is_larger_than_the_list_is_read_where_it_fills_it(visit: Visit) -> None:
+    shown = await visit.open()
+    await shown.page.set_viewport_size({"width": 900, "height": 300})
+    await shown.bell().click()
+    await visit.deliver("Long words " * 80, "and more " * 300)
+    await expect(shown.items).to_have_count(1)
+    inside = await shown.page.evaluate(
+        "(({ shadowRoot: root }) => [root.querySelector('article'), root.querySelector('.scroller')]"
+        ".map(({ clientHeight }) => clientHeight))(document.querySelector('wireroom-inbox'))"
+    )
+    assert inside[0] > 2 * inside[1]
+    await expect(shown.bell()).to_be_visible()
+
+
+async def test_it_leaves_no_listener_behind(visit: Visit) -> None:
+    await visit.context.add_init_script(_LISTENERS)
+    streams: list[str] = []
+
+    async def refuse(route: Route) -> None:
+        streams.append(route.request.url)
+        await route.fulfill(status=503)
+
+    await visit.context.route(f"{visit.api.url}/inbox/stream?*", refuse)
+    shown = await visit.open()
+    await wait_until(lambda: len(streams) == 3)
+
+    await wait_until(lambda: _is(lambda: shown.page.evaluate("listeners.live()"), 0))
+    assert await shown.page.evaluate("listeners.added") >= 3
+
+
+_LISTENERS = """(() => {
+  const known = [];
+  const { addEventListener, removeEventListener } = document;
+  document.addEventListener = function (name, act, options) {
+    if (name === "visibilitychange") {
+      known.push({ act, signal: options && options.signal });
+      listeners.added++;
+    }
+    return addEventListener.apply(this, arguments);
+  };
+  document.removeEventListener = function (name, act) {
+    const at = known.findIndex((each) => name === "visibilitychange" && each.act === act);
+    if (at >= 0) known.splice(at, 1);
+    return removeEventListener.apply(this, arguments);
+  };
+  window.listeners = { added: 0, live: () => known.filter(({ signal }) => !(signal && signal.aborted)).length };
+})()"""
+
+
 async def test_what_expires_leaves(visit: Visit) -> None:
     in_an_hour = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     await visit.deliver("For an hour", expiresAt=in_an_hour)

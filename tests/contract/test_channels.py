@@ -173,7 +173,7 @@ async def test_refused_for_good_is_permanent_with_a_reason_and_the_address_lives
 async def test_a_dead_address_is_permanent_and_hard(rig: Rig) -> None:
     ended = await outcome(rig, rig.address("ann", Peer.IS_DEAD))
     assert type(ended) is Permanent
-    assert ended.reason in (FailureReason.ADDRESS_DEAD, FailureReason.ENDPOINT_GONE)
+    assert ended.reason in (FailureReason.ADDRESS_DEAD, FailureReason.BLOCKED, FailureReason.ENDPOINT_GONE)
     assert (ended.hard, ended.bounced) == (rig.dead_is_hard, True)
 
 

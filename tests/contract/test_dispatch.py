@@ -1,15 +1,98 @@
-"""What a dispatcher does with texts that it cannot have, or cannot read."""
+"""What a dispatcher does with texts that it cannot have or read, and with faults that no peer is to blame for."""
 
 from uuid import UUID
 
+import pytest
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
+from channels.contract import Envelope, Receipt
+from channels.errors import Misconfigured
+from channels.rendering import Texts
+from models import ids
 from models.ids import new_id
-from models.store import erasing
-from models.tables import contents, message_details
-from models.vocabulary import FailureReason, Lane, Status
-from tests.support.dispatching import dispatching
+from models.secrets import Keyring
+from models.store import erasing, pauses
+from models.tables import contacts, contents, failing_endpoints, message_details
+from models.vocabulary import Channel, FailureReason, Lane, State, Status
+from tests.support.dispatching import Drum, dispatching
 from tests.support.scene import Scene
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Refusing(Drum):
+    """A channel whose every send ends so."""
+
+    def __init__(self, name: Channel, error: Exception, *, proceeds: bool = False) -> None:
+        super().__init__(name)
+        self.error = error
+        self.proceeds = proceeds
+
+    async def send(self, envelope: Envelope, prepared: Texts) -> Receipt:
+        """Break."""
+        if self.proceeds:
+            envelope.proceed()
+        raise self.error
+
+
+async def endpoints_that_fail(scene: Scene) -> int:
+    async with scene.database.read() as connection:
+        return len((await connection.execute(select(failing_endpoints.c.failures))).all())
+
+
+async def rests(scene: Scene) -> dict[Channel, pauses.Rest]:
+    async with scene.database.read() as connection:
+        return await pauses.standing(connection)
+
+
+@pytest.mark.parametrize("proceeds", [False, True])
+async def test_an_error_of_ours_is_not_the_endpoints(scene: Scene, proceeds: bool) -> None:
+    someone = await scene.contact(webhook_url="https://hooks.example/a", webhook_secret=SECRET)
+    message = await scene.send(someone, channel=Channel.WEBHOOK)
+    broken = Refusing(Channel.WEBHOOK, KeyError("ours"), proceeds=proceeds)
+    async with dispatching(scene, drum=broken) as house:
+        await house.dispatcher.pull(Lane.TRANSACTIONAL)
+        await house.dispatcher.drain(5)
+    assert await scene.column(message.id, "tries") == 1
+    assert await endpoints_that_fail(scene) == 0
+
+
+async def test_a_secret_that_does_not_open_puts_off_its_own_contacts_messages_alone(scene: Scene) -> None:
+    lost = await scene.contact(webhook_url="https://hooks.example/a", webhook_secret=SECRET)
+    kept = await scene.contact(webhook_url="https://hooks.example/b", webhook_secret=SECRET)
+    sealed = Keyring([b"a key that nobody kept, 32 bytes"], bytes(32)).seal(SECRET.encode(), "webhook-secret")
+    async with scene.database.write() as connection:
+        await connection.execute(update(contacts).values(webhook_secret=sealed).where(contacts.c.id == lost))
+    waiting = await scene.send(lost, channel=Channel.WEBHOOK)
+    goes = await scene.send(kept, channel=Channel.WEBHOOK)
+    with capture_logs() as logs:
+        async with dispatching(scene, drum=Drum(Channel.WEBHOOK)) as house:
+            await house.dispatcher.pull(Lane.TRANSACTIONAL)
+            await house.dispatcher.drain(5)
+            assert house.drum.sent == [ids.show(ids.Kind.MESSAGE, goes.id)]
+    assert (await scene.row(goes.id)).status is Status.SENT
+    assert (await scene.row(waiting.id)).state is State.QUEUED
+    assert await scene.column(waiting.id, "tries") == 0
+    assert 200_000 < await scene.column(waiting.id, "due_at") - waiting.queued_at < 400_000
+    assert (await rests(scene), await endpoints_that_fail(scene)) == ({}, 0)
+    (said,) = [line for line in logs if line["log_level"] == "error"]
+    assert said["message"] == ids.show(ids.Kind.MESSAGE, waiting.id)
+    assert said["contact"] == ids.show(ids.Kind.CONTACT, lost)
+    assert "example" not in str(said)
+
+
+async def test_nobody_is_told_what_a_peer_said_of_whom(scene: Scene) -> None:
+    await scene.send(await scene.contact())
+    error = Misconfigured("550 5.7.1 Ann may not send", code="550 5.7.1", summary="the server refused us at MAIL FROM")
+    with capture_logs() as logs:
+        async with dispatching(scene, drum=Refusing(Channel.EMAIL, error)) as house:
+            await house.dispatcher.pull(Lane.TRANSACTIONAL)
+            await house.dispatcher.drain(5)
+    (said,) = [line for line in logs if line["event"] == "send.misconfigured"]
+    assert (said["code"], said["summary"]) == (error.code, error.summary)
+    assert (await rests(scene))[Channel.EMAIL].detail == error.summary
+    assert "Ann" not in str(logs)
 
 
 async def content_of(scene: Scene, message_id: UUID) -> UUID:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, func, select, update
 
-from models.store import applying, claims, clock, endpoints, erasing, event_views, events, outcomes
+from models.store import applying, claims, clock, endpoints, erasing, event_views, events, outcomes, workers
 from models.store.claims import Claim
 from models.store.event_views import EventFilter, EventRow
 from models.store.outcomes import Ended
@@ -203,6 +203,18 @@ async def test_410_switches_off_at_once_and_tells_once(scene: Scene) -> None:
     assert (event.provider_event, event.reason) == (endpoints.DISABLED, FailureReason.ENDPOINT_GONE)
     assert await counted(scene) == []
     assert (await scene.row(first.id)).status is Status.BOUNCED
+
+
+async def test_410_counts_also_where_the_message_has_been_taken_away(scene: Scene) -> None:
+    (claim,) = await claimed(scene, await someone(scene))
+    async with scene.database.write() as connection:
+        await workers.rescue(connection, UUID(int=1))
+    await record(scene, [gone(claim)])
+    await record(scene, [gone(claim)])
+    assert await suppressed(scene) == [FailureReason.ENDPOINT_GONE]
+    (event,) = await told(scene)
+    assert event.provider_event == endpoints.DISABLED
+    assert (await scene.row(claim.id)).status is not Status.BOUNCED
 
 
 async def test_the_event_is_among_the_messages_own_and_changes_nothing(scene: Scene) -> None:

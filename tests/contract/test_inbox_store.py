@@ -32,7 +32,7 @@ async def items(scene: Scene, contact: UUID, *, archived: bool = False, **page: 
 
 async def look(database: Database, seen: Mapping[UUID, int], most: int = 100) -> Mapping[UUID, News]:
     async with database.read() as connection:
-        return (await inbox.look(connection, seen, most=most))[0]
+        return (await inbox.look(connection, seen, most=most)).news
 
 
 async def act(scene: Scene, contact: UUID, message: UUID, what: Act) -> ItemRow | None:
@@ -252,7 +252,58 @@ async def test_a_long_absence_is_made_up_in_pages(scene: Scene) -> None:
     assert seen == {ann: 15, bob: 15}
 
 
+async def test_a_long_inbox_takes_no_more_than_its_share(scene: Scene) -> None:
+    long, *others = sorted([await scene.contact() for _ in range(3)])
+    for contact, number in ((long, 12), (others[0], 1), (others[1], 2)):
+        for _ in range(number):
+            await onsite(scene, contact)
+    await deliver(scene.database)
+    async with scene.database.read() as connection:
+        found = await inbox.look(connection, {long: 0, others[0]: 0, others[1]: 0}, most=9)
+        alone = await inbox.look(connection, {long: 0, others[0]: 1, others[1]: 2}, most=12)
+        rest = await inbox.look(connection, {long: 3}, most=10)
+    told = {contact: ([item.change for item in each.items], each.cursor) for contact, each in found.news.items()}
+    assert told == {long: ([1, 2, 3], 3), others[0]: ([1], 1), others[1]: ([1, 2], 2)}
+    assert found.news[long].unread == 12
+    assert found.left_out == 0
+    assert [each.is_whole for each in found.news.values()] == [False, True, True]
+    assert [item.change for item in alone.news[long].items] == list(range(1, 13))
+    assert [item.change for item in rest.news[long].items] == list(range(4, 13))
+    assert rest.news[long].is_whole
+
+
+async def test_too_many_for_one_look_take_turns(scene: Scene) -> None:
+    people = sorted([await scene.contact() for _ in range(5)])
+    for contact in people:
+        await onsite(scene, contact)
+    await deliver(scene.database)
+    served: list[list[UUID]] = []
+    last = None
+    for _ in range(4):
+        async with scene.database.read() as connection:
+            found = await inbox.look(connection, dict.fromkeys(people, 0), most=2, behind=last)
+        assert found.left_out == 3
+        served.append(list(found.news))
+        last = found.last
+    assert served == [people[:2], people[2:4], [people[4], people[0]], people[1:3]]
+
+
 # --- Reading
+
+
+async def test_an_item_that_changes_meanwhile_is_exported_once(scene: Scene) -> None:
+    contact = await scene.contact()
+    sent = [await onsite(scene, contact) for _ in range(5)]
+    await deliver(scene.database)
+    found: list[UUID] = []
+    after = 0
+    for _ in range(3):
+        async with scene.database.read() as connection:
+            rows = await inbox.everything(connection, contact, after=after, most=2)
+        found += [row.message_id for row in rows]
+        after = rows[-1].number
+        await act(scene, contact, found[0], (Act.READ, Act.CLICK, Act.ARCHIVE)[len(found) // 2 - 1])
+    assert found == sent
 
 
 async def test_pages_follow_the_anchor_while_new_items_come(scene: Scene) -> None:
@@ -378,7 +429,8 @@ async def test_an_erased_persons_inbox_is_gone_and_others_stay(scene: Scene) -> 
     assert len(await items(scene, bob)) == 1
     async with scene.database.read() as connection:
         assert await inbox.workspace_of(connection, ann) is None
-        assert (await inbox.look(connection, {ann: 9, bob: 1}, most=9)) == ({}, {ann})
+        found = await inbox.look(connection, {ann: 9, bob: 1}, most=9)
+        assert (found.news, found.gone, found.left_out) == ({}, {ann}, 0)
 
 
 async def test_what_was_under_way_to_an_erased_person_failed_and_is_not_stored(scene: Scene) -> None:

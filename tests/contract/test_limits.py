@@ -8,9 +8,12 @@ from contextlib import ExitStack
 import pytest
 
 from channels.contract import Limit
+from models.vocabulary import Lane
 from tests.support.broker import ValkeyServer
 from tests.support.waiting import wait_until
 from worker.limits import LocalLimiter, RedisLimiter
+from worker.paces import Pace
+from worker.quota import Quota, rate
 
 THIRTY = Limit("bot", 30.0)
 
@@ -64,6 +67,79 @@ async def test_all_limits_are_taken_or_none(limiters: tuple[RedisLimiter, RedisL
     assert await first.take([]) == 0.0
 
 
+async def test_many_are_granted_at_once_and_no_more_than_there_are(
+    limiters: tuple[RedisLimiter, RedisLimiter],
+) -> None:
+    first, second = limiters
+    limit = Limit("channel", 20.0, 10.0)
+    assert (await first.grant(limit, 6)).number == 6
+    assert (await second.grant(limit, 6)).number == 4
+    nothing = await first.grant(limit, 6)
+    assert nothing.number == 0
+    assert 0 < nothing.wait_s <= 0.05
+    # One by one and in chunks, it is the same limit.
+    assert 0 < await second.take([limit]) <= 0.05
+
+
+async def test_a_rate_holds_over_processes_and_chunks(limiters: tuple[RedisLimiter, RedisLimiter]) -> None:
+    async def draw(limiter: RedisLimiter) -> list[float]:
+        quota, times = Quota(limiter, rate("channel", 100.0)), list[float]()
+        while len(times) < 100:
+            count, wait_s = await quota.draw(40)
+            quota.spend(count)
+            times += [time.monotonic()] * count
+            await asyncio.sleep(wait_s)
+        return times
+
+    began = time.monotonic()
+    times = sorted(each for those in await asyncio.gather(*map(draw, limiters)) for each in those)
+    assert max(sum(at <= each < at + 0.95 for each in times) for at in times) <= 125
+    assert times[-1] - began >= (len(times) - 1 - 25) / 100 - 0.1
+
+
+async def test_what_was_drawn_and_not_used_is_used_first_and_then_lost() -> None:
+    limiter = LocalLimiter()
+    quota = Quota(limiter, Limit("channel", 0.001, 10.0))
+    assert await quota.draw(4) == (4, 0.0)
+    quota.spend(1)
+    count, wait_s = await quota.draw(9)
+    assert count == 9
+    assert wait_s == pytest.approx(1000, rel=0.1)
+    quota.spend(9)
+    assert (await quota.draw(1))[0] == 0
+    assert await Quota(limiter, None).draw(7) == (7, 0.0)
+
+
+async def in_turn(pace: Pace, count: int) -> list[float]:
+    """When each of so many had its turn."""
+
+    async def one() -> float:
+        await pace.turn()
+        return time.monotonic()
+
+    return await asyncio.gather(*(one() for _ in range(count)))
+
+
+async def test_a_pace_holds_over_processes_and_lanes(limiters: tuple[RedisLimiter, RedisLimiter]) -> None:
+    paces = [Pace(each, "sender:a", 100.0, lane) for each in limiters for lane in Lane]
+    began = time.monotonic()
+    times = sorted(each for those in await asyncio.gather(*(in_turn(pace, 60) for pace in paces)) for each in those)
+    # However late the word of one came, no other had its turn too early for it.
+    assert all(each >= began + (number - 25) / 100 for number, each in enumerate(times, start=1))
+    assert len(times) == 240
+
+
+async def test_each_knows_how_many_there_are(limiters: tuple[RedisLimiter, RedisLimiter], redis_url: str) -> None:
+    first, second = limiters
+    assert first.processes == 1
+    for each in (first, second, first):
+        await each.count()
+    assert (first.processes, second.processes) == (2, 2)
+    second.close()
+    await first.count()
+    assert first.processes == 1
+
+
 async def test_nothing_is_left_behind(limiters: tuple[RedisLimiter, RedisLimiter]) -> None:
     first, _ = limiters
     await first.take([Limit("chat:a", 50.0), Limit("chat:b", 50.0)])
@@ -92,6 +168,12 @@ async def test_without_redis_each_keeps_to_its_share(valkey: ValkeyServer) -> No
             while not await each.take([limit]):
                 at_once += 1
             assert 5 <= at_once <= 6 + 5 * (time.monotonic() - began)
+        granted = [(await each.grant(Limit("chunks", 10.0, 10.0), 10)).number for each in limiters]
+        assert granted == [5, 5]
+        paces = [Pace(each, "sender:a", 40.0, Lane.BULK) for each in limiters]
+        began = time.monotonic()
+        times = sorted(each for those in await asyncio.gather(*(in_turn(pace, 30) for pace in paces)) for each in those)
+        assert all(each >= began + (number - 10) / 40 for number, each in enumerate(times, start=1))
         valkey.start()
 
         async def is_back() -> bool:

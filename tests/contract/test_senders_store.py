@@ -9,11 +9,13 @@ from sqlalchemy import select, update
 from channels.senders import PURPOSE
 from models.secrets import Keyring, SealBroken
 from models.session import Database, now_ms
-from models.store import claims, pauses, senders, why
-from models.store.senders import RESTS_MS, SenderRow
+from models.store import claims, pauses, sender_rests, senders, suppressions, why
+from models.store.sender_rests import RESTS_MS
+from models.store.senders import SenderRow
+from models.store.suppressions import NewSuppression, SuppressionFilter
 from models.tables import messages
 from models.tables import senders as table
-from models.vocabulary import Channel, Gate, Lane, State
+from models.vocabulary import Channel, FailureReason, Gate, Lane, State, SuppressionKind
 from models.why import explain
 from tests.support.scene import Scene
 from tests.support.sending import mail_credentials, mail_sender
@@ -35,7 +37,7 @@ async def change(scene: Scene, row: SenderRow, **values: Any) -> None:
 async def rest(scene: Scene, row: SenderRow, ms: int | None = None) -> int:
     """Let it rest; returns for how long it does from now."""
     async with scene.database.write() as connection:
-        await senders.rest(connection, row.id, row.version, "535 no", ms=ms)
+        await sender_rests.rest(connection, row.id, row.version, "535 no", ms=ms)
         usable = await senders.usable(connection, Channel.EMAIL, [row.workspace_id])
     return next(each.rests_ms for each in usable if each.id == row.id)
 
@@ -49,11 +51,59 @@ async def test_a_rest_grows_until_it_works_again(scene: Scene) -> None:
         await change(scene, row, resting_until=1)
     assert (await one(scene, row)).failures == len(RESTS_MS) + 1
     async with scene.database.write() as connection:
-        await senders.recover(connection, row.id, row.version)
+        await sender_rests.recover(connection, row.id, row.version)
     mended = await one(scene, row)
     assert (mended.failures, mended.resting_until, mended.last_error) == (0, None, None)
     assert 8000 < await rest(scene, row, 10_000) <= 10_000
     assert (await one(scene, row)).failures == 0
+
+
+async def suppress(scene: Scene, workspace_id: UUID, channel: Channel, reason: FailureReason) -> None:
+    digest = scene.keyring.address_digest(channel, reason)
+    new = NewSuppression(channel, digest, SuppressionKind.DEAD, "", None, reason.value, None)
+    async with scene.database.write() as connection:
+        await suppressions.create(connection, workspace_id, new)
+
+
+async def suppressed(scene: Scene, workspace_id: UUID) -> set[tuple[Channel, str]]:
+    async with scene.database.read() as connection:
+        wanted = SuppressionFilter()
+        found, _ = await suppressions.page(connection, workspace_id, wanted, limit=50, offset=0)
+    return {(each.channel, each.reason) for each in found}
+
+
+async def test_another_bot_may_write_to_those_who_blocked_the_former_one(scene: Scene) -> None:
+    other = await scene.workspace()
+    kept = {(Channel.TELEGRAM, FailureReason.ADDRESS_DEAD), (Channel.WEBHOOK, FailureReason.BLOCKED)}
+    blocked = (Channel.TELEGRAM, FailureReason.BLOCKED)
+    for workspace_id in (scene.workspace_id, other):
+        for channel, reason in kept:
+            await suppress(scene, workspace_id, channel, reason)
+    await suppress(scene, other, *blocked)
+
+    async def lifted(**values: Any) -> bool:
+        """Whether it lifts what says that chats blocked the bot; of anything else, it lifts nothing."""
+        await suppress(scene, scene.workspace_id, *blocked)
+        async with scene.database.write() as connection:
+            await senders.change(connection, scene.workspace_id, Channel.TELEGRAM, bot.id, lambda _: values)
+        found = await suppressed(scene, scene.workspace_id)
+        assert found - {blocked} == kept
+        return blocked not in found
+
+    await suppress(scene, scene.workspace_id, *blocked)
+    bot = await mail_sender(scene, mail_credentials(25), channel=Channel.TELEGRAM, hint={"botId": "1"})
+    assert await suppressed(scene, scene.workspace_id) == kept
+    assert not await lifted(name="another")
+    assert not await lifted(credentials=b"a newer token", hint={"botId": "1"})
+    assert await lifted(credentials=b"another bot", hint={"botId": "2"})
+    assert await lifted(paused=True)  # then they go by the operator's bot
+    assert not await lifted(credentials=b"one more", hint={"botId": "3"})
+    assert await lifted(paused=False)
+    await suppress(scene, scene.workspace_id, *blocked)
+    async with scene.database.write() as connection:
+        assert await senders.remove(connection, scene.workspace_id, Channel.TELEGRAM, bot.id)
+    assert await suppressed(scene, scene.workspace_id) == kept
+    assert await suppressed(scene, other) == {*kept, blocked}
 
 
 async def test_what_was_learnt_of_old_credentials_says_nothing_of_new_ones(scene: Scene) -> None:
@@ -68,7 +118,7 @@ async def test_what_was_learnt_of_old_credentials_says_nothing_of_new_ones(scene
     assert await rest(scene, old) == 0
     assert await rest(scene, new) > 0
     async with scene.database.write() as connection:
-        await senders.recover(connection, old.id, old.version)
+        await sender_rests.recover(connection, old.id, old.version)
     assert (await one(scene, new)).last_error == "535 no"
 
 
@@ -154,11 +204,11 @@ async def test_what_waits_for_a_sender_is_let_loose(scene: Scene) -> None:
     await scene.set(retries, sending_at=1, tries=1, **soon)
     await scene.set(far, sending_at=1, turn=None, due_at=now_ms() + 2 * RESTS_MS[-1])
     async with scene.database.write() as connection:
-        await senders.wake(connection, scene.workspace_id, Channel.TELEGRAM)
-        await senders.wake(connection, other, Channel.EMAIL)
+        await sender_rests.wake(connection, scene.workspace_id, Channel.TELEGRAM)
+        await sender_rests.wake(connection, other, Channel.EMAIL)
         due = select(messages.c.id).where(messages.c.due_at <= now_ms(), messages.c.state == State.QUEUED.value)
         assert set(await connection.scalars(due)) == set()
-        await senders.wake(connection, scene.workspace_id, Channel.EMAIL)
+        await sender_rests.wake(connection, scene.workspace_id, Channel.EMAIL)
         assert set(await connection.scalars(due)) == {waits}
 
 

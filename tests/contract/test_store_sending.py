@@ -10,7 +10,7 @@ from models.admission import Idempotency
 from models.errors import IdempotencyMismatch, NotFound, Refused
 from models.ids import new_id
 from models.store import campaigns as campaigns_store
-from models.store import claims, in_hand, keeping, message_views, outcomes, pauses, workers
+from models.store import claim_rows, claims, in_hand, keeping, message_views, outcomes, pauses, workers
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.tables import attempts, campaigns, contents, messages, suppressions
@@ -304,7 +304,7 @@ async def test_the_fifth_crash_is_poison(scene: Scene) -> None:
     sent = await scene.send(await scene.contact())
     for crashes in range(workers.MOST_CRASHES):
         claimed = await claim(scene)
-        if crashes >= claims.SUSPECT_AFTER:  # alone, and only when asked for
+        if crashes >= claim_rows.SUSPECT_AFTER:  # alone, and only when asked for
             assert claimed == []
             async with scene.database.write() as connection:
                 assert await keeping.channels_with_suspects(connection) == {Channel.EMAIL}

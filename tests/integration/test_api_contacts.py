@@ -140,6 +140,28 @@ async def test_a_browser_is_one_row(tenant: Tenant) -> None:
     await tenant.post("/push", browser | {"contactId": "ct_1"}, 404)
 
 
+async def test_a_browser_may_be_given_as_a_page_has_it(tenant: Tenant) -> None:
+    point = base64.urlsafe_b64encode(b"\x04" + bytes(64)).decode().rstrip("=")
+    secret = base64.urlsafe_b64encode(bytes(16)).decode().rstrip("=")
+    place = {"contactId": await tenant.contact(), "endpoint": "https://push.example.org/1"}
+    keys = {"p256dh": point, "auth": secret}
+    made = await tenant.post("/push", place | {"expirationTime": None, "keys": keys})
+    flat: dict[str, object] = {**keys}
+    for same in ({"expirationTime": 1.5e12, "keys": keys}, flat, flat | {"keys": None}):
+        assert await tenant.post("/push", place | same, 200) == made
+    wrong: dict[str, dict[str, object]] = {
+        "#/keys": {},
+        "#/p256dh": {"auth": secret},
+        "#/auth": {"p256dh": point},
+        "#/keys/auth": {"keys": {"p256dh": point}},
+        "#/keys/p256dh": {"keys": keys | {"p256dh": secret}},
+    }
+    both: dict[str, dict[str, object]] = {f"#/{name}": {"keys": keys, name: value} for name, value in keys.items()}
+    for pointer, given in [*wrong.items(), *both.items(), ("#/p256dh", flat | {"keys": keys})]:
+        problem = await tenant.post("/push", place | given, 400)
+        assert [error["pointer"] for error in problem["errors"]] == [pointer], problem
+
+
 async def test_suppressions(tenant: Tenant) -> None:
     entry = {"channel": "EMAIL", "address": "Ann@Example.org", "topic": "news", "reason": "asked by phone"}
     made = await tenant.post("/suppressions", entry)

@@ -49,6 +49,13 @@ async def test_the_page_needs_nothing_from_elsewhere(tenant: Tenant) -> None:
     assert (await tenant.root.get("/problems/nothing")).status_code == 404
 
 
+async def test_who_comes_without_an_address_is_shown_the_documentation(tenant: Tenant) -> None:
+    answer = await tenant.root.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (302, "docs")
+    assert (await tenant.root.get("/", follow_redirects=True)).url.path == "/docs"
+    assert (await tenant.root.get("/favicon.ico")).status_code == 204
+
+
 async def test_health(tenant: Tenant) -> None:
     assert (await tenant.root.get("/health/live")).json() == {"status": "ok"}
     assert (await tenant.root.get("/health/ready")).json() == {"status": "ok", "missing": []}

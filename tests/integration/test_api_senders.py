@@ -9,7 +9,7 @@ from channels.vapid import new_key
 from models import ids
 from models.ids import Kind, new_id
 from models.session import Database
-from models.store import senders
+from models.store import sender_rests
 from models.vocabulary import Channel
 from tests.support.api import Api, Tenant
 from tests.support.push_service import encode
@@ -31,6 +31,21 @@ async def patch(tenant: Tenant, path: str, changes: Any, status: int = 200) -> A
 
 def written_in(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+
+
+async def test_a_sender_has_a_rate_and_its_server_so_many_connections(tenant: Tenant) -> None:
+    url = MAIL["smtpUrl"] + "?connections=2"
+    made = await tenant.post("/channels/EMAIL", body(MAIL | {"smtpUrl": url}, ratePerSecond=20))
+    path = f"/channels/EMAIL/{made['id']}"
+    assert (made["ratePerSecond"], made["hint"]["host"]) == (20, "smtp.example.com:465")
+    for rate in (0.1, 10_000, None):
+        assert (await patch(tenant, path, {"ratePerSecond": rate}))["ratePerSecond"] == rate
+        assert (await tenant.get(path))["ratePerSecond"] == rate
+    for wrong in (0, 0.09, 10_001, -1, "fast", [1]):
+        await patch(tenant, path, {"ratePerSecond": wrong}, 400)
+    refused = await patch(tenant, path, {"credentials": MAIL | {"smtpUrl": MAIL["smtpUrl"] + "?connections=0"}}, 400)
+    assert [each["pointer"] for each in refused["errors"]] == ["#/credentials/smtpUrl"]
+    assert (await tenant.post("/channels/EMAIL", body(MAIL)))["ratePerSecond"] is None
 
 
 async def test_a_sender_is_made_shown_changed_and_removed(
@@ -70,6 +85,8 @@ async def test_a_channel_is_configured_by_a_sender(tenant: Tenant, api: Api) -> 
     made = await tenant.post("/channels/TELEGRAM", body(BOT))
     assert made["hint"] == {"botId": "7654321"}
     assert (await tenant.post("/messages", message, 200))["status"] == "QUEUED"
+    second = await tenant.post("/channels/TELEGRAM", body(BOT), 409)
+    assert second["type"] == "/problems/conflict"
     wrong = await tenant.contact(telegramChatId=None)
     assert (await tenant.post("/messages", message | {"contactId": wrong}, 422))["failureReason"] == "no_address"
     other = await api.tenant()
@@ -87,7 +104,7 @@ async def test_it_says_until_when_and_why_it_rests(tenant: Tenant, database: Dat
         sender_id = ids.parse(Kind.SENDER, sender["id"])
         assert sender_id is not None
         async with database.write() as connection:
-            await senders.rest(connection, sender_id, 1, said, ms=ms)
+            await sender_rests.rest(connection, sender_id, 1, said, ms=ms)
 
     await rest(first, 60_000, "535 no")
     channel = await tenant.get("/channels/EMAIL")

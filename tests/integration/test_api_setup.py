@@ -17,7 +17,7 @@ from models import ids
 from models.ids import Kind
 from models.secrets import load_keyring
 from models.session import Database
-from models.store import pauses
+from models.store import pauses, settings
 from models.tables import api_keys, hooks, message_details, subscriptions
 from models.vocabulary import Channel, Scope, StatusEvent
 from tests.support.api import Api, Tenant
@@ -223,6 +223,7 @@ async def test_settings(api: Api, tenant: Tenant) -> None:
         "allowedOrigins": [],
         "defaultLocale": None,
         "timezone": None,
+        "endpointRate": None,
     }
     assert await tenant.get("/settings") == fresh
     origins = ["https://Example.org:443/", "https://example.org", "http://localhost:3000"]
@@ -231,11 +232,20 @@ async def test_settings(api: Api, tenant: Tenant) -> None:
         "tracking": {"opens": True, "clicks": False},
         "allowedOrigins": ["https://example.org", "http://localhost:3000"],
     }
-    named = {"defaultLocale": "de-AT", "timezone": "Europe/Vienna"}
+    named = {"defaultLocale": "de-AT", "timezone": "Europe/Vienna", "endpointRate": 0.1}
     assert await patch(tenant, "/settings", named) == changed | named
     assert await patch(tenant, "/settings", {"timezone": None}) == changed | named | {"timezone": None}
     assert await tenant.get("/settings") == changed | named | {"timezone": None}
     assert await (await api.tenant()).get("/settings") == fresh
+
+
+async def test_the_rates_of_endpoints_are_those_of_workspaces_that_set_one(api: Api, database: Database) -> None:
+    for rate in (10_000, None):
+        tenant = await api.tenant()
+        await patch(tenant, "/settings", {"endpointRate": 5})
+        assert (await patch(tenant, "/settings", {"endpointRate": rate}))["endpointRate"] == rate
+    async with database.read() as connection:
+        assert list((await settings.endpoint_rates(connection)).values()) == [10_000]
 
 
 @pytest.mark.parametrize(
@@ -243,6 +253,9 @@ async def test_settings(api: Api, tenant: Tenant) -> None:
     [
         {"tracking": None},
         {"tracking": {"opens": None}},
+        {"endpointRate": 0},
+        {"endpointRate": 10_001},
+        {"endpointRate": "5"},
         {"allowedOrigins": ["*"]},
         {"allowedOrigins": ["null"]},
         {"allowedOrigins": ["https://example.org/path"]},

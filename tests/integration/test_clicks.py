@@ -26,6 +26,7 @@ NOWHERE = "http://127.0.0.1:1"
 BUTTONS = [
     [{"text": "Pay", "url": "https://shop.example.org/pay?a=1&b=2"}, {"text": "Not now", "callbackData": "later"}],
     [{"text": "Help", "url": "https://shop.example.org/help"}],
+    [{"text": "Far", "url": "http://пример.example/д?q=é#ф"}],
 ]
 
 
@@ -84,6 +85,11 @@ async def test_a_button_leads_on_and_the_click_counts(
     assert shown["status"] == "CLICKED"
 
 
+async def test_the_target_is_led_to_in_ascii(links: Callable[[int], str]) -> None:
+    answer = await follow(links(2))
+    assert answer.headers["location"] == "http://xn--e1afmkfd.example/%D0%B4?q=%C3%A9#%D1%84"
+
+
 async def test_a_scanner_and_a_prefetch_are_no_person(
     tenant: Tenant, database: Database, links: Callable[[int], str]
 ) -> None:
@@ -98,7 +104,7 @@ async def test_what_is_no_link_of_ours_leads_nowhere(
 ) -> None:
     url = {
         "unknown": f"{api.url}/t/c/{'A' * 54}",
-        "no such link": links(2),
+        "no such link": links(3),
         "another purpose": api.url + message.opt_out().replace("/u/", "/t/c/"),
         "empty": f"{api.url}/t/c/x",
     }[wrong]

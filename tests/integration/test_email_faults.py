@@ -104,6 +104,17 @@ async def test_a_refused_mail_keeps_its_connection(mail_sink: SmtpSink, channel:
     assert mail_sink.connections == 1
 
 
+async def test_a_reply_that_names_the_sender_is_not_held_against_the_recipient(
+    mail_sink: SmtpSink, channel: EmailChannel
+) -> None:
+    mail = channel.prepare(Content(body="Hi"))
+    mail_sink.script("RCPT", "550 5.1.1 <news@example.org> unknown", times=1)
+    with pytest.raises(Misconfigured):
+        await channel.send(envelope("ann@example.net"), mail)
+    await channel.send(envelope("ann@example.net"), mail)
+    assert len(mail_sink.received_by("ann@example.net")) == 1
+
+
 @before_the_content
 @pytest.mark.parametrize("drop", [True, False], ids=["hang up", "421"])
 async def test_a_kept_connection_that_dies_costs_the_next_mail_nothing(

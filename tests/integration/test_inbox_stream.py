@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import httpx
 import msgspec
 import pytest
 
-from api_shim.inbox_stream import Streams
+from api_shim.inbox_events import frames
+from api_shim.inbox_stream import Stream, Streams
+from api_shim.inbox_types import InboxItemView
 from api_shim.problems import Problem
 from models.session import Database
 from models.store import inbox
-from models.store.inbox import Act
+from models.store.inbox import Act, ItemRow, News
 from models.vocabulary import Channel
 from tests.support.api import Api, Tenant, serving
 from tests.support.api_process import api_process
@@ -51,8 +54,7 @@ class Source:
         """What was said last of how many are unread."""
         return int([event.data["unread"] for event in self.events if event.name == "inbox"][-1])
 
-    async def read(self, url: str, token: str, last: str | None, query: dict[str, str]) -> None:
-        headers = {} if last is None else {"Last-Event-ID": last}
+    async def read(self, url: str, token: str, headers: dict[str, str], query: dict[str, str]) -> None:
         async with (
             httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
             client.stream("GET", "/inbox/stream", params={"token": token, **query}, headers=headers) as answer,
@@ -70,10 +72,14 @@ class Source:
 
 
 @contextlib.asynccontextmanager
-async def listening(url: str, token: str, last: str | None = None, **query: str) -> AsyncIterator[Source]:
+async def listening(
+    url: str, token: str, last: str | None = None, *, origin: str | None = None, **query: str
+) -> AsyncIterator[Source]:
     """A source that the server has answered."""
     source = Source()
-    task = asyncio.create_task(source.read(url, token, last, query))
+    given = {"Last-Event-ID": last, "Origin": origin}
+    headers = {name: value for name, value in given.items() if value is not None}
+    task = asyncio.create_task(source.read(url, token, headers, query))
     try:
         await wait_until(lambda: source.events or task.done())
         yield source
@@ -169,6 +175,23 @@ async def test_an_erased_persons_stream_ends(api: Api) -> None:
         await wait_until(lambda: source.ended)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_stream_ends_when_its_site_is_no_longer_allowed(api: Api) -> None:
+    tenant, _, token = await someone(api)
+    site, other = "https://www.example.org", "https://shop.example.org"
+    await tenant.call("PATCH", "/settings", json={"allowedOrigins": [site, other]})
+    async with (
+        listening(api.url, token, origin=site) as source,
+        listening(api.url, token, origin=other) as stays,
+        listening(api.url, token) as no_page,
+    ):
+        assert (source.status, stays.status, no_page.status) == (200, 200, 200)
+        await tenant.call("PATCH", "/settings", json={"allowedOrigins": [other]})
+        await wait_until(lambda: source.ended, timeout=30)
+        assert not stays.ended
+        assert not no_page.ended
+
+
 async def test_there_are_so_many_streams_and_no_more(api: Api) -> None:
     _, _, token = await someone(api)
     async with contextlib.AsyncExitStack() as tabs:
@@ -226,7 +249,7 @@ async def contact_with(scene: Scene, number: int) -> tuple[UUID, list[UUID]]:
 async def test_a_slow_reader_holds_one_batch_and_goes_on_from_there(scene: Scene) -> None:
     contact, sent = await contact_with(scene, 3)
     streams = Streams(scene.database)
-    slow, quick = streams.open(contact, 0), streams.open(contact, 0)
+    slow, quick = streams.open(scene.workspace_id, contact, 0), streams.open(scene.workspace_id, contact, 0)
     first = await quick.take(10)
     assert first is not None
     assert [item.message_id for item in first.items] == sent
@@ -250,21 +273,114 @@ async def test_a_slow_reader_holds_one_batch_and_goes_on_from_there(scene: Scene
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_bounds_and_the_end_of_all(scene: Scene) -> None:
-    streams = Streams(scene.database, most=3, most_of_one=2)
+    streams = Streams(scene.database, most=6, most_of_one=2)
     ann, bob = await scene.contact(), await scene.contact()
-    first, _ = streams.open(ann, 0), streams.open(ann, 0)
+    first, _ = streams.open(scene.workspace_id, ann, 0), streams.open(scene.workspace_id, ann, 0)
     with pytest.raises(Problem):
-        streams.open(ann, 0)
-    streams.open(bob, 0)
-    with pytest.raises(Problem):
-        streams.open(bob, 0)
+        streams.open(scene.workspace_id, ann, 0)
+    streams.open(scene.workspace_id, bob, 0)
+    with pytest.raises(Problem):  # the workspace has half of all
+        streams.open(scene.workspace_id, bob, 0)
+    other = await scene.workspace()
+    streams.open(other, await scene.contact(workspace_id=other), 0)
     streams.leave(first)
     streams.leave(first)
-    last = streams.open(ann, 0)
+    last = streams.open(scene.workspace_id, ann, 0)
     streams.close()
     async with asyncio.timeout(10):
         assert await last.take(60) is None
         await streams.drain()
     assert last.ended
     with pytest.raises(Problem):
-        streams.open(bob, 0)
+        streams.open(scene.workspace_id, bob, 0)
+
+
+async def take(stream: Stream) -> News:
+    news = await stream.take(10)
+    assert news is not None
+    return news
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_who_begins_anew_again_and_again_holds_nobody_back(scene: Scene) -> None:
+    greedy, other = sorted([await scene.contact(), await scene.contact()])
+    for contact, number in ((greedy, 150), (other, 1)):
+        for _ in range(number):
+            await scene.send(contact, channel=Channel.ONSITE)
+    await deliver(scene.database)
+    streams = Streams(scene.database)
+
+    async def begin_anew() -> None:
+        while True:
+            stream = streams.open(scene.workspace_id, greedy, 0)
+            await stream.take(10)
+            streams.leave(stream)
+
+    beginning = asyncio.create_task(begin_anew())
+    stream = streams.open(scene.workspace_id, other, 0)
+    try:
+        assert len((await take(stream)).items) == 1
+    finally:
+        beginning.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beginning
+        streams.leave(stream)
+        streams.close()
+        await streams.drain()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_where_one_look_is_not_enough_the_next_follows_at_once(scene: Scene) -> None:
+    late, sent = await contact_with(scene, 250)
+    people = [await scene.contact() for _ in range(110)]
+    await asyncio.gather(*(scene.send(each, channel=Channel.ONSITE) for each in people))
+    await deliver(scene.database)
+    streams = Streams(scene.database, look_every_s=600)
+    others = [streams.open(scene.workspace_id, each, 0) for each in people]
+    stream = streams.open(scene.workspace_id, late, 0)
+    found: list[UUID] = []
+    try:
+        for each in others:
+            assert len((await take(each)).items) == 1
+        while len(found) < len(sent):
+            found += [item.message_id for item in (await take(stream)).items]
+        assert found == sent
+    finally:
+        streams.close()
+        await streams.drain()
+
+
+class Asked:
+    """Answers whether a site is still allowed; notes how often it was asked."""
+
+    def __init__(self, *answers: bool) -> None:
+        self.times = 0
+        self._answers = answers
+
+    async def __call__(self) -> bool:
+        self.times += 1
+        return self._answers[self.times - 1]
+
+
+def shown(row: ItemRow) -> InboxItemView:
+    raise AssertionError(f"{row.message_id} was shown to a site that is not allowed")
+
+
+async def test_the_site_is_asked_for_with_every_heartbeat() -> None:
+    asked = Asked(True, True, False)
+    stream = Stream(UUID(int=1), UUID(int=2), 0, asyncio.Event())
+    sent = [each async for each in frames(stream, b"first", shown, int(time.time()) + 60, asked, heartbeat_s=0.01)]
+    assert sent == [b"first", b":\n\n", b":\n\n"]
+    assert asked.times == 3
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_what_comes_all_the_time_puts_the_question_off_for_nobody(scene: Scene) -> None:
+    contact, _ = await contact_with(scene, 1)
+    async with scene.database.read() as connection:
+        news = (await inbox.look(connection, {contact: 0}, most=9)).news[contact]
+    stream = Stream(scene.workspace_id, contact, 0, asyncio.Event())
+    stream.put(news)
+    asked = Asked(False)
+    sent = [each async for each in frames(stream, b"first", shown, int(time.time()) + 60, asked, heartbeat_s=0)]
+    assert (sent, asked.times) == ([b"first"], 1)

@@ -1,6 +1,7 @@
 """The PUSH channel against a strict push service: what browsers get, and what a message comes to over all of them."""
 
 import asyncio
+import contextlib
 import hashlib
 import re
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 
 from channels.contract import Content, Envelope, Progress, Receipt
-from channels.errors import Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
+from channels.errors import Limited, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
 from channels.push import MOST_BYTES, PushChannel, PushConfig
 from channels.vapid import Vapid, new_key, parse_key
 from models.session import Database
@@ -181,6 +182,30 @@ async def test_our_fault_removes_nothing(channel: PushChannel, service: PushServ
     ended = await outcome(channel, message(service.subscribe()))
     assert isinstance(ended, Misconfigured)
     assert (ended.code, ended.progress) == (str(status), None)
+
+
+async def test_one_stranger_that_refuses_us_is_not_our_fault(vapid: Vapid) -> None:
+    channel = PushChannel(PushConfig(LOOPBACK), vapid, witnesses=3)
+    ends = []
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(channel.close)
+        for _ in range(3):
+            stranger = await stack.enter_async_context(push_service.running())
+            stranger.script(401)
+            ends += [type(await outcome(channel, message(stranger.subscribe()))) for _ in range(2)]
+    assert ends == [Transient] * 4 + [Misconfigured] * 2
+
+
+async def test_a_push_service_that_hangs_keeps_no_more_than_its_share(vapid: Vapid, service: PushService) -> None:
+    channel = PushChannel(PushConfig(LOOPBACK, total_timeout_s=1.5), vapid, slots=40)
+    async with push_service.running() as hanging:
+        hanging.script(delay_s=60)
+        sent = [message(hanging.subscribe()) for _ in range(40)]
+        ends = await asyncio.gather(*(outcome(channel, each) for each in sent))
+        assert len(hanging.requests) == 4
+        assert [type(end) for end in ends].count(Limited) == 36
+        assert isinstance(await outcome(channel, message(service.subscribe())), Receipt)
+        await channel.close()
 
 
 @pytest.mark.parametrize("status", [301, 308, 402, 406, 408, 429, 500, 503])
@@ -361,13 +386,14 @@ async def test_the_guard_judges_every_endpoint(channel: PushChannel, service: Pu
 
 
 async def test_one_contact_takes_no_more_than_its_share(channel: PushChannel, service: PushService) -> None:
-    service.script(delay_s=60)
     many = [service.subscribe() for _ in range(40)]
+    assert isinstance(await outcome(channel, message(*many)), Receipt)  # its push service may have many now
+    service.script(delay_s=60)
     sending = asyncio.create_task(outcome(channel, message(*many)))
-    await wait_until(lambda: len(service.requests) == 16)
+    await wait_until(lambda: len(service.requests) == 40 + 16)
     await channel.close()
     assert isinstance(await sending, Unknown)
-    assert len(service.requests) == 16
+    assert len(service.requests) == 40 + 16
 
 
 # --- Through the whole house

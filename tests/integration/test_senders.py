@@ -9,15 +9,16 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
+from structlog.testing import capture_logs
 
 from channels.contract import Content
 from channels.email import EmailChannel, EmailConfig
-from channels.errors import Limited, Misconfigured, NotStarted, Transient
+from channels.errors import Limited, Misconfigured, NotStarted, SendError, Transient
 from channels.senders import PURPOSE, check, keep
 from channels.smtp_dial import SmtpDialler
 from channels.smtp_url import parse_smtp_url
-from models.store import claims, senders
+from models.store import claims, sender_rests, senders
 from models.store.senders import SenderRow, Usable
 from models.tables import senders as table
 from models.vocabulary import Channel, Lane, State, Status
@@ -26,7 +27,7 @@ from tests.support.envelopes import envelope
 from tests.support.house import House
 from tests.support.scene import Scene
 from tests.support.sending import Post, mail_credentials, mail_sender, post
-from tests.support.smtp_sink import SmtpSink
+from tests.support.smtp_sink import Command, SmtpSink
 from tests.support.waiting import wait_until
 from worker.sending import STUCK_S, Conduct, Sending
 
@@ -73,7 +74,7 @@ async def mend(scene: Scene, row: SenderRow, port: int, password: str) -> None:
         await senders.change(
             connection, row.workspace_id, row.channel, row.id, lambda _: {"credentials": sealed, "hint": hint}
         )
-        await senders.wake(connection, row.workspace_id, row.channel)
+        await sender_rests.wake(connection, row.workspace_id, row.channel)
 
 
 def written_in(folder: Path) -> bytes:
@@ -97,25 +98,96 @@ def usable(row: SenderRow) -> Usable:
         credentials=row.credentials,
         position=row.position,
         weight=row.weight,
+        per_second=row.per_second,
         version=row.version,
         last_error=row.last_error,
         rests_ms=0,
     )
 
 
+async def failure(port: int) -> SendError:
+    """How a mail to this server ends."""
+    channel = EmailChannel(EmailConfig(f"smtp+plain://127.0.0.1:{port}", "shop@example.org"))
+    with pytest.raises(SendError) as caught:
+        await channel.send(envelope("ann@example.org"), channel.prepare(Content(subject="Hi", body="Hi")))
+    await channel.close()
+    return caught.value
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_one_that_fails_again_and_again_rests(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    ("command", "reply", "rests"),
+    [
+        ("CONNECT", "421 4.3.2 Not now", True),
+        ("EHLO", "451 4.3.0 Not now", True),
+        ("MAIL", "451 4.7.1 Not now", True),
+        ("RCPT", "451 4.7.1 Greylisted", False),
+        ("RCPT", "452 4.2.2 The mailbox is full", False),
+        ("DATA", "451 4.3.0 Not now", False),
+        ("DOT", "451 4.3.0 Not now", False),
+        (None, "nobody is there", True),
+    ],
+)
+async def test_only_what_is_said_of_the_sender_makes_it_rest(
+    scene: Scene, mail_sink: SmtpSink, command: Command | None, reply: str, rests: bool
+) -> None:
     row = await mail_sender(scene, mail_credentials(1))
+    if command is not None:
+        mail_sink.script(command, reply)
+    refused = await failure(1 if command is None else mail_sink.port)
+    assert isinstance(refused, Transient)
+    async with post(scene) as house:
+        conduct = Conduct(usable(row), row.channel, house.services, failing_s=0.0)
+        for _ in range(10):
+            await conduct.fails(refused)
+    assert ((await stored(scene, row)).resting_until is not None) is rests
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_sender_keeps_nothing_of_what_its_peer_said(scene: Scene, mail_sink: SmtpSink) -> None:
+    row = await mail_sender(scene, mail_credentials(mail_sink.port))
+    mail_sink.script("MAIL", "550 5.7.1 Ann Example may not send")
+    with capture_logs() as logs:
+        async with post(scene) as house:
+            await send(scene, 1)
+            await house.turn()
+    assert (await stored(scene, row)).last_error == "the SMTP server refused us at MAIL FROM (550 5.7.1)"
+    assert "Ann" not in str(logs)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_success_is_on_record_before_it_is_that_a_sender_works_again(scene: Scene, mail_sink: SmtpSink) -> None:
+    row = await mail_sender(scene, mail_credentials(mail_sink.port))
+    async with scene.database.write() as connection:
+        await connection.execute(update(table).values(resting_until=1, last_error="421 later"))
+        await connection.execute(text("CREATE TABLE seen (state TEXT)"))
+        await connection.execute(
+            text("CREATE TRIGGER see AFTER UPDATE ON senders BEGIN INSERT INTO seen SELECT state FROM messages; END")
+        )
+    async with post(scene) as house:
+        await send(scene, 1)
+        await until_sent(house, scene, 1)
+    assert (await stored(scene, row)).last_error is None
+    async with scene.database.read() as connection:
+        assert (await connection.scalars(text("SELECT state FROM seen"))).all() == ["done"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_one_that_fails_again_and_again_rests(scene: Scene, mail_sink: SmtpSink) -> None:
+    row = await mail_sender(scene, mail_credentials(1))
+    mail_sink.script("CONNECT", "421 4.3.2 ann@example.org has sent too much")
+    refused = await failure(mail_sink.port)
     async with post(scene) as house:
         conduct = Conduct(usable(row), row.channel, house.services, failing_s=0.0)
         patient = Conduct(usable(row), row.channel, house.services)
-        refused = Transient("ann@example.org is greylisted", code="451 4.7.1")
+        forgetful = Conduct(usable(row), row.channel, house.services, failing_s=0.0, past_s=0.0)
         for _ in range(4):
             assert not await conduct.fails(refused)
         await conduct.works()
         for _ in range(4):
             await conduct.fails(refused)
         for _ in range(10):
+            await forgetful.fails(refused)
             await patient.fails(refused)
             await patient.fails(Limited("a limit", retry_after_s=1))
             await patient.fails(NotStarted("shuts down"))
@@ -123,7 +195,7 @@ async def test_one_that_fails_again_and_again_rests(scene: Scene) -> None:
         assert not await conduct.fails(refused)  # the message itself was tried, and has its own schedule
         rests = await stored(scene, row)
         assert rests.failures == 1
-        assert rests.last_error == "it failed again and again, at last with 451 4.7.1"
+        assert rests.last_error == "it failed again and again, at last with 421 4.3.2"
         assert await patient.fails(Limited("429 wait", retry_after_s=10, whole=True))
         assert (await stored(scene, row)).last_error == rests.last_error  # it rests already
 
@@ -296,7 +368,7 @@ async def test_without_any_sender_messages_wait_for_one(scene: Scene, mail_sink:
         await house.until(put_off)
         async with scene.database.write() as connection:
             await senders.change(connection, row.workspace_id, row.channel, row.id, lambda _: {"paused": False})
-            await senders.wake(connection, row.workspace_id, row.channel)
+            await sender_rests.wake(connection, row.workspace_id, row.channel)
         await until_sent(house, scene, 3)
     assert len(mail_sink.mails) == 3
 

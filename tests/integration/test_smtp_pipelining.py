@@ -335,7 +335,7 @@ async def test_an_address_beyond_ascii_goes_only_to_a_server_that_takes_it(offer
 
 
 async def _deliver(port: int, mail: Transaction) -> None:
-    pool = SmtpPool(parse_smtp_url(f"smtp+plain://127.0.0.1:{port}"), None, 1, TRUSTED)
+    pool = SmtpPool(parse_smtp_url(f"smtp+plain://127.0.0.1:{port}"), None, lambda: 1, TRUSTED)
     try:
         await pool.deliver(mail)
     finally:

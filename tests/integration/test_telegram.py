@@ -129,7 +129,7 @@ async def test_a_long_text_comes_in_parts_and_a_retry_sends_the_rest(
             api.refuse("42", 502, "Bad Gateway", once=True)
 
     ended = await send(telegram, "42", content, proceed=proceed)
-    assert type(ended) is Transient
+    assert type(ended) is Unknown
     assert ended.progress == Progress(accepted=("1/3",))
     assert asked == [0, 1]
     receipt = await send(telegram, "42", content, proceed=proceed, accepted=frozenset({"1/3"}))

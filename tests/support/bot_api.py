@@ -19,6 +19,18 @@ from aiohttp import web
 
 TOKEN: Final = "1234567:not-a-real-token_AbCdEf"
 
+ME: Final = {
+    "id": 1234567,
+    "is_bot": True,
+    "first_name": "Wireroom",
+    "username": "wireroom_bot",
+    "can_join_groups": True,
+    "can_read_all_group_messages": False,
+    "supports_inline_queries": False,
+}
+"""What ``getMe`` answers."""
+
+_GET_ME: Final = "getme"
 _METHODS: Final = {"sendmessage": "text", "sendphoto": "caption", "senddocument": "caption"}
 _FIELDS: Final = {
     "sendmessage": {"text", "entities"},
@@ -159,7 +171,11 @@ class BotApi:
         at = time.monotonic()
         self.requests += 1
         try:
-            sent = self._take(request.path, fields, at)
+            method = self._method(request.path)
+            if method == _GET_ME:
+                assert not fields, fields
+                return web.json_response({"ok": True, "result": ME})
+            sent = self._take(method, fields, at)
         except Refused as refused:
             body: dict[str, Any] = {"ok": False, "error_code": refused.status, "description": refused.description}
             if refused.parameters:
@@ -174,8 +190,7 @@ class BotApi:
         result = {"message_id": sent.message_id, "date": int(time.time()), "chat": chat, "text": sent.text}
         return web.json_response({"ok": True, "result": result})
 
-    def _take(self, path: str, fields: Mapping[str, str], at: float) -> Sent:
-        method = self._method(path)
+    def _take(self, method: str, fields: Mapping[str, str], at: float) -> Sent:
         unknown = fields.keys() - _FIELDS[method] - _COMMON
         assert not unknown, unknown
         chat = fields.get("chat_id", "")
@@ -198,7 +213,7 @@ class BotApi:
             raise Refused(404, "Not Found")
         if found[1] != TOKEN:
             raise Refused(401, "Unauthorized")
-        if found[2].lower() not in _METHODS:
+        if found[2].lower() not in (*_METHODS, _GET_ME):
             raise Refused(404, "Not Found: method not found")
         return found[2].lower()
 

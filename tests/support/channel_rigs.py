@@ -244,7 +244,7 @@ class TelegramRig(Rig):
         chat = self._chats.setdefault(who, str(70_001 + len(self._chats)))
         match peer:
             case Peer.REFUSES_FOR_NOW:
-                self._api.refuse(chat, 500, f"Internal Server Error: {chat} {who}")
+                self._api.refuse(chat, 503, f"Service Unavailable: {chat} {who}")
             case Peer.REFUSES_FOR_GOOD:
                 words = "not enough rights to send text messages to the chat"
                 self._api.refuse(chat, 400, f"Bad Request: {words} {who}")

@@ -13,15 +13,16 @@ from tests.support.scene import Scene
 from worker.dispatch import Dispatcher
 from worker.hand import Hand
 from worker.leases import Lease
+from worker.limits import LocalLimiter
+from worker.quota import Quota
 from worker.services import Services, beginner, recorder
 
 
 class Drum:
     """A channel that counts what it is given."""
 
-    name = Channel.EMAIL
-
-    def __init__(self) -> None:
+    def __init__(self, name: Channel = Channel.EMAIL) -> None:
+        self.name = name
         self.sent: list[str] = []
 
     def prepare(self, content: Content) -> Texts:
@@ -49,15 +50,17 @@ class Dispatching:
 
 
 @asynccontextmanager
-async def dispatching(scene: Scene, database: Database | None = None) -> AsyncIterator[Dispatching]:
+async def dispatching(
+    scene: Scene, database: Database | None = None, drum: Drum | None = None
+) -> AsyncIterator[Dispatching]:
     """A dispatcher over the scene's database, or over what stands before it."""
     hand = Hand()
     lease = Lease(scene.database, hand.ids, on_lost=lambda: None)
     await lease.begin()
     used = database or scene.database
     services = Services(used, lease, scene.keyring, scene.wakeups, hand, recorder(used), beginner(used), PUBLIC_URL)
-    drum = Drum()
-    dispatcher = Dispatcher(drum, services, most=40, per_second=None)
+    drum = drum or Drum()
+    dispatcher = Dispatcher(drum, services, most=40, quota=Quota(LocalLimiter(), None))
     try:
         yield Dispatching(dispatcher, drum, hand, lease)
     finally:

@@ -34,6 +34,8 @@ def envelope(address: str, *, variables: Any = None, metadata: Any = None, **fie
 class Unlimited:
     """A limiter where there is no limit."""
 
+    processes = 1
+
     async def take(self, limits: Sequence[Limit]) -> float:
         """At once."""
         return 0.0

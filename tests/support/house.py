@@ -59,6 +59,12 @@ class House:
                 process.kill()
         worker.wait()
 
+    def kill(self) -> None:
+        """SIGKILL for everything: what it waits for will not come."""
+        for process in self._processes:
+            if process.poll() is None:
+                self.kill_worker(process)
+
     def log(self, name: str) -> str:
         """What the processes of that name wrote so far."""
         return "".join(path.read_text(errors="replace") for path in sorted(self._folder.glob(f"{name}-*.log")))

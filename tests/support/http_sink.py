@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -23,6 +24,8 @@ class Request:
     query: str
     headers: CIMultiDictProxy[str]
     body: bytes
+    at: float
+    """When it had come, by ``time.monotonic``."""
 
     def json(self) -> Any:
         """The body, read as JSON."""
@@ -90,7 +93,8 @@ class HttpSink:
             return _cut(request)
         body = await request.read()
         headers = CIMultiDictProxy(CIMultiDict(request.headers))
-        self.requests.append(Request(request.method, request.path, request.query_string, headers, body))
+        query = request.query_string
+        self.requests.append(Request(request.method, request.path, query, headers, body, time.monotonic()))
         if rule is None:
             return web.Response()
         await asyncio.sleep(rule.delay_s)

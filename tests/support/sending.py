@@ -20,7 +20,9 @@ from tests.support.scene import Scene
 from worker.dispatch import Dispatcher
 from worker.hand import Hand
 from worker.leases import Lease
-from worker.limits import LocalLimiter
+from worker.limits import Grants, LocalLimiter
+from worker.paces import Paces
+from worker.quota import Quota
 from worker.senders import Directory, NoSender, Senders
 from worker.services import Services, beginner, recorder
 
@@ -28,7 +30,9 @@ from worker.services import Services, beginner, recorder
 class Post:
     """A worker's dispatcher of mail. ``drum``: the operator's sender, where the operator has one."""
 
-    def __init__(self, scene: Scene, lease: Lease, hand: Hand, *, operator: bool = True) -> None:
+    def __init__(
+        self, scene: Scene, lease: Lease, hand: Hand, *, operator: bool = True, limiter: Grants | None = None
+    ) -> None:
         self._scene = scene
         self.drum = Drum()
         database = scene.database
@@ -38,9 +42,13 @@ class Post:
         slots = dict.fromkeys(Channel, 400)
         vapid = Vapid(parse_key(base64.urlsafe_b64encode(new_key())), "mailto:push@example.org")
         maker = SenderMaker(scene.settings, Outfit(LocalLimiter(), vapid, slots))
-        self.senders = Senders(Channel.EMAIL, services, Directory(database), maker, slots=400, alone=not operator)
+        limiter = limiter or LocalLimiter()
+        self.senders = Senders(
+            Channel.EMAIL, services, Directory(database), maker, Paces(limiter), slots=400, alone=not operator
+        )
         channel = self.drum if operator else NoSender(Channel.EMAIL)
-        self.dispatcher = Dispatcher(channel, services, most=400, per_second=None, senders=self.senders)
+        quota = Quota(LocalLimiter(), None)
+        self.dispatcher = Dispatcher(channel, services, most=400, quota=quota, senders=self.senders)
 
     async def turn(self) -> None:
         """What becomes due gets its turn, and all that is ready is tried once."""
@@ -61,12 +69,12 @@ class Post:
 
 
 @asynccontextmanager
-async def post(scene: Scene, *, operator: bool = True) -> AsyncIterator[Post]:
-    """A dispatcher over the scene's database."""
+async def post(scene: Scene, *, operator: bool = True, limiter: Grants | None = None) -> AsyncIterator[Post]:
+    """A dispatcher over the scene's database; ``limiter``: keeps what rates its senders have."""
     hand = Hand()
     lease = Lease(scene.database, hand.ids, on_lost=lambda: None)
     await lease.begin()
-    opened = Post(scene, lease, hand, operator=operator)
+    opened = Post(scene, lease, hand, operator=operator, limiter=limiter)
     try:
         yield opened
     finally:

@@ -49,7 +49,7 @@ class Rates(NamedTuple):
 async def measure(port: int, mails: int, delay_s: float = DELAY_S) -> Rates:
     """Send ``mails`` mails by each client over one connection to the server at ``port``, ``delay_s`` away."""
     async with delay_proxy.running(port, delay_s) as link:
-        pool = SmtpPool(parse_smtp_url(f"smtp+plain://127.0.0.1:{link.port}"), None, 1, Timeouts())
+        pool = SmtpPool(parse_smtp_url(f"smtp+plain://127.0.0.1:{link.port}"), None, lambda: 1, Timeouts())
         try:
             mail = Transaction(_SENDER, _RECIPIENT, _CONTENT, go_on)
             ours = await _rate(link, lambda: pool.deliver(mail), mails)

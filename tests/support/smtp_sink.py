@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -28,6 +29,8 @@ class Mail:
     login: str | None
     options: tuple[str, ...] = ()
     """What MAIL declared beside the sender."""
+    at: float = 0.0
+    """When it was accepted, by ``time.monotonic``."""
 
     def parsed(self) -> EmailMessage:
         """The mail as the standard library's modern parser reads it."""
@@ -46,7 +49,7 @@ class _Rule:
 
 @dataclass
 class SmtpSink:
-    """What to connect to, and what came. ``connections`` counts those that were opened."""
+    """What to connect to, and what came. ``connections`` counts those that were opened, ``most_open`` at once."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -54,6 +57,8 @@ class SmtpSink:
     password: str | None = None
     mails: list[Mail] = field(default_factory=list)
     connections: int = 0
+    open_now: int = 0
+    most_open: int = 0
     commands: list[str] = field(default_factory=list)
     offers: Sequence[str] = ()
     _rules: list[_Rule] = field(default_factory=list)
@@ -122,6 +127,7 @@ class SmtpSink:
                 tls=session.ssl is not None or _is_encrypted(server),
                 login=login.login.decode() if isinstance(login, LoginPassword) else None,
                 options=tuple(envelope.mail_options),
+                at=time.monotonic(),
             )
         )
         if rule is not None and rule.drop == "after":
@@ -190,6 +196,14 @@ class _Server(SMTP):
 
     async def _handle_client(self) -> None:
         self._sink.connections += 1
+        self._sink.open_now += 1
+        self._sink.most_open = max(self._sink.most_open, self._sink.open_now)
+        try:
+            await self._serve()
+        finally:
+            self._sink.open_now -= 1
+
+    async def _serve(self) -> None:
         try:
             reply = await self._sink._follow(self, "CONNECT")
         except asyncio.CancelledError:

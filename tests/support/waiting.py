@@ -27,7 +27,9 @@ async def wait_until(predicate: Callable[[], object], timeout: float = 15.0, int
         if value:
             return value
         if time.monotonic() >= give_up_at:
-            raise AssertionError(f"not true within {timeout} s: {inspect.getsource(predicate).strip()}")
+            raise AssertionError(
+                f"not true within {timeout} s: {inspect.getsource(getattr(predicate, 'func', predicate)).strip()}"
+            )
         await asyncio.sleep(interval)
 
 

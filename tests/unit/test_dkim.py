@@ -163,6 +163,42 @@ def test_a_mail_without_a_subject_cannot_be_given_one() -> None:
     assert verdicts(b"Subject: Win\r\n" + raw) == [False, False]
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Reply-To: eve@example.com",
+        "Cc: eve@example.com",
+        "Sender: eve@example.com",
+        "List-Unsubscribe: <https://example.com/eve>",
+        "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+    ],
+)
+@pytest.mark.parametrize("bare", [True, False], ids=["bare", "all that ours have"])
+def test_what_a_mail_lacks_cannot_be_added_to_mislead(field: str, bare: bool) -> None:
+    if bare:
+        raw = signed(Content(subject="Hi", body="Hi"), opt_out_url=None)
+    else:
+        raw = signed(Content(subject="Hi", body="Hi", headers={"Reply-To": "zoe@example.org"}))
+    assert verdicts(raw) == [True, True]
+    assert verdicts(field.encode() + b"\r\n" + raw) == [False, False]
+    assert verdicts(raw.replace(b"\r\nMIME-Version", f"\r\n{field}\r\nMIME-Version".encode(), 1)) == [False, False]
+
+
+@pytest.mark.parametrize("opt_out_url", [None, "https://example.org/u/t"])
+def test_what_servers_add_on_the_way_breaks_nothing(opt_out_url: str | None) -> None:
+    raw = signed(Content(subject="Hi", body="Hi"), opt_out_url=opt_out_url)
+    added = (
+        b"Return-Path: <b+1@bounces.example.org>\r\n"
+        b"Delivered-To: ann@example.net\r\n"
+        b"Received: from a.example by b.example; Sat, 21 Nov 2026 12:00:00 +0000\r\n"
+        b"Authentication-Results: b.example; dkim=pass\r\n"
+        b"List-Id: <all.example.net>\r\n"
+        b"List-Post: <mailto:all@example.net>\r\n"
+        b"Precedence: list\r\n"
+    )
+    assert verdicts(added + raw) == [True, True]
+
+
 def test_a_changed_body_is_seen() -> None:
     raw = signed(Content(subject="Hi", body="Pay to Ann"))
     assert verdicts(raw.replace(b"to Ann", b"to Eve")) == [False, False]

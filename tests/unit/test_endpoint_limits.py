@@ -35,7 +35,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def limits(clock: Clock) -> EndpointLimits:
-    return EndpointLimits(SLOTS, clock=clock)
+    return EndpointLimits(SLOTS, share=8, clock=clock)
 
 
 async def request(
@@ -101,6 +101,22 @@ async def test_the_window_opens_with_every_answer_up_to_the_share(limits: Endpoi
         await request(limits, clock)
     assert await window(limits) == SHARE
     assert await window(limits, "https://other.example/") == 4
+
+
+async def test_processes_share_what_an_endpoint_may_have(clock: Clock) -> None:
+    there = [5]
+    limits = EndpointLimits(SLOTS, share=8, processes=lambda: there[0], clock=clock)
+    for _ in range(SLOTS):
+        await request(limits, clock)
+    assert await window(limits) == SHARE // 5
+    there[0] = 2
+    for _ in range(SLOTS):
+        await request(limits, clock)
+    assert await window(limits) == SHARE // 2
+    there[0] = 100
+    await request(limits, clock)
+    assert await window(limits) == 1
+    assert await window(limits, "https://other.example/") == 1
 
 
 @pytest.mark.parametrize(
@@ -228,13 +244,13 @@ async def test_one_that_answers_slowly_is_booked_ahead(limits: EndpointLimits, c
         assert min(found.pauses) < 1
 
 
-async def test_all_that_hang_have_a_quarter_of_the_slots_together(limits: EndpointLimits, clock: Clock) -> None:
+async def test_all_that_hang_have_an_eighth_of_the_slots_together(limits: EndpointLimits, clock: Clock) -> None:
     urls = [f"https://{number}.example/" for number in range(60)]
     for url in urls:
         await hang(limits, clock, url)
     async with contextlib.AsyncExitStack() as stack:
         crowds = [await stack.enter_async_context(crowd(limits, 1, url)) for url in urls]
-        assert sum(each.begun for each in crowds) == SLOTS // 4
+        assert sum(each.begun for each in crowds) == SLOTS // 8
         assert await window(limits) == 4
 
 

@@ -1,32 +1,41 @@
 """How many messages may begin: slots that keep room for people, a rate, and whose turn a claim is."""
 
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.vocabulary import Lane
-from worker.pacing import BULK_SHARE, Rate, Slots, claim_order
+from worker.pacing import BULK_SHARE, Bucket, Slots, claim_order
 
 T, B = Lane.TRANSACTIONAL, Lane.BULK
 
+OURS, THEIRS = UUID(int=1), UUID(int=2)
+
 moves = st.lists(st.tuples(st.sampled_from(Lane), st.booleans(), st.integers(1, 50)), max_size=60)
+
+
+def take(slots: Slots, lane: Lane, count: int, workspace_id: UUID = OURS) -> None:
+    for _ in range(count):
+        slots.take(lane, workspace_id)
 
 
 @pytest.mark.parametrize(("most", "bulk"), [(1, 1), (3, 3), (4, 3), (5, 4), (8, 6), (200, 150), (400, 300)])
 def test_bulk_never_holds_the_last_quarter(most: int, bulk: int) -> None:
     slots = Slots(most)
     assert (slots.free(T), slots.free(B)) == (most, bulk)
-    slots.take(B, bulk)
+    take(slots, B, bulk)
     assert (slots.free(T), slots.free(B)) == (most - bulk, 0)
 
 
 def test_people_may_hold_every_slot() -> None:
     slots = Slots(8)
-    slots.take(T, 7)
+    take(slots, T, 7)
     assert (slots.in_flight, slots.free(T), slots.free(B)) == (7, 1, 1)
-    slots.take(T, 1)
+    take(slots, T, 1)
     assert (slots.in_flight, slots.free(T), slots.free(B)) == (8, 0, 0)
-    slots.give_back(T)
+    slots.give_back(T, OURS)
     assert (slots.in_flight, slots.free(T), slots.free(B)) == (7, 1, 1)
 
 
@@ -37,10 +46,10 @@ def test_whoever_takes_what_is_free_keeps_the_limits(most: int, played: list[tup
     for lane, takes, count in played:
         if takes:
             begun = min(count, slots.free(lane))
-            slots.take(lane, begun)
+            take(slots, lane, begun)
             taken[lane] += begun
         elif taken[lane]:
-            slots.give_back(lane)
+            slots.give_back(lane, OURS)
             taken[lane] -= 1
         assert slots.in_flight == taken[T] + taken[B] <= most
         assert taken[B] <= most - most // 4
@@ -48,51 +57,73 @@ def test_whoever_takes_what_is_free_keeps_the_limits(most: int, played: list[tup
         assert 0 <= slots.free(B) <= slots.free(T)
 
 
-def test_without_a_rate_there_is_no_limit() -> None:
-    rate = Rate(None, 100.0)
-    rate.spend(1_000_000)
-    assert rate.available(100.0) is None
-    assert rate.wait_s(100.0) == 0.0
+@pytest.mark.parametrize(("most", "alone"), [(1, 1), (2, 1), (3, 2), (4, 2), (20, 10), (400, 200)])
+def test_a_workspace_alone_has_half(most: int, alone: int) -> None:
+    slots = Slots(most)
+    while slots.allowed(OURS):
+        slots.take(T, OURS)
+    assert slots.in_flight == alone
+    assert slots.full(crumbs=True) == [OURS]
 
 
-def test_a_bucket_fills_with_time_and_holds_one_second() -> None:
-    rate = Rate(10.0, 100.0)
-    assert rate.available(100.0) == 10
-    rate.spend(10)
-    assert rate.available(100.0) == 0
-    assert rate.wait_s(100.0) == pytest.approx(0.1)
-    assert rate.available(100.05) == 0
-    assert rate.wait_s(100.05) == pytest.approx(0.05)
-    assert rate.available(100.55) == 5
-    assert rate.wait_s(100.55) == 0.0
-    assert rate.available(1_000_000.0) == 10
+@given(st.integers(20, 600), st.integers(1, 8))
+def test_however_many_take_all_they_may_the_next_finds_room(most: int, hogs: int) -> None:
+    slots = Slots(most)
+    for hog in range(hogs):
+        while slots.allowed(UUID(int=hog)):
+            slots.take(T, UUID(int=hog))
+    newcomer = UUID(int=hogs)
+    assert slots.in_flight <= most
+    assert (slots.allowed(newcomer) >= 1) is (slots.in_flight < most)
+    assert slots.most - slots.in_flight >= most // 2**hogs
+    assert set(slots.full(crumbs=False)) <= {UUID(int=hog) for hog in range(hogs)}
 
 
-@given(
-    st.floats(1, 1000),
-    st.lists(st.tuples(st.floats(0, 3), st.integers(0, 2000)), max_size=50),
-)
-def test_no_more_begin_than_the_rate_allows(per_second: float, asked: list[tuple[float, int]]) -> None:
-    now, begun = 0.0, 0
-    rate = Rate(per_second, now)
+def test_who_holds_little_is_not_full() -> None:
+    slots = Slots(400)
+    take(slots, T, 200, OURS)
+    take(slots, T, 10, THEIRS)
+    assert slots.full(crumbs=False) == slots.full(crumbs=True) == [OURS]
+    assert slots.allowed(THEIRS) == 90
+    slots.give_back(T, OURS)
+    slots.give_back(T, OURS)
+    assert (slots.allowed(OURS), slots.full(crumbs=False), slots.full(crumbs=True)) == (0, [OURS], [OURS])
+
+
+def test_few_are_claimed_only_where_that_must_do() -> None:
+    slots = Slots(400)
+    take(slots, T, 350)
+    assert (slots.chunk(T, crumbs=False), slots.chunk(T, crumbs=True)) == (0, 50)
+    for _ in range(350):
+        slots.give_back(T, OURS)
+    assert (slots.chunk(T, crumbs=False), slots.full(crumbs=False)) == (200, [])
+
+
+def test_a_bucket_fills_with_time_and_holds_its_burst() -> None:
+    bucket = Bucket(10.0, 3.0, 100.0)
+    for _ in range(3):
+        assert bucket.wait_s(100.0) == 0.0
+        bucket.take()
+    assert bucket.wait_s(100.0) == pytest.approx(0.1)
+    assert bucket.wait_s(100.05) == pytest.approx(0.05)
+    assert not bucket.is_full(100.25)
+    assert bucket.is_full(100.3 + 1e-6)
+
+
+@given(st.floats(1, 1000), st.floats(1, 50), st.lists(st.tuples(st.floats(0, 3), st.integers(0, 100)), max_size=50))
+def test_no_more_are_taken_than_the_rate_allows(
+    per_second: float, burst: float, asked: list[tuple[float, int]]
+) -> None:
+    now, taken = 0.0, 0
+    bucket = Bucket(per_second, burst, now)
     for pause, wanted in asked:
         now += pause
-        room = rate.available(now)
-        assert room is not None
-        assert 0 <= room <= per_second
-        count = min(wanted, room)
-        rate.spend(count)
-        begun += count
-        assert begun <= per_second * (now + 1) + 1e-6
-
-
-@given(st.floats(1, 1000), st.floats(0, 10))
-def test_who_waits_for_the_next_token_finds_one(per_second: float, start: float) -> None:
-    rate = Rate(per_second, start)
-    rate.spend(rate.available(start) or 0)
-    wait_s = rate.wait_s(start)
-    assert 0 < wait_s <= 1 / per_second + 1e-9
-    assert rate.available(start + wait_s + 1e-6) == 1
+        for _ in range(wanted):
+            if bucket.wait_s(now):
+                break
+            bucket.take()
+            taken += 1
+        assert taken <= per_second * now + burst + 1e-6
 
 
 def test_only_lanes_that_may_have_work_are_looked_at() -> None:

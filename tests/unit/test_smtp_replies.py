@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.errors import Misconfigured, Permanent, SendError, Transient, Unknown
+from channels.errors import Blame, Misconfigured, Permanent, SendError, Transient, Unknown
 from channels.smtp_replies import Phase, receipt, refusal, show_text
 from models.vocabulary import FailureReason
 
@@ -24,6 +24,20 @@ POLICY = Refused(FailureReason.POLICY, bounced=True)
 TOO_LARGE = Refused(FailureReason.TOO_LARGE)
 REJECTED = Refused(FailureReason.REJECTED, bounced=True)
 OUR_FAULT = Refused(FailureReason.REJECTED)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_only_what_comes_before_the_recipient_is_said_of_the_sender(phase: Phase) -> None:
+    error = refusal(phase, 451, "4.7.1 Try again later")
+    assert error.blame is (Blame.RECIPIENT if phase in AFTER_MAIL else Blame.SENDER)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_summary_has_none_of_the_peers_words(phase: Phase) -> None:
+    error = refusal(phase, 550, "5.1.8 Ann of example.org may not send")
+    assert isinstance(error, Misconfigured)
+    assert "SMTP server" in error.summary
+    assert "Ann" not in error.summary
 
 
 @pytest.mark.parametrize("phase", AFTER_MAIL)

@@ -19,6 +19,11 @@ from models.errors import InvalidSetting
         ("smtp+plain://u:p@localhost", SmtpServer("localhost", 25, Security.NONE, "u", "p")),
         ("smtp+plain://u:p@[::1]:2525", SmtpServer("::1", 2525, Security.NONE, "u", "p")),
         ("smtps://u:p%C3%A9@a.example", SmtpServer("a.example", 465, Security.IMPLICIT, "u", "pé")),
+        ("smtp+plain://a.example?connections=1", SmtpServer("a.example", 25, Security.NONE, connections=1)),
+        (
+            "smtps://a.example?connections=100&ca=x.pem",
+            SmtpServer("a.example", 465, Security.IMPLICIT, ca_file="x.pem", connections=100),
+        ),
     ],
 )
 def test_urls_are_read(url: str, server: SmtpServer) -> None:
@@ -41,10 +46,21 @@ def test_urls_are_read(url: str, server: SmtpServer) -> None:
         "smtp://:geheim@a.example",
         "smtp://u:geheim@a.example?verify=no",
         "smtp://u:geheim@a.example?ca=",
+        "smtp://u:geheim@a.example?connections=",
+        "smtp://u:geheim@a.example?connections=0",
+        "smtp://u:geheim@a.example?connections=101",
+        "smtp://u:geheim@a.example?connections=-1",
+        "smtp://u:geheim@a.example?connections=1.5",
+        "smtp://u:geheim@a.example?connections=many",
+        "smtp://u:geheim@a.example?connections=1&connections=2",
         "smtp+plain://u:geheim@a.example",
         "smtp+plain://u:geheim@192.0.2.1",
         "smtp+plain://a.example?ca=x.pem",
         "smtp://u:geheim@[::1",
+        "smtp://u:geheim@a.example:0",
+        "smtp://u:geheim@a\r\n.example",
+        "smtp://u:gehe%0d%0aim@a.example",
+        "smtp://u%00:geheim@a.example",
     ],
 )
 def test_other_urls_are_refused_by_the_variables_name_without_the_password(url: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from channels.errors import Limited, Misconfigured, Permanent, SendError, Transient
+from channels.errors import Blame, Limited, Misconfigured, Permanent, SendError, Transient, Unknown
 from channels.telegram_errors import Migrated, Reading, verdict
 from models.vocabulary import FailureReason
 
@@ -19,20 +19,34 @@ def read(status: int, description: str, reading: Reading | None = None, **parame
     ("status", "description"),
     [
         (403, "Forbidden: bot was blocked by the user"),
-        (403, "Forbidden: user is deactivated"),
+        (400, "Bad Request: USER_IS_BLOCKED"),
         (403, "Forbidden: bot was kicked from the group chat"),
         (403, "Forbidden: bot was kicked from the supergroup chat"),
         (403, "Forbidden: bot is not a member of the channel chat"),
         (403, "Forbidden: bot can't initiate conversation with a user"),
-        (403, "Forbidden: bot can't send messages to bots"),
-        (403, "Forbidden: the group chat was deleted"),
         (400, "Bad Request: chat not found"),
         (400, "Bad Request: PEER_ID_INVALID"),
         (400, "Bad Request: user not found"),
-        (400, "Bad Request: group chat was deactivated"),
     ],
 )
 def test_a_chat_that_is_dead_for_this_bot(status: int, description: str) -> None:
+    ended = read(status, description)
+    assert isinstance(ended, Permanent)
+    assert (ended.reason, ended.hard, ended.bounced, ended.code) == (FailureReason.BLOCKED, True, True, str(status))
+    assert ended.detail.lower() in description.lower()
+
+
+@pytest.mark.parametrize(
+    ("status", "description"),
+    [
+        (403, "Forbidden: user is deactivated"),
+        (400, "Bad Request: INPUT_USER_DEACTIVATED"),
+        (403, "Forbidden: bot can't send messages to bots"),
+        (403, "Forbidden: the group chat was deleted"),
+        (400, "Bad Request: group chat was deactivated"),
+    ],
+)
+def test_a_chat_that_is_dead_for_every_bot(status: int, description: str) -> None:
     ended = read(status, description)
     assert isinstance(ended, Permanent)
     assert (ended.reason, ended.hard, ended.bounced, ended.code) == (
@@ -57,6 +71,8 @@ def test_a_chat_that_is_dead_for_this_bot(status: int, description: str) -> None
         (400, "Bad Request: wrong file identifier/HTTP URL specified", FailureReason.REJECTED),
         (400, "Bad Request: something new", FailureReason.REJECTED),
         (403, "Forbidden: something new", FailureReason.REJECTED),
+        (400, "Bad Request: BUTTON_USER_INVALID: user not found", FailureReason.REJECTED),
+        (400, "Bad Request: reply markup: chat not found", FailureReason.REJECTED),
     ],
 )
 def test_a_message_that_is_refused_for_good(status: int, description: str, reason: FailureReason) -> None:
@@ -68,22 +84,30 @@ def test_a_message_that_is_refused_for_good(status: int, description: str, reaso
 @pytest.mark.parametrize(
     ("status", "description"),
     [
-        (500, "Internal Server Error"),
-        (502, "Bad Gateway"),
+        (503, "Service Unavailable"),
         (400, "Bad Request: failed to get HTTP URL content"),
         (403, "Forbidden: bot can't send messages to the user"),
         (302, ""),
         (418, "teapot"),
-        (599, ""),
     ],
 )
 def test_what_passes(status: int, description: str) -> None:
-    assert type(read(status, description)) is Transient
+    ended = read(status, description)
+    assert type(ended) is Transient
+    assert ended.blame is (Blame.SENDER if status == 503 else Blame.RECIPIENT)
 
 
-@pytest.mark.parametrize("status", [401, 404])
-def test_a_wrong_token_is_our_own_fault(status: int) -> None:
-    assert type(read(status, "Unauthorized")) is Misconfigured
+@pytest.mark.parametrize("status", [500, 502, 504, 599])
+def test_a_gateway_that_gives_up_may_have_posted_the_message(status: int) -> None:
+    ended = read(status, "Bad Gateway")
+    assert type(ended) is Unknown
+    assert (ended.code, ended.blame) == (str(status), Blame.SENDER)
+    assert type(read(status, "Bad Gateway", retry_after=3)) is Limited  # that is an answer, and no
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, "Unauthorized"), (404, "Not Found"), (400, "Logged out")])
+def test_a_wrong_token_is_our_own_fault(status: int, said: str) -> None:
+    assert type(read(status, said)) is Misconfigured
 
 
 @pytest.mark.parametrize(
@@ -120,7 +144,7 @@ def test_the_parsers_words_count_from_the_bodys_beginning_and_quote_the_template
     "payload", [b"", b"<html>", b"[]", b'{"description":5}', b"\xff", b'{"parameters":{"retry_after":"x"}}']
 )
 def test_answers_that_are_no_answers(payload: bytes) -> None:
-    assert type(verdict(502, payload, Reading())) is Transient
+    assert type(verdict(502, payload, Reading())) is Unknown
     assert type(verdict(400, payload, Reading())) is Permanent
 
 

@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
+from channels import telegram_errors
 from channels.contract import Receipt
-from channels.errors import Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
+from channels.errors import Blame, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
 from models.ids import new_id
 from models.progress import Progress
 from models.store.claims import Claim
@@ -64,7 +65,14 @@ def test_a_success_tells_of_an_endpoint_only_where_it_failed_before(fails: bool)
 
 
 @pytest.mark.parametrize(
-    "error", [NotStarted("busy"), Permanent("no", reason=FailureReason.TOO_LARGE), Misconfigured("no key")]
+    "error",
+    [
+        NotStarted("busy"),
+        Permanent("no", reason=FailureReason.TOO_LARGE),
+        Misconfigured("no key"),
+        Transient("internal error: KeyError", blame=Blame.OURS),
+        Unknown("internal error: KeyError", blame=Blame.OURS),
+    ],
 )
 def test_what_is_no_failure_of_an_endpoint_does_not_count_against_it(error: SendError) -> None:
     assert ended(claim(), error, Channel.WEBHOOK).endpoint_works is None
@@ -150,7 +158,8 @@ def test_what_one_browser_has_did_not_fail_when_the_others_never_answered(earlie
     else:
         error.progress = Progress(accepted=("a",))
     found = ended(claimed, error, Channel.PUSH)
-    assert (found.state, found.outcome, found.reason) == (State.DONE, Outcome.ACCEPTED, None)
+    # What is told of this attempt is its own end: it was refused.
+    assert (found.state, found.outcome, found.sent, found.reason) == (State.DONE, Outcome.TRANSIENT, True, None)
     assert found.progress == error.progress
     # Half of a text on Telegram is not the message.
     assert ended(claimed, error, Channel.TELEGRAM).reason is FailureReason.EXHAUSTED
@@ -161,6 +170,12 @@ def test_an_unknown_end_is_tried_again_or_held_as_the_sender_asked() -> None:
     assert ended(again, Unknown("cut")) == expected(again, State.QUEUED, Outcome.UNKNOWN, detail="cut", delay_ms=60_000)
     held = claim(tries=1_000, on_unknown=OnUnknown.HOLD)
     assert ended(held, Unknown("cut")) == expected(held, State.HELD, Outcome.UNKNOWN, detail="cut")
+
+
+def test_what_a_gateway_before_telegram_gave_up_on_is_held_where_it_is_not_to_come_twice() -> None:
+    error = telegram_errors.verdict(502, b"<html>", telegram_errors.Reading())
+    assert ended(claim(on_unknown=OnUnknown.HOLD), error, Channel.TELEGRAM).state is State.HELD
+    assert ended(claim(), error, Channel.TELEGRAM).state is State.QUEUED
 
 
 def test_holding_concerns_unknown_ends_alone() -> None:

@@ -86,7 +86,7 @@ def situation(**changes: Any) -> Situation:
         (
             {"state": State.DONE, "status": Status.OPENED, "sent_at": BEFORE},
             None,
-            ["accepted at", show(BEFORE), "OPENED"],
+            ["the peer accepted it at", show(BEFORE), "OPENED"],
         ),
         (
             {

@@ -1,4 +1,4 @@
-"""What the five channels keep: the parts of a message that got through."""
+"""What the five channels keep: parts that got through, inboxes, failing endpoints, workspaces' own senders."""
 
 import sqlalchemy as sa
 from alembic import op
