@@ -32,7 +32,7 @@ ROOT: Final = Path(__file__).parents[2]
 SEED: Final = 20260115
 # What fits the schema may still be refused: an unknown id, a name that is taken, a rule that no schema can say. Never
 # may it end in a 5xx, in a status that is not documented, or in an answer that its own schema does not allow.
-_FITS: Final = ["2xx", "400", "401", "403", "404", "409", "413", "422", "429"]
+_FITS: Final = ["2xx", "302", "400", "401", "403", "404", "409", "413", "422", "429"]
 _DOES_NOT_FIT: Final = ["400", "401", "403", "404", "405", "408", "409", "413", "415", "422", "429", "431"]
 _SIGNED_IN: Final = [each for each in OPERATIONS if each.needs_session and each.request is None]
 # Each item is answered for itself, a bad one too: the whole is 200.

@@ -84,7 +84,7 @@ async def test_many_requests_with_one_key_at_once(tenant: Tenant) -> None:
     assert {answer.status_code for answer in answers} == {200}
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/workspaces/x", "/messages/", "/api/workspaces/x/messages/"])
+@pytest.mark.parametrize("path", ["/nothing", "/api", "/api/workspaces/x", "/messages/", "/api/workspaces/x/messages/"])
 async def test_unknown_addresses(tenant: Tenant, path: str) -> None:
     answer = await tenant.root.get(path)
     assert answer.status_code == 404

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from openapi_spec_validator import OpenAPIV31SpecValidator
+import msgspec
 
+from api_shim import openapi
 from api_shim.routing import DOCUMENTED, OPERATIONS
 from tests.support.api import Api, Tenant, serving
 from tests.support.broker import ValkeyServer
@@ -18,9 +19,10 @@ from tests.support.processes import free_environment
 from tests.support.waiting import wait_until
 
 
-async def test_the_document_is_valid_and_holds_every_operation(api: Api, tenant: Tenant) -> None:
+async def test_the_document_holds_every_operation(api: Api, tenant: Tenant) -> None:
     document = (await tenant.root.get("/openapi.json")).json()
-    await asyncio.to_thread(OpenAPIV31SpecValidator(document).validate)
+    # What is proved valid elsewhere is what is served.
+    assert document == msgspec.json.decode(msgspec.json.encode(openapi.document(OPERATIONS, api.url)))
     listed = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert listed == {(each.method, each.path.replace(":path", "")) for each in OPERATIONS}
     assert len({each["operationId"] for methods in document["paths"].values() for each in methods.values()}) == len(
