@@ -268,7 +268,8 @@ async def test_words_links_and_place_are_the_pages_own(visit: Visit) -> None:
 
 async def test_a_hidden_page_keeps_no_connection(visit: Visit) -> None:
     shown = await visit.open(csp=False)
-    await expect(shown.bell()).to_be_visible()
+    await visit.deliver("Before")
+    await expect(shown.bell(unread=1)).to_be_visible()  # so it listens by now
     await shown.page.clock.install()
     streams: list[str] = []
     shown.page.on("request", lambda request: streams.append(request.url) if "/stream" in request.url else None)
@@ -280,9 +281,9 @@ async def test_a_hidden_page_keeps_no_connection(visit: Visit) -> None:
     await visit.deliver("Meanwhile")
     await shown.page.clock.run_for(70_000)
     assert streams == []
-    await expect(shown.bell()).to_be_visible()
-    await shown.page.evaluate("window.seen = 'visible'; document.dispatchEvent(new Event('visibilitychange'))")
     await expect(shown.bell(unread=1)).to_be_visible()
+    await shown.page.evaluate("window.seen = 'visible'; document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(shown.bell(unread=2)).to_be_visible()
 
 
 async def test_what_is_scrolled_off_the_window_was_not_seen(visit: Visit) -> None:
