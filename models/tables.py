@@ -377,6 +377,16 @@ messages = Table(
         postgresql_where=text("state = 'held'"),
         sqlite_where=text("state = 'held'"),
     ),
+    # What did not arrive, and whose fault it was.
+    Index(
+        "ix_messages_undelivered",
+        "workspace_id",
+        "id",
+        "status",
+        "failure_reason",
+        postgresql_where=text("status IN ('FAILED', 'BOUNCED')"),
+        sqlite_where=text("status IN ('FAILED', 'BOUNCED')"),
+    ),
     Index(
         "ix_messages_claimed",
         "worker_id",

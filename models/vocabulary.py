@@ -225,6 +225,17 @@ class FailureReason(StrEnum):
     """The provider reported that it gave the message up."""
 
 
+class Fault(StrEnum):
+    """Whose fault it is that a message did not arrive: who can do something about it."""
+
+    RECEIVER = "receiver"
+    """The recipient's: the address, the mailbox, the endpoint, or their own word."""
+    SENDER = "sender"
+    """Of whoever asked for it: what was to be sent, to whom, or until when."""
+    OURS = "ours"
+    """This installation's and its operator's: settings, reputation, the provider's account, the house itself."""
+
+
 class OnUnknown(StrEnum):
     """What to do when an attempt's end is unknown."""
 

@@ -5,11 +5,18 @@ from uuid import UUID
 
 import msgspec
 
+from models.faults import fault_of
 from models.timestamps import show
-from models.vocabulary import CampaignState, Channel, FailureReason, Gate, Outcome, State, Status
+from models.vocabulary import CampaignState, Channel, FailureReason, Fault, Gate, Outcome, State, Status
 
 FARTHEST_PLACE: Final = 10_000
 """Places in a lane are counted up to here."""
+
+_WHOSE: Final = {
+    Fault.RECEIVER: "The fault is the receiver's.",
+    Fault.SENDER: "The fault lies in what was asked for.",
+    Fault.OURS: "The fault is this installation's or its provider's.",
+}
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -75,11 +82,14 @@ def explain(it: Situation) -> Why:
         case State.SENDING:
             why = _sending(it)
         case State.HELD:
-            said = f"Nobody knows whether attempt {it.attempts} arrived: release sends it again, fail gives it up."
-            why = Why(gate=Gate.DOUBT, because=said)
+            said = (
+                f"Nobody knows whether attempt {it.attempts} arrived; it waits for an event that tells it, or a person."
+            )
+            why = Why(gate=Gate.DOUBT, because=f"{said} Release sends it again, fail gives it up.")
         case State.DONE:
             at = "" if it.sent_at is None else f" at {show(it.sent_at)}"
-            why = Why(gate=None, because=f"Nothing holds it: the peer accepted it{at}, and its status is {it.status}.")
+            said = f"Nothing holds it: the peer accepted it{at}, and its status is {it.status}."
+            why = Why(gate=None, because=said + _whose(it))
         case State.FAILED | State.CANCELLED:
             why = Why(gate=None, because=_given_up(it))
         case _:
@@ -93,8 +103,11 @@ def _queued(it: Situation) -> Why:
         return Why(gate=Gate.KEEPER, because=f"It expired at {show(it.expires_at)}; the keeper ends it within seconds.")
     if it.campaign is CampaignState.CANCELLED:
         return Why(gate=Gate.CAMPAIGN, because="Its campaign was cancelled: it ends as soon as it is taken up.")
+    if it.paused and it.campaign is CampaignState.RUNNING:
+        return Why(gate=Gate.KEEPER, because="Its campaign was resumed; the keeper lets it follow within seconds.")
     if it.paused or it.campaign is CampaignState.PAUSED:
-        return Why(gate=Gate.CAMPAIGN, because=f"Its campaign is paused.{_expiry(it, None)}")
+        said = f"Its campaign is paused, and it waits until that is resumed.{_expiry(it, None)}"
+        return Why(gate=Gate.CAMPAIGN, because=said)
     return _waiting_for_a_time(it) or _waiting_for_its_turn(it)
 
 
@@ -152,7 +165,17 @@ def _given_up(it: Situation) -> str:
     else:
         reason = "for an unknown reason" if it.failure_reason is None else it.failure_reason.value.replace("_", " ")
         said = f"It was given up{at}: {reason}."
-    return said if it.status is Status.FAILED else f"{said} Its status is {it.status}, by what was reported of it."
+    if it.status is not Status.FAILED:
+        said = f"{said} Its status is {it.status}, by what was reported of it."
+    return said + _whose(it)
+
+
+def _whose(it: Situation) -> str:
+    """What to add where it did not arrive: who can do something about it."""
+    fault = fault_of(it.status, it.failure_reason)
+    if fault is None or it.failure_reason is FailureReason.CANCELLED:
+        return ""
+    return f" {_WHOSE[fault]} Retry sends it again."
 
 
 def _expiry(it: Situation, next_at: int | None) -> str:

@@ -1,24 +1,20 @@
 """Workspaces and tokens, made by whoever may open the database: the first ones, before any API key exists."""
 
-import re
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from models import ids, migrate, timestamps
+from models import ids, migrate
 from models.errors import Conflict, NotFound, WireroomError
 from models.secrets import new_token
 from models.session import Database
 from models.store import keys, workspaces
 from models.vocabulary import Scope
+from wireroom import moments
 
-_DURATION: Final = re.compile(r"(\d{1,6})([mhdw])")
-_UNIT_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _HINT_LENGTH: Final = 4
-_FORMS: Final = "give 45m, 12h, 30d or 2w, a date as 2030-01-31, or a time as 2030-01-31T12:00:00Z"
 
 DEFAULT_SCOPES: Final = frozenset(Scope) - {Scope.ESSENTIAL}
 
@@ -107,18 +103,7 @@ def expiry(text: str) -> int:
     Raises ValueError, saying the forms, where it is neither, or has passed.
     """
     now = time.time_ns() // 1_000_000
-    try:
-        moment = _moment(text, now)
-    except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is no time: {_FORMS}") from None
+    moment = moments.after(text, now)
     if moment <= now:
-        raise ValueError(f"{text!r} has passed already: {_FORMS}")
+        raise ValueError(f"{text!r} has passed already: {moments.FORMS}")
     return moment
-
-
-def _moment(text: str, now: int) -> int:
-    if found := _DURATION.fullmatch(text):
-        return now + int(found[1]) * _UNIT_MS[found[2]]
-    if len(text) == len("2026-01-15"):
-        return timestamps.from_datetime(datetime.fromisoformat(text).replace(tzinfo=UTC))
-    return timestamps.parse(text)

@@ -16,10 +16,12 @@ import typer
 from models.errors import WireroomError
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Scope
-from wireroom import data_dir, users
+from wireroom import data_dir, replay, users
+from wireroom.options import AsJson, TokenOption, UrlOption, WorkspaceOption
+from wireroom.options import client as _client
 from wireroom.output import database_url as _database_url
 from wireroom.output import show as _print
-from wireroom.settings import ClientSettings, child_environment
+from wireroom.settings import child_environment
 
 if TYPE_CHECKING:
     from wireroom.client import Client
@@ -34,11 +36,7 @@ token_app = typer.Typer(help="API tokens.", no_args_is_help=True)
 app.add_typer(workspace_app, name="workspace")
 app.add_typer(token_app, name="token")
 app.add_typer(users.app, name="user")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-WorkspaceOption = Annotated[str | None, typer.Option(help="ws_…; default WIREROOM_WORKSPACE.")]
-TokenOption = Annotated[str | None, typer.Option(help="Default WIREROOM_TOKEN.")]
-UrlOption = Annotated[str | None, typer.Option(help="Default WIREROOM_PUBLIC_URL, else http://WIREROOM_BIND.")]
+app.command("replay")(replay.run)
 
 
 def main() -> None:
@@ -230,17 +228,6 @@ def run_why(
 
     answer = asyncio.run(why.ask(_client(workspace, token, url), message))
     _print(answer, why.told(answer), as_json=as_json)
-
-
-def _client(workspace: str | None, token: str | None, url: str | None) -> "Client":
-    """A client of the API, as the options say or else the environment."""
-    from wireroom.client import Client  # noqa: PLC0415 - see the top
-
-    settings = ClientSettings.read()
-    workspace, token = workspace or settings.workspace, token or settings.token
-    if not workspace or not token:
-        raise typer.BadParameter("--workspace and --token, or WIREROOM_WORKSPACE and WIREROOM_TOKEN, are needed")
-    return Client(url or settings.url, workspace, token)
 
 
 # Its options are the bench's own, which are not loaded for other commands.

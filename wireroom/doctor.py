@@ -21,12 +21,12 @@ from channels.settings import ChannelSettings
 from channels.smtp_session import Timeouts, open_session, take_leave
 from channels.smtp_url import Security, parse_smtp_url
 from channels.telegram_address import API_VARIABLE, PUBLIC_API, TOKEN_VARIABLE
-from models import migrate
-from models.errors import InvalidSetting
+from models import ids, migrate
+from models.errors import InvalidSetting, StorageUnavailable
 from models.secrets import SHORT_KEY
 from models.session import Database
 from models.settings import StorageSettings
-from models.store import clock
+from models.store import clock, conservation
 from wireroom import data_dir, database_faults
 from wireroom.embedded import EmbeddedBroker
 from wireroom.output import console
@@ -39,6 +39,7 @@ _SMTP_TIMEOUTS: Final = Timeouts(connect_s=_TIMEOUT_S, command_s=_TIMEOUT_S)
 _EHLO_NAME: Final = "[127.0.0.1]"
 _CORRECT: Final = "correct the variable"
 _CLOCK_TOLERANCE_MS: Final = 2_000
+_COUNTING_S: Final = 5.0
 _WHOSE: Final = "As the WIREROOM_* of this shell configure it: give it the same as `wireroom up`."
 
 
@@ -144,6 +145,7 @@ async def _examine_database(storage: StorageSettings) -> list[Finding]:
                 theirs = await clock.read(connection)
             after = time.time_ns() // 1_000_000
             is_current = await migrate.at_head(database)
+        astray = await _examine_messages(database) if is_current else []
     except Exception as error:
         # What a server refuses, a wrong password say, is raised as its driver's own error.
         if not isinstance(error, TimeoutError) and database_faults.refusal(error) is None:
@@ -157,7 +159,27 @@ async def _examine_database(storage: StorageSettings) -> list[Finding]:
     schema = Finding("schema", ok=True, detail=migrate.head())
     if not is_current:
         schema = Finding("schema", ok=False, detail="not at this version's revision", mend="wireroom migrate")
-    return [Finding("database", ok=True, detail=f"{kind} answers"), schema, _compare_clocks(before, theirs, after)]
+    well = Finding("database", ok=True, detail=f"{kind} answers")
+    return [well, schema, _compare_clocks(before, theirs, after), *astray]
+
+
+async def _examine_messages(database: Database) -> list[Finding]:
+    """The conservation law, as far as there is time to count."""
+    astray: list[Finding] = []
+    accepted = 0
+    try:
+        async with asyncio.timeout(_COUNTING_S), database.read() as connection:
+            for workspace_id in await conservation.workspace_ids(connection):
+                balance = await conservation.balance(connection, workspace_id)
+                accepted += balance.accepted
+                if not balance.is_kept:
+                    said = (
+                        f"{ids.show(ids.Kind.WORKSPACE, workspace_id)}: {balance.astray:,} are not as they are counted"
+                    )
+                    astray.append(Finding("messages", ok=False, detail=said, mend="`wireroom recount` says which"))
+    except (TimeoutError, StorageUnavailable):
+        return astray or [Finding("messages", ok=True, detail="too many to count in a hurry; the keeper does it")]
+    return astray or [Finding("messages", ok=True, detail=f"all {accepted:,} are accounted for")]
 
 
 def _compare_clocks(before: int, theirs: int, after: int) -> Finding:

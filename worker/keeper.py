@@ -21,7 +21,9 @@ from models.session import Database
 from models.settings import StorageSettings
 from models.store import campaigns, counts, endpoints, erasing, keeping, workers
 from worker import tracker
+from worker.alarms import Alarms
 from worker.leases import LEASE_S
+from worker.retention import Pruner
 from worker.wakeups import SUSPECTS, Wakeups
 
 log = structlog.get_logger(__name__)
@@ -196,9 +198,11 @@ async def keep(storage: StorageSettings) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
-    database = Database.connect(storage.database_url, pool_size=3)
+    database = Database.connect(storage.database_url, pool_size=5)
     wakeups = Wakeups(storage.redis_url)
     keeper = Keeper(database, wakeups)
+    pruner = Pruner(database)
+    alarms = Alarms(database)
     # Apart: slow work must not keep the watch from looking, nor the wake-ups from going out.
     duties = (
         keeper.rescue,
@@ -209,6 +213,9 @@ async def keep(storage: StorageSettings) -> None:
         keeper.count,
         keeper.erase,
         keeper.tidy,
+        pruner.turn,
+        alarms.late_lanes,
+        alarms.conservation,
     )
     await asyncio.gather(*(_repeat(duty, stopping) for duty in duties))
     await asyncio.to_thread(wakeups.close)

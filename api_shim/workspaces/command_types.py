@@ -4,7 +4,7 @@ import msgspec
 
 from api_shim.problems import ProblemBody
 from api_shim.workspaces.types import MessageView
-from models.vocabulary import FailureReason, Gate, Outcome, Status
+from models.vocabulary import FailureReason, Fault, Gate, Outcome, Status
 
 
 class LastErrorView(msgspec.Struct, rename="camel", kw_only=True):
@@ -35,6 +35,7 @@ class WhyView(msgspec.Struct, rename="camel", kw_only=True):
     worker: str | None
     sending_since: str | None
     failure_reason: FailureReason | None
+    fault: Fault | None
     expires_at: str | None
 
 

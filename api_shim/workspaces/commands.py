@@ -15,6 +15,7 @@ from api_shim.workspaces.stored import fetch_one
 from api_shim.workspaces.types import MessageDetailView
 from models import ids
 from models.errors import NotFound
+from models.faults import fault_of
 from models.ids import Kind
 from models.store import commands
 from models.store.why import situation
@@ -43,6 +44,7 @@ async def why(call: Call) -> Reply:
         worker=str(it.worker_id) if sending and it.worker_id is not None else None,
         sending_since=show_optional(it.claimed_at) if sending else None,
         failure_reason=it.failure_reason,
+        fault=fault_of(it.status, it.failure_reason),
         expires_at=show_optional(it.expires_at),
     )
     return Reply(view)

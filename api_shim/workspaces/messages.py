@@ -34,10 +34,11 @@ from api_shim.workspaces.views import (
 from models import ids
 from models.admission import Draft
 from models.errors import NotFound, WireroomError
+from models.faults import reason_of
 from models.ids import Kind
 from models.store import campaigns, contacts, journeys, message_views, templates
-from models.store.message_views import MessageFilter, MessageRow
-from models.vocabulary import FailureReason, Status
+from models.store.message_views import MessageFilter
+from models.vocabulary import FailureReason
 
 BATCH_BYTES: Final = 16 << 20
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}
@@ -63,15 +64,14 @@ async def send(call: Call, request: MessageRequest) -> Reply:
         return Reply(message_view(accepted.message, accepted.warnings), headers=headers)
     headers = headers | {"Preference-Applied": f"wait={seconds}"}
     view = message_view(row, accepted.warnings)
-    if row.status in (Status.FAILED, Status.BOUNCED):
-        return _undelivered(row, view, headers)
+    reason = reason_of(row.status, row.failure_reason)
+    if reason is not None:
+        return _undelivered(reason, view, headers)
     return Reply(view, headers=headers)
 
 
-def _undelivered(row: MessageRow, view: MessageView, headers: dict[str, str]) -> Reply:
+def _undelivered(reason: FailureReason, view: MessageView, headers: dict[str, str]) -> Reply:
     """The problem that says how a message ended which somebody waited for: it is stored."""
-    reported = FailureReason.REJECTED if row.status is Status.BOUNCED else FailureReason.PROVIDER_FAILED
-    reason = row.failure_reason or reported
     kind = problems.REFUSALS[reason]
     body = MessageProblemBody(type=kind.uri, title=kind.title, status=kind.status, failure_reason=reason, message=view)
     return Reply(body, kind.status, headers, problems.PROBLEM_JSON)
@@ -137,6 +137,7 @@ async def list_all(call: Call, query: MessageQuery) -> Reply:
         contact_id=contact_id,
         campaign_id=campaign_id,
         held=query.held,
+        fault=query.fault,
     )
     async with call.services.database.read() as connection:
         total = await message_views.count(connection, call.workspace_id, wanted)

@@ -17,6 +17,8 @@ from models.store.settings import WorkspaceSettings
 _ORIGIN = Annotated[str, Meta(min_length=1, max_length=300)]
 _LOCALE = Annotated[str, Meta(max_length=35, pattern=LOCALE)]
 _TIMEZONE = Annotated[str, Meta(max_length=64, pattern=TIMEZONE)]
+# No message goes while its idempotency key, which is kept for three days, can still ask for it.
+_DAYS = Annotated[int, Meta(ge=3, le=36_500)]
 _RATE = Annotated[
     float,
     Meta(
@@ -49,25 +51,33 @@ class SettingsPatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
     ``defaultLocale`` and ``timezone`` are those of contacts that have none. ``allowedOrigins`` are the sites, as in
     ``https://www.example.org``, whose pages may read the inbox of their visitors; they replace the former ones.
+    ``retentionDays``: so long after they ended messages are kept, with their attempts and events; null keeps them for
+    ever. ``inboxRetentionDays``: so long inbox items are kept; null keeps them as long as their messages, which they
+    never outlive.
     """
 
     tracking: TrackingPatch | UnsetType = UNSET
     allowed_origins: Annotated[list[_ORIGIN], Meta(max_length=100)] | UnsetType = UNSET
     default_locale: _LOCALE | UnsetType | None = UNSET
     timezone: _TIMEZONE | UnsetType | None = UNSET
+    retention_days: _DAYS | UnsetType | None = UNSET
+    inbox_retention_days: _DAYS | UnsetType | None = UNSET
     endpoint_rate: _RATE | UnsetType | None = UNSET
 
 
 class SettingsView(msgspec.Struct, rename="camel"):
-    """The settings. A change reaches every process within 5 seconds.
+    """The settings. A change reaches every process within 5 seconds; retention within an hour.
 
-    `endpointRate`: WEBHOOK messages a second to one endpoint, over all workers, null without a limit.
+    Unless it is changed, `retentionDays` is 90. `endpointRate`: WEBHOOK messages a second to one endpoint, over all
+    workers, null without a limit.
     """
 
     tracking: TrackingView
     allowed_origins: list[str]
     default_locale: str | None
     timezone: str | None
+    retention_days: int | None
+    inbox_retention_days: int | None
     endpoint_rate: float | None
 
 
@@ -77,6 +87,8 @@ def _view(row: WorkspaceSettings) -> SettingsView:
         allowed_origins=list(row.allowed_origins),
         default_locale=row.default_locale,
         timezone=row.default_timezone,
+        retention_days=row.retention_days,
+        inbox_retention_days=row.inbox_retention_days,
         endpoint_rate=row.endpoint_rate,
     )
 
@@ -114,6 +126,8 @@ def _changed(request: SettingsPatch) -> dict[str, Any]:
         "allowed_origins": UNSET if request.allowed_origins is UNSET else _origins(request.allowed_origins),
         "default_locale": request.default_locale,
         "default_timezone": request.timezone,
+        "retention_days": request.retention_days,
+        "inbox_retention_days": request.inbox_retention_days,
         "endpoint_rate": request.endpoint_rate,
     }
     return {name: value for name, value in given.items() if value is not UNSET}

@@ -10,6 +10,7 @@ from api_shim.workspaces import (
     hooks,
     messages,
     people_table,
+    replays,
     setup_table,
     template_types,
     templates,
@@ -63,6 +64,7 @@ OPERATIONS: Final = (
         errors=(*BAD_BODY, problems.INVALID_HEADER, problems.IDEMPOTENCY_IN_FLIGHT),
         headers=_IDEMPOTENT,
     ),
+    *replays.OPERATIONS,
     _MESSAGES.page(shapes.MessageQuery, shapes.MessageList, messages.list_all, "List messages, the newest first"),
     _MESSAGES.get(
         "messageId",

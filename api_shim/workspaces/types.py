@@ -13,7 +13,7 @@ from api_shim.workspaces.paging import Moment, PageQuery, Pagination, Word
 from api_shim.workspaces.setup_types import JourneyView
 from api_shim.workspaces.template_types import TemplateView
 from models.content import Attachment
-from models.vocabulary import BounceType, Channel, FailureReason, Lane, OnUnknown, Outcome, Status
+from models.vocabulary import BounceType, Channel, FailureReason, Fault, Lane, OnUnknown, Outcome, Status
 
 
 class MessageQuery(PageQuery, rename="camel"):
@@ -24,6 +24,7 @@ class MessageQuery(PageQuery, rename="camel"):
     contact_id: str | None = None
     campaign_id: str | None = None
     held: bool | None = None
+    fault: Fault | None = None
 
 
 class AttachmentRequest(Attachment, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -118,7 +119,8 @@ class MessageRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True)
 class MessageView(msgspec.Struct, rename="camel", kw_only=True):
     """A message. Every time is null until it happened; ``warnings`` are on the answer to its creation alone.
 
-    ``sendAt`` is when it is due, while it waits. ``held``: nobody knows whether the last attempt arrived.
+    ``sendAt`` is when it is due, while it waits. ``held``: nobody knows whether the last attempt arrived. ``fault``:
+    of one that did not arrive, who can do something about it.
     """
 
     id: str
@@ -136,6 +138,7 @@ class MessageView(msgspec.Struct, rename="camel", kw_only=True):
     essential: bool
     held: bool
     failure_reason: FailureReason | None
+    fault: Fault | None
     bounce_type: BounceType | None
     send_at: str | None
     expires_at: str | None

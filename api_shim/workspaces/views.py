@@ -14,6 +14,7 @@ from api_shim.workspaces.suppression_types import SuppressionView
 from api_shim.workspaces.template_types import TemplateParts, TemplateView
 from api_shim.workspaces.types import AttemptView, MessageEventView, MessageView
 from models import ids, timestamps
+from models.faults import fault_of
 from models.ids import Kind
 from models.lifecycle import BY_STATE, effective, facts_of, status_of
 from models.parts import default_of, others_of
@@ -34,6 +35,7 @@ _PROVIDER: Final = "wireroom"
 _NOTHING_YET: Final = dict.fromkeys(
     (
         "failure_reason",
+        "fault",
         "bounce_type",
         "sending_at",
         "sent_at",
@@ -93,6 +95,7 @@ def _what_became_of_it(row: MessageRow) -> dict[str, Any]:
     return {
         "status": status,
         "failure_reason": row.failure_reason,
+        "fault": fault_of(status, row.failure_reason),
         "bounce_type": _bounce_type(row),
         "sending_at": show_optional(row.sending_at),
         "sent_at": show_optional(effective(facts, Fact.SENT)),

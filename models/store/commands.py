@@ -5,6 +5,7 @@ the token, so that whatever a worker still has in its hands counts as old. Each 
 has no such message, and Conflict where its state does not allow it.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from models.errors import Conflict, NotFound
 from models.session import now_ms
 from models.store import intake, message_views, turns
 from models.store.ending import without_a_send
+from models.store.recordset import among
 from models.tables import campaigns, contacts, message_details, messages
 from models.vocabulary import CampaignState, Channel, Fact, FailureReason, Lane, State, Status
 
@@ -70,17 +72,43 @@ async def retry(connection: AsyncConnection, workspace_id: UUID, message_id: UUI
         connection,
         workspace_id,
         message_id,
-        and_(
-            messages.c.state.in_([state.value for state in _OVER]),
-            messages.c.status.in_([Status.FAILED.value, Status.BOUNCED.value]),
-        ),
+        ended_undelivered(),
         "Only a FAILED or BOUNCED message can be sent again",
-        run=messages.c.run + 1,
-        tries=0,
-        crashes=0,
-        sending_at=null(),
-        **{f"{fact.value}_at": null() for fact in Fact},
+        **a_new_run(),
     )
+
+
+def ended_undelivered() -> ColumnElement[bool]:
+    """Whether a message may begin a new run."""
+    return and_(
+        messages.c.state.in_([state.value for state in _OVER]),
+        messages.c.status.in_([Status.FAILED.value, Status.BOUNCED.value]),
+    )
+
+
+def a_new_run() -> dict[str, Any]:
+    """What an update sets where a message begins a new run: as new, due now, without a turn."""
+    return _due_again() | {
+        "token": messages.c.token + 1,
+        "run": messages.c.run + 1,
+        "tries": 0,
+        "crashes": 0,
+        "sending_at": null(),
+        **{f"{fact.value}_at": null() for fact in Fact},
+    }
+
+
+def _due_again() -> dict[str, Any]:
+    return {
+        "state": State.QUEUED.value,
+        "turn": null(),
+        "paused": False,
+        "due_at": now_ms(),
+        "worker_id": null(),
+        "begun": False,
+        "ended_at": null(),
+        "failure_reason": null(),
+    }
 
 
 async def _change(
@@ -121,19 +149,11 @@ async def _send_again(
         message_id,
         allowed,
         rule,
-        state=State.QUEUED.value,
-        turn=null(),
-        paused=False,
-        due_at=now_ms(),
-        worker_id=null(),
-        begun=False,
-        ended_at=null(),
-        failure_reason=null(),
-        **values,
+        **_due_again() | values,
     )
     own = update(messages).where(messages.c.id == message_id)
     try:
-        check_standing(await _standing(connection, workspace_id, message_id))
+        check_standing((await standings(connection, workspace_id, [message_id]))[message_id][1])
     except Parked:
         await connection.execute(own.values(paused=True))
         return None
@@ -143,12 +163,16 @@ async def _send_again(
     return channel, lane
 
 
-async def _standing(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> Standing:
-    """What a claim would read of the message now."""
-    row = (
+async def standings(
+    connection: AsyncConnection, workspace_id: UUID, message_ids: Sequence[UUID]
+) -> dict[UUID, tuple[tuple[Channel, Lane], Standing]]:
+    """The lane of each of these messages, and what a claim would read of it now."""
+    rows = (
         await connection.execute(
             select(
+                messages.c.id,
                 messages.c.channel,
+                messages.c.lane,
                 (messages.c.expires_at <= now_ms()).label("expired"),
                 or_(contacts.c.id.is_(None), contacts.c.erased_at.is_not(None)).label("erased"),
                 message_details.c.address_digest,
@@ -165,17 +189,21 @@ async def _standing(connection: AsyncConnection, workspace_id: UUID, message_id:
                 campaigns,
                 and_(campaigns.c.id == messages.c.campaign_id, campaigns.c.workspace_id == messages.c.workspace_id),
             )
-            .where(messages.c.id == message_id)
+            .where(among(messages.c.id, message_ids, is_sqlite=connection.dialect.name == "sqlite"))
         )
-    ).one()
-    address = (workspace_id, Channel(row.channel), row.address_digest)
-    standing = (await intake.suppressed(connection, {address})).get(address, {})
-    consent = intake.consent(standing, row.topic)
-    return Standing(
-        expired=bool(row.expired),
-        erased=bool(row.erased),
-        dead=consent.dead,
-        opted_out=consent.opted_out,
-        essential=row.essential,
-        campaign=None if row.campaign_state is None else CampaignState(row.campaign_state),
-    )
+    ).all()
+    addresses = {row.id: (workspace_id, Channel(row.channel), row.address_digest) for row in rows}
+    against = await intake.suppressed(connection, set(addresses.values()))
+    found = {}
+    for row in rows:
+        consent = intake.consent(against.get(addresses[row.id], {}), row.topic)
+        standing = Standing(
+            expired=bool(row.expired),
+            erased=bool(row.erased),
+            dead=consent.dead,
+            opted_out=consent.opted_out,
+            essential=row.essential,
+            campaign=None if row.campaign_state is None else CampaignState(row.campaign_state),
+        )
+        found[row.id] = (Channel(row.channel), Lane(row.lane)), standing
+    return found

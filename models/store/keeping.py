@@ -84,6 +84,22 @@ async def lanes_with_work(connection: AsyncConnection) -> set[tuple[Channel, Lan
     return {(Channel(row.channel), Lane(row.lane)) for row in rows}
 
 
+async def waits(connection: AsyncConnection) -> dict[tuple[Channel, Lane], int]:
+    """How long (milliseconds) the next row of each lane has been due: one index probe each, none for an empty lane."""
+    found = {}
+    for channel in Channel:
+        for lane in Lane:
+            waited = await connection.scalar(
+                select(now_ms() - messages.c.due_at)
+                .where(messages.c.channel == channel.value, messages.c.lane == lane.value, messages.c.turn.is_not(None))
+                .order_by(messages.c.turn, messages.c.id)
+                .limit(1)
+            )
+            if waited is not None:
+                found[channel, lane] = int(waited)
+    return found
+
+
 async def channels_with_suspects(connection: AsyncConnection) -> set[Channel]:
     """Channels that have a ready row which is claimed only alone."""
     rows = await connection.scalars(

@@ -27,9 +27,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.store.status_sql import effective_expression, least
+from models.store.status_sql import at_fault, effective_expression, least
 from models.tables import message_details, messages
-from models.vocabulary import Channel, Fact, State, Status
+from models.vocabulary import Channel, Fact, Fault, State, Status
 
 SortValue = int | str | UUID | None
 
@@ -46,6 +46,7 @@ class MessageFilter(msgspec.Struct, frozen=True):
     campaign_id: UUID | None = None
     journey_id: UUID | None = None
     held: bool | None = None
+    fault: Fault | None = None
     phrases: tuple[tuple[str, ...], ...] = ()
 
 
@@ -177,6 +178,8 @@ def _conditions(workspace_id: UUID, wanted: MessageFilter, *, is_sqlite: bool) -
         # Written out, so that the index of the held ones is seen to fit.
         is_held = messages.c.state == literal(State.HELD.value, literal_execute=True)
         conditions.append(is_held if wanted.held else ~is_held)
+    if wanted.fault is not None:
+        conditions.append(at_fault(wanted.fault))
     if wanted.phrases:
         conditions.extend(_in_subject(wanted.phrases, is_sqlite=is_sqlite))
     return conditions
@@ -211,7 +214,7 @@ def _by_id(conditions: list[ColumnElement[bool]], wanted: MessageFilter, *, most
 
 def _parts(wanted: MessageFilter) -> list[tuple[ColumnElement[bool], ...]]:
     """Conditions that part the wanted ones so that an index has each part in the order of the ids."""
-    indexed = wanted.contact_id or wanted.journey_id or wanted.held or wanted.phrases
+    indexed = wanted.contact_id or wanted.journey_id or wanted.held or wanted.fault or wanted.phrases
     if indexed or not (wanted.channel or wanted.status or wanted.campaign_id):
         return [()]
     statuses = [()] if wanted.status else [(messages.c.status == status,) for status in Status]

@@ -223,7 +223,7 @@ _FIELDS: Final = {
 
 async def count(connection: AsyncConnection, workspace_id: UUID, wanted: MessageFilter) -> int:
     """How many there are, exactly: from the counts where they tell, else by counting (one contact has few)."""
-    if wanted.contact_id or wanted.journey_id or wanted.phrases:
+    if wanted.contact_id or wanted.journey_id or wanted.fault or wanted.phrases:
         query = counting(workspace_id, wanted, is_sqlite=connection.dialect.name == "sqlite")
         return int(await connection.scalar(query) or 0)
     return await counts.total(

@@ -14,8 +14,10 @@ from models.tables import workspaces
 class WorkspaceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """The settings; what a workspace has not set is as it stands here.
 
-    ``default_locale`` and ``default_timezone`` are those of contacts that have none of their own. ``endpoint_rate``:
-    WEBHOOK messages a second to one endpoint, None without a limit.
+    ``default_locale`` and ``default_timezone`` are those of contacts that have none of their own. ``retention_days``:
+    so long after its end a message is kept, None for ever; ``inbox_retention_days``: so long an inbox item is kept
+    after it came, None as long as its message, which it never outlives. ``endpoint_rate``: WEBHOOK messages a second
+    to one endpoint, None without a limit.
     """
 
     track_opens: bool = True
@@ -23,6 +25,8 @@ class WorkspaceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     allowed_origins: tuple[str, ...] = ()
     default_locale: str | None = None
     default_timezone: str | None = None
+    retention_days: int | None = 90
+    inbox_retention_days: int | None = None
     endpoint_rate: float | None = None
 
 
@@ -34,6 +38,13 @@ async def get_many(connection: AsyncConnection, workspace_ids: Collection[UUID])
         )
     )
     return {row.id: msgspec.convert(row.settings, WorkspaceSettings) for row in rows}
+
+
+async def retentions(connection: AsyncConnection) -> dict[UUID, WorkspaceSettings]:
+    """The settings of the workspaces that do not keep everything."""
+    rows = await connection.execute(select(workspaces.c.id, workspaces.c.settings))
+    found = {row.id: msgspec.convert(row.settings, WorkspaceSettings) for row in rows}
+    return {own: each for own, each in found.items() if each.retention_days or each.inbox_retention_days}
 
 
 async def every_origin(connection: AsyncConnection) -> frozenset[str]:

@@ -223,6 +223,8 @@ async def test_settings(api: Api, tenant: Tenant) -> None:
         "allowedOrigins": [],
         "defaultLocale": None,
         "timezone": None,
+        "retentionDays": 90,
+        "inboxRetentionDays": None,
         "endpointRate": None,
     }
     assert await tenant.get("/settings") == fresh

@@ -189,6 +189,7 @@ async def test_why(tenant: Tenant, database: Database) -> None:
         "worker": None,
         "sendingSince": None,
         "failureReason": None,
+        "fault": None,
         "expiresAt": None,
     }
     first, _ = await claim(database)

@@ -16,6 +16,11 @@ from models.vocabulary import Channel, Fact, Lane, OnUnknown, State
 SUBJECTS = ("Spring Sale", "Spring is here: a SALE", "Your order 17", "ÄPFEL für alle", "snow", None)
 
 
+def id_of(milliseconds: int) -> UUID:
+    """The id of a message that was made then."""
+    return UUID(int=(milliseconds << 80) | (new_id().int & ((1 << 80) - 1)))
+
+
 class Mixture:
     """Where the messages of a test take their contacts, campaigns and journeys from."""
 

@@ -1,0 +1,91 @@
+"""The keeper's alarms: what nobody would see until it hurts is said in the log, with ids and numbers alone."""
+
+import time
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from models.session import Database
+from models.store import conservation, keeping
+from models.vocabulary import Channel, Lane
+
+LATE_MS: Final = 60_000
+"""A lane is late when its next message has been due for so long."""
+
+_SAID_AGAIN_S: Final = 60.0
+_LOOK_S: Final = 5.0
+_CHECK_S: Final = 60.0
+_SHARE: Final = 100  # checking takes at most a hundredth of the time, however many messages there are
+_AT_ONCE_S: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class LateLanes:
+    """Which lanes to call late: each at most once a minute. Pure."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[Channel, Lane], float] = {}
+
+    def look(self, waits: Mapping[tuple[Channel, Lane], int], now: float) -> list[tuple[Channel, Lane]]:
+        """``waits`` are milliseconds, ``now`` monotonic seconds."""
+        late = [
+            lane
+            for lane, waited in waits.items()
+            if waited > LATE_MS and now - self._said.get(lane, float("-inf")) >= _SAID_AGAIN_S
+        ]
+        self._said.update(dict.fromkeys(late, now))
+        return late
+
+
+class Alarms:
+    """What to look at, each at its own pace."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lanes = LateLanes()
+        self._looks_at = float("-inf")
+        self._unchecked: list[UUID] = []
+        self._checks_at = float("-inf")
+        self._spent_s = 0.0
+
+    async def late_lanes(self) -> None:
+        """Say which lanes are late."""
+        now = time.monotonic()
+        if now < self._looks_at:
+            return
+        self._looks_at = now + _LOOK_S
+        async with self._database.read() as connection:
+            waits = await keeping.waits(connection)
+        for channel, lane in self._lanes.look(waits, now):
+            seconds = waits[channel, lane] // 1000
+            log.warning("keeper.lane_is_late", channel=channel.value, lane=lane.value, seconds=seconds)
+
+    async def conservation(self) -> None:
+        """Compare what was accepted with what is there, some workspaces a turn, all of them once a minute."""
+        began = time.monotonic()
+        if not self._unchecked:
+            if began < self._checks_at:
+                return
+            self._spent_s = 0.0
+            async with self._database.read() as connection:
+                self._unchecked = await conservation.workspace_ids(connection)
+        while self._unchecked and time.monotonic() - began < _AT_ONCE_S:
+            await self._check(self._unchecked.pop())
+        self._spent_s += time.monotonic() - began
+        if not self._unchecked:
+            self._checks_at = time.monotonic() + max(_CHECK_S, _SHARE * self._spent_s)
+
+    async def _check(self, workspace_id: UUID) -> None:
+        async with self._database.read() as connection:
+            balance = await conservation.balance(connection, workspace_id)
+        if not balance.is_kept:
+            log.error(
+                "keeper.conservation_broken",
+                workspace=str(workspace_id),
+                accepted=balance.accepted,
+                found=balance.found,
+                astray=balance.astray,
+            )
