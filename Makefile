@@ -4,7 +4,7 @@
 PYTHON_IN_VENV := .venv/bin/python
 PACKAGES := models channels worker api_shim wireroom bench tests
 
-.PHONY: install run test check format migration lock fuzz bench bench-lists clean help
+.PHONY: install run test check format migration lock fuzz bench bench-lists faults faults-full clean help
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -49,6 +49,12 @@ bench: .venv/installed ## ratios against bare clients: make bench ARGS=--quick
 
 bench-lists: .venv/installed ## lists over a million messages, by the database's measure
 	@$(PYTHON_IN_VENV) -m bench.lists $(ARGS)
+
+faults: .venv/installed ## break everything on purpose, for minutes: make faults ARGS="--only random-kills"
+	@$(PYTHON_IN_VENV) -m tests.faults.run $(ARGS)
+
+faults-full: .venv/installed ## the same for an hour
+	@$(PYTHON_IN_VENV) -m tests.faults.run --size full $(ARGS)
 
 clean: ## remove everything that make can make again
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -17,6 +17,8 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from tests.support.door import Door, Dropping, WebServer, drop
+
 TOKEN: Final = "1234567:not-a-real-token_AbCdEf"
 
 ME: Final = {
@@ -110,6 +112,9 @@ class BotApi:
     ledger: list[Sent] = field(default_factory=list)
     requests: int = 0
     floods: int = 0
+    door: Door = field(default_factory=Door)
+    dropping: Dropping | None = None
+    """For the next message: it is taken, and then the line cut."""
     _refusals: dict[str, list[Refused]] = field(default_factory=lambda: defaultdict(list))
     _standing: dict[str, Refused] = field(default_factory=dict)
     _cutting: set[str] = field(default_factory=set)
@@ -182,8 +187,9 @@ class BotApi:
                 body["parameters"] = dict(refused.parameters)
             return web.json_response(body, status=refused.status)
         self.ledger.append(sent)
-        if sent.chat in self._cutting and request.transport is not None:
-            request.transport.abort()
+        dropping, self.dropping = self.dropping, None
+        if sent.chat in self._cutting or dropping is not None:
+            drop(request.transport, dropping)
         if sent.chat in self._silent:
             await asyncio.sleep(60)
         chat = {"id": -1001 if sent.chat.startswith("@") else int(sent.chat), "type": "private"}
@@ -417,7 +423,7 @@ def _markdown(source: str) -> tuple[str, tuple[Entity, ...]]:
 async def running(*, flood_control: bool = False) -> AsyncIterator[BotApi]:
     """A server on a free port of this event loop."""
     api = BotApi(flood_control=flood_control)
-    server = web.Server(api._answer, access_log=None)
+    server = WebServer(api.door, api._answer, access_log=None)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -12,6 +12,8 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from tests.support.door import Door, Dropping, WebServer, drop
+
 Drop = Literal["before", "after"]
 
 
@@ -41,6 +43,7 @@ class _Rule:
     delay_s: float
     drop: Drop | None
     times: int | None
+    dropping: Dropping | None
 
 
 @dataclass
@@ -51,6 +54,7 @@ class HttpSink:
     port: int = 0
     scheme: str = "http"
     requests: list[Request] = field(default_factory=list)
+    door: Door = field(default_factory=Door)
     _rules: list[_Rule] = field(default_factory=list)
 
     def url(self, path: str = "/") -> str:
@@ -67,13 +71,14 @@ class HttpSink:
         delay_s: float = 0.0,
         drop: Drop | None = None,
         times: int | None = None,
+        dropping: Dropping | None = None,
     ) -> None:
         """From now on, at ``path`` or everywhere: wait ``delay_s``, then cut the line or give this answer.
 
-        ``drop="before"`` cuts it before the request is kept, ``"after"`` once it is. The rule holds for the next
-        ``times`` requests. The latest rule that fits wins.
+        ``drop="before"`` cuts it before the request is kept, ``"after"`` once it is; ``dropping`` is called with
+        the client's port just before. The rule holds for the next ``times`` requests. The latest rule that fits wins.
         """
-        self._rules.append(_Rule(path, status, headers or {}, body, delay_s, drop, times))
+        self._rules.append(_Rule(path, status, headers or {}, body, delay_s, drop, times, dropping))
 
     def received_at(self, path: str) -> list[Request]:
         """The requests for one path."""
@@ -90,7 +95,7 @@ class HttpSink:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         rule = self._rule(request.path)
         if rule is not None and rule.drop == "before":
-            return _cut(request)
+            return _cut(request, rule.dropping)
         body = await request.read()
         headers = CIMultiDictProxy(CIMultiDict(request.headers))
         query = request.query_string
@@ -99,13 +104,12 @@ class HttpSink:
             return web.Response()
         await asyncio.sleep(rule.delay_s)
         if rule.drop == "after":
-            return _cut(request)
+            return _cut(request, rule.dropping)
         return web.Response(status=rule.status, headers=rule.headers, body=rule.body)
 
 
-def _cut(request: web.BaseRequest) -> web.StreamResponse:
-    if request.transport is not None:
-        request.transport.abort()
+def _cut(request: web.BaseRequest, dropping: Dropping | None) -> web.StreamResponse:
+    drop(request.transport, dropping)
     return web.Response()
 
 
@@ -113,7 +117,8 @@ def _cut(request: web.BaseRequest) -> web.StreamResponse:
 async def running(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[HttpSink]:
     """A sink on a free port of this event loop."""
     sink = HttpSink(scheme="https" if tls else "http")
-    runner = web.ServerRunner(web.Server(sink._answer), handle_signals=False, access_log=None, shutdown_timeout=0.1)
+    server = WebServer(sink.door, sink._answer)
+    runner = web.ServerRunner(server, handle_signals=False, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, sink.host, 0, ssl_context=tls)
     await site.start()

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from channels.contract import Browser
 from models.ids import new_id
+from tests.support.door import WebServer
 from tests.support.http_sink import HttpSink, Request
 
 _URGENCIES: Final = ("very-low", "low", "normal", "high")
@@ -190,7 +191,8 @@ def decode(text: str) -> bytes:
 async def running() -> AsyncIterator[PushService]:
     """A push service on a free port of this event loop."""
     service = PushService()
-    runner = web.ServerRunner(web.Server(service._answer), handle_signals=False, access_log=None, shutdown_timeout=0.1)
+    server = WebServer(service.door, service._answer)
+    runner = web.ServerRunner(server, handle_signals=False, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, service.host, 0)
     await site.start()

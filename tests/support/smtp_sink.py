@@ -12,7 +12,9 @@ from typing import Any, Final, Literal
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-Command = Literal["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "DOT"]
+from tests.support.door import Door, Dropping, drop
+
+Command = Literal["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "CONTENT", "DOT"]
 Drop = Literal["before", "after"]
 
 _LIMIT: Final = 32 * 1024 * 1024
@@ -45,6 +47,7 @@ class _Rule:
     delay_s: float
     drop: Drop | None
     times: int | None
+    dropping: Dropping | None
 
 
 @dataclass
@@ -61,6 +64,7 @@ class SmtpSink:
     most_open: int = 0
     commands: list[str] = field(default_factory=list)
     offers: Sequence[str] = ()
+    door: Door = field(default_factory=Door)
     _rules: list[_Rule] = field(default_factory=list)
 
     def script(
@@ -72,14 +76,16 @@ class SmtpSink:
         delay_s: float = 0.0,
         drop: Drop | None = None,
         times: int | None = None,
+        dropping: Dropping | None = None,
     ) -> None:
         """From now on, at ``command``: wait ``delay_s``, then drop the connection or give ``reply`` (else go on).
 
-        ``DOT`` is the end of the content, also of one that came by BDAT. ``drop="before"`` keeps nothing, ``"after"``
-        keeps the mail and then cuts the line. The rule holds for ``recipient`` alone where one is given, and for the
-        next ``times`` uses. The latest rule that fits wins.
+        ``CONTENT`` is in the middle of one that comes by DATA, and can only be dropped at. ``DOT`` is the end of the
+        content, also of one that came by BDAT. ``drop="before"`` keeps nothing, ``"after"`` keeps the mail and then
+        cuts the line; ``dropping`` is called with the client's port just before. The rule holds for ``recipient``
+        alone where one is given, and for the next ``times`` uses. The latest rule that fits wins.
         """
-        self._rules.append(_Rule(command, reply, recipient, delay_s, drop, times))
+        self._rules.append(_Rule(command, reply, recipient, delay_s, drop, times, dropping))
 
     def clear_script(self) -> None:
         """Answer everything well again."""
@@ -105,7 +111,7 @@ class SmtpSink:
             return None
         await asyncio.sleep(rule.delay_s)
         if rule.drop == "before":
-            await _cut(server)
+            await _cut(server, rule)
         return rule.reply
 
     async def _accept(self, server: SMTP, session: Session, envelope: Envelope) -> str:
@@ -115,7 +121,7 @@ class SmtpSink:
         if rule is not None:
             await asyncio.sleep(rule.delay_s)
             if rule.drop == "before":
-                await _cut(server)
+                await _cut(server, rule)
             if rule.reply is not None and not rule.reply.startswith("2"):
                 return rule.reply
         login: object = session.auth_data
@@ -131,7 +137,7 @@ class SmtpSink:
             )
         )
         if rule is not None and rule.drop == "after":
-            await _cut(server)
+            await _cut(server, rule)
         return (rule and rule.reply) or f"250 2.0.0 queued as {len(self.mails):08X}"
 
 
@@ -139,11 +145,9 @@ def _is_encrypted(server: SMTP) -> bool:
     return server.transport is not None and server.transport.get_extra_info("ssl_object") is not None
 
 
-async def _cut(server: SMTP) -> None:
+async def _cut(server: SMTP, rule: _Rule) -> None:
     """Drop the connection; aiosmtpd cancels the caller when it notices."""
-    transport = server.transport
-    if isinstance(transport, asyncio.WriteTransport):
-        transport.abort()
+    drop(server.transport, rule.dropping)
     await asyncio.Event().wait()
 
 
@@ -194,6 +198,10 @@ class _Server(SMTP):
         self._sink = sink
         super().__init__(_Handler(sink), hostname="sink.test", ident="sink", data_size_limit=_LIMIT, **options)
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._sink.door.came(transport)
+
     async def _handle_client(self) -> None:
         self._sink.connections += 1
         self._sink.open_now += 1
@@ -221,6 +229,10 @@ class _Server(SMTP):
         if reply is not None:
             await self.push(reply)
             return
+        if any(rule.command == "CONTENT" and rule.times != 0 for rule in self._sink._rules):
+            await self.push("354 go on")
+            await self._reader.readuntil(b"\r\n")
+            await self._sink._follow(self, "CONTENT", recipients)
         await super().smtp_DATA(arg)
 
     async def smtp_BDAT(self, arg: str) -> None:  # noqa: N802

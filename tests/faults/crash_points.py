@@ -1,0 +1,317 @@
+"""E2: a worker is killed at each named point of its work, and what comes of that is what the table says, exactly."""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+import psutil
+from sqlalchemy import exists, select
+
+from models import ids
+from models.tables import attempts, inbox_items, messages, workers
+from models.vocabulary import Channel, OnUnknown, Outcome, State, Status
+from tests.faults import broker_proxy, crash_migration, postgres_proxy, rig
+from tests.faults.broker_proxy import BrokerProxy
+from tests.faults.crash_table import SHARED, Cell, Fate, Point, cells, fate
+from tests.faults.experiment import Found, Place, Size
+from tests.faults.invariants import REACHED
+from tests.faults.postgres_proxy import Moment, PostgresProxy, Trap
+from tests.faults.rig import Rig
+from tests.support import broker
+from tests.support.bot_api import BotApi
+from tests.support.http_sink import HttpSink
+from tests.support.smtp_sink import Command, Drop, SmtpSink
+
+_CLAIM: Final = "sending_at=coalesce("
+_CONTENT: Final = "SELECT contents.id, contents.source"
+_BEGIN: Final = "SET begun=true"
+_RECORD: Final = "tries=(messages.tries"
+_RESCUE: Final = "crashes=(messages.crashes"
+_ON_THE_LINE: Final = {
+    Point.CLAIM_ASKED: (_CLAIM, Moment.ASKED),
+    Point.CLAIM_UNTOLD: (_CLAIM, Moment.UNTOLD),
+    Point.CLAIMED: (_CONTENT, Moment.STATEMENT),
+    Point.RESCUE_ASKED: (_CONTENT, Moment.STATEMENT),
+    Point.BEGIN_ASKED: (_BEGIN, Moment.ASKED),
+    Point.BEGIN_UNTOLD: (_BEGIN, Moment.UNTOLD),
+    Point.ANSWERED: (_RECORD, Moment.ASKED),
+    Point.RECORD_UNTOLD: (_RECORD, Moment.UNTOLD),
+    Point.RECORDED: (_RECORD, Moment.TOLD),
+}
+_SMTP: Final[Mapping[Point, tuple[Command, Drop]]] = {
+    Point.MAIL: ("MAIL", "before"),
+    Point.RCPT: ("RCPT", "before"),
+    Point.IN_CONTENT: ("CONTENT", "before"),
+    Point.GIVEN: ("DOT", "before"),
+    Point.TAKEN: ("DOT", "after"),
+}
+_DONE_AT_ONCE: Final = frozenset({Point.CLAIM_ASKED, Point.RECORD_UNTOLD, Point.RECORDED})
+"""No lease has to lapse before the message is done."""
+
+_LONG: Final = "\r\nThis goes on and on, further than one block reaches." * 6_000
+_WAVE_S: Final = 11.0
+"""Kills follow each other for so long: before the first victim's lease has lapsed nothing is tried again."""
+_LAPSE_S: Final = 15.0
+"""And not longer than this: what the first victim had may be rescued from then on."""
+_REACHED_S: Final = 60.0
+_QUIET_S: Final = 60.0
+_POLL_S: Final = 0.02
+_CONTACTS: Final = 40
+"""Enough that no chat gets two messages in a second."""
+_TOGETHER: Final = 5
+
+_SHORT: Final = (
+    Cell(Channel.EMAIL, Point.RECORDED, OnUnknown.RETRY),
+    Cell(Channel.EMAIL, Point.RCPT, OnUnknown.RETRY),
+    Cell(Channel.EMAIL, Point.TAKEN, OnUnknown.HOLD),
+    Cell(Channel.EMAIL, Point.ANSWERED, OnUnknown.RETRY),
+    Cell(Channel.WEBHOOK, Point.CLAIM_UNTOLD, OnUnknown.HOLD),
+    Cell(Channel.WEBHOOK, Point.TAKEN, OnUnknown.RETRY),
+)
+# How many messages meet each fate, and how many workers there are to kill.
+_SIZES: Final = {Size.SHORT: (1, 3), Size.MINUTES: (1, 6), Size.FULL: (10, 16)}
+
+
+@dataclass
+class _Matrix:
+    """The kills of one run. ``sent``: by token, whose message it is."""
+
+    house: Rig
+    proxy: PostgresProxy
+    acks: BrokerProxy
+    sent: dict[str, Cell] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    async def wave(self, waiting: deque[Cell]) -> None:
+        """As many kills as there is time for, then wait until all is quiet."""
+        first_kill_at = float("inf")
+        rescues = 0
+        begun: dict[str, Cell] = {}
+        for _ in range(len(waiting)):
+            await self._worker()
+            if time.monotonic() > first_kill_at + _WAVE_S:
+                break
+            cell = waiting.popleft()
+            if cell.point is Point.RESCUE_ASKED and rescues:  # there are two keepers, and one must be left
+                waiting.append(cell)
+                continue
+            rescues += cell.point is Point.RESCUE_ASKED
+            begun |= dict.fromkeys(await self.kill(cell), cell)
+            first_kill_at = min(first_kill_at, time.monotonic())
+        late_s = time.monotonic() - first_kill_at - _LAPSE_S
+        if not await self.house.quiesce(_QUIET_S):
+            self.faults.append("not quiet in time")
+        if late_s > 0:  # the first may have been tried again when the last was killed: who was hit is not sure
+            self.faults.append(
+                f"kills came {late_s:.1f} s too late to be told apart: {sorted(set(map(str, begun.values())))}"
+            )
+
+    async def _worker(self) -> None:
+        """Wait until there is one to kill."""
+        give_up_at = time.monotonic() + _REACHED_S
+        registered = select(workers.c.pid).where(workers.c.dead_at.is_(None))
+        while time.monotonic() < give_up_at:
+            alive = {each.pid for family in self._families("worker").values() for each in family}
+            async with self.house.database.read() as connection:
+                if alive & set(await connection.scalars(registered)):
+                    return
+            await asyncio.sleep(_POLL_S)
+        raise TimeoutError("there is no worker to kill")
+
+    async def kill(self, cell: Cell) -> list[str]:
+        """Send one message, or a few that share their fate, and kill the worker that has them at the cell's point."""
+        for sink in (self.house.sinks.mail, self.house.sinks.web, self.house.sinks.push, self.house.sinks.bot):
+            sink.door.hang_up()  # whoever connects must do so anew
+        sprung = asyncio.Event()
+        self._arm(cell, self._killer("worker", sprung))
+        if cell.point is Point.RECORDED:
+            self.acks.let_through.clear()
+        contacts = self.house.contacts[cell.channel]
+        turn = len(self.sent)
+        items = [
+            {"onUnknown": cell.policy.value, "contactId": contacts[each % len(contacts)]}
+            for each in range(turn, turn + (_TOGETHER if cell.point in SHARED else 1))
+        ]
+        filler = _LONG if cell.point is Point.IN_CONTENT else ""
+        tokens = await self.house.post_batch(cell.channel, items, filler=filler)
+        self.sent |= dict.fromkeys(tokens, cell)
+        row_ids = [_row_id(self.house.promises.accepted[cell.channel][token]) for token in tokens]
+        try:
+            await asyncio.wait_for(sprung.wait(), _REACHED_S)
+        except TimeoutError:
+            self.faults.append(f"{cell}: never reached")
+        if cell.point is Point.RECORDED and not self.acks.held:
+            self.faults.append(f"{cell}: the broker had its acknowledgement")
+        self.acks.let_through.set()
+        if cell.point in _DONE_AT_ONCE and not await self._done(row_ids):
+            self.faults.append(f"{cell}: not done in time")
+        if cell.point is Point.RESCUE_ASKED:
+            spring = self._killer("keeper", asyncio.Event())
+            self.proxy.traps.append(Trap(_RESCUE, Moment.ASKED, spring, row_ids[0].bytes))
+        return tokens
+
+    def _arm(self, cell: Cell, spring: Callable[[int], bool]) -> None:
+        sinks = self.house.sinks
+        peers: Mapping[Channel, SmtpSink | HttpSink | BotApi] = {
+            Channel.EMAIL: sinks.mail,
+            Channel.WEBHOOK: sinks.web,
+            Channel.PUSH: sinks.push,
+            Channel.TELEGRAM: sinks.bot,
+        }
+        peer = peers.get(cell.channel)
+        match cell.point, peer:
+            case Point.CONNECTED, SmtpSink() | HttpSink() | BotApi():
+                peer.door.dropping = spring
+            case Point.TAKEN, BotApi():
+                peer.dropping = spring
+            case Point.GIVEN | Point.TAKEN, HttpSink():
+                peer.script(drop="before" if cell.point is Point.GIVEN else "after", times=1, dropping=spring)
+            case point, SmtpSink() if point in _SMTP:
+                command, drop = _SMTP[point]
+                peer.script(command, drop=drop, times=1, dropping=spring)
+            case point, _:
+                self.proxy.traps.append(Trap(*_ON_THE_LINE[point], spring))
+
+    def _killer(self, service: str, sprung: asyncio.Event) -> Callable[[int], bool]:
+        """What kills the process of such a service that connected from a port; False where none of them did."""
+
+        def kill(port: int) -> bool:
+            for name, family in self._families(service).items():
+                owner = next((each for each in family if _has(each, port)), None)
+                if owner is not None:
+                    for process in (owner, *family):
+                        with contextlib.suppress(psutil.NoSuchProcess):
+                            process.kill()
+                    self.house.kills.append((time.time(), name))
+                    sprung.set()
+                    return True
+            return False
+
+        return kill
+
+    def _families(self, service: str) -> dict[str, list[psutil.Process]]:
+        """The processes of each such service that runs, its leader first."""
+        found = {}
+        for name, pid in self.house.stack.supervisor.pids().items():
+            if name.startswith(service):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    leader = psutil.Process(pid)
+                    found[name] = [leader, *leader.children(recursive=True)]
+        return found
+
+    async def _done(self, row_ids: list[UUID]) -> bool:
+        undone = exists().where(messages.c.id.in_(row_ids), messages.c.state != State.DONE.value)
+        give_up_at = time.monotonic() + _REACHED_S
+        while time.monotonic() < give_up_at:
+            async with self.house.database.read() as connection:
+                if not await connection.scalar(select(undone)):
+                    return True
+            await asyncio.sleep(_POLL_S)
+        return False
+
+    async def compare(self) -> dict[str, dict[str, str]]:
+        """What has come of each cell's messages, by channel and policy, and by point; the table's other ideas."""
+        found = await self._fates()
+        shown: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+        for token, cell in self.sent.items():
+            came = found.get(token)
+            if came != fate(cell):
+                self.faults.append(f"{cell}: {_told(came)}, not {_told(fate(cell))}")
+            shown[f"{cell.channel} {cell.policy}"][cell.point][_told(came)] += 1
+        ledger = self.house.ledger
+        strange = [token for channel in Channel for token in ledger.copies(channel) if token not in self.sent]
+        self.faults += [f"{len(strange)} arrived that nobody sent"] if strange else []
+        deaths = sum(map(self.house.stack.supervisor.restarts, self.house.stack.supervisor.pids()))
+        if deaths != len(self.house.kills):
+            self.faults.append(f"{deaths} processes died of {len(self.house.kills)} kills")
+        return {row: {point: _counted(each) for point, each in columns.items()} for row, columns in shown.items()}
+
+    async def _fates(self) -> dict[str, Fate]:
+        """By token, what has come of it: arrivals from the ledger and the inboxes, all else from the database."""
+        tokens = {
+            _row_id(message_id): (channel, token)
+            for channel, promised in self.house.promises.accepted.items()
+            for token, message_id in promised.items()
+        }
+        ends: dict[UUID, list[Outcome]] = defaultdict(list)
+        async with self.house.database.read() as connection:
+            rows = (await connection.execute(select(messages.c.id, messages.c.state, messages.c.status))).all()
+            tried = select(attempts.c.message_id, attempts.c.outcome).order_by(attempts.c.token)
+            for message_id, outcome in await connection.execute(tried):
+                ends[message_id].append(Outcome(outcome))
+            inboxes = Counter(await connection.scalars(select(inbox_items.c.message_id)))
+        fates = {}
+        for row in rows:
+            channel, token = tokens[row.id]
+            arrivals = inboxes[row.id] if channel is Channel.ONSITE else self.house.ledger.copies(channel)[token]
+            state = State(row.state)
+            if (state is State.DONE) != (Status(row.status) in REACHED):
+                self.faults.append(f"{self.sent[token]}: {state}, shown as {row.status}")
+            fates[token] = Fate(arrivals, tuple(ends[row.id]), state)
+        return fates
+
+
+def _has(process: psutil.Process, port: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return any(each.laddr.port == port for each in process.net_connections("tcp"))
+    return False
+
+
+def _row_id(message_id: str) -> UUID:
+    found = ids.parse(ids.Kind.MESSAGE, message_id)
+    assert found is not None, message_id
+    return found
+
+
+def _told(came: Fate | None) -> str:
+    if came is None:
+        return "missing"
+    return f"{came.arrivals} arrived, {'+'.join(came.attempts) or 'no attempt'}, {came.state}"
+
+
+def _counted(told: Counter[str]) -> str:
+    return "; ".join(f"{words} x{count}" if count > 1 else words for words, count in told.items())
+
+
+async def run(place: Place, size: Size) -> Found:
+    """Kill by kill, in waves: while the victims' leases lapse nothing else is done."""
+    repetitions, victims = _SIZES[size]
+    migrations = list(crash_migration.POINTS)[: 1 if size is Size.SHORT else None]
+    direct = place.server.url(place.server.create())
+    async with contextlib.AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(postgres_proxy.running(direct))
+        valkey = stack.enter_context(broker.running())
+        acks = await stack.enter_async_context(broker_proxy.running(valkey.socket_path))
+        house = await stack.enter_async_context(
+            rig.opened(
+                place.folder,
+                proxy.url(direct),
+                seed=place.seed,
+                workers=victims,
+                contacts=_CONTACTS,
+                settings={"WIREROOM_REDIS_URL": acks.url},
+            )
+        )
+        matrix = _Matrix(house, proxy, acks)
+        chosen = [
+            cell
+            for cell in (_SHORT if size is Size.SHORT else cells())
+            for _ in range(math.ceil(repetitions / (_TOGETHER if cell.point in SHARED else 1)))
+        ]
+        if size is not Size.SHORT:
+            house.random.shuffle(chosen)
+        migration = asyncio.create_task(crash_migration.faults(place.server, migrations))
+        waiting = deque(chosen)
+        while waiting:
+            place.say(f"{len(waiting)} kills to go")
+            await matrix.wave(waiting)
+        matrix.faults += await migration
+        table = await matrix.compare()
+        kills = Counter(name.partition("-")[0] for _, name in house.kills)
+    return Found({"messages": len(matrix.sent), "kills": dict(kills), **table}, matrix.faults)

@@ -1,0 +1,236 @@
+"""A way to PostgreSQL on which statements and commits are seen as they pass, and can be made the last ones.
+
+It follows the framing of https://www.postgresql.org/docs/current/protocol-message-formats.html: a kind of one byte
+and a length of four, but for the first message of a connection, which has no kind.
+"""
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, cast
+from urllib.parse import parse_qs, urlsplit
+
+_LAST_BYTES_S: Final = 5.0
+_COMPLETE: Final = b"C"
+_STARTING: Final = b""
+
+
+class Moment(StrEnum):
+    """Where on its way a trapped transaction is stopped. What follows on its connection reaches nobody."""
+
+    STATEMENT = "statement"
+    """The statement came, and is not passed on."""
+    ASKED = "asked"
+    """Its COMMIT came, and is not passed on."""
+    UNTOLD = "untold"
+    """The server has committed, and its answer is not passed on."""
+    TOLD = "told"
+    """The server has committed, and its answer is passed on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trap:
+    """Springs once, at ``moment`` of a transaction with a statement whose text holds ``marker``.
+
+    ``holding``: bytes that the statement's parameters hold. ``spring`` is called with the client's port, and says
+    whether that was the one; if not, all goes on.
+    """
+
+    marker: str
+    moment: Moment
+    spring: Callable[[int], bool]
+    holding: bytes = b""
+
+    def fits(self, text: str, message: bytes) -> bool:
+        """Whether the statement is the one."""
+        return self.marker in text and self.holding in message
+
+
+@dataclass
+class PostgresProxy:
+    """``port``: where to connect to. ``traps``: those that have not sprung."""
+
+    port: int = 0
+    traps: list[Trap] = field(default_factory=list)
+    connections: set[asyncio.Transport] = field(default_factory=set)
+
+    def url(self, direct: str) -> str:
+        """The same database as ``direct``, by this way."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}{urlsplit(direct).path}?sslmode=disable"
+
+
+class _End(asyncio.Protocol):
+    """One end of a connection. ``waits``: nothing is read of it yet."""
+
+    def __init__(
+        self, proxy: PostgresProxy, take: Callable[[bytes], None], lost: Callable[[], None], *, waits: bool
+    ) -> None:
+        self._proxy = proxy
+        self._waits = waits
+        self._take = take
+        self._lost = lost
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # cast: uvloop's transports are no subclass of asyncio's.
+        self.transport = cast(asyncio.Transport, transport)
+        self._proxy.connections.add(self.transport)
+        if self._waits:
+            self.transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        self._take(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.transport is not None:
+            self._proxy.connections.discard(self.transport)
+        self._lost()
+
+    def write(self, data: bytes) -> None:
+        """Pass it on, while there is somebody."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class _Session:
+    """One client's connection and ours to the server."""
+
+    def __init__(self, proxy: PostgresProxy) -> None:
+        self._proxy = proxy
+        self.client = _End(proxy, self._from_client, self._hang_up, waits=True)
+        self.server = _End(proxy, self._from_server, self._hang_up, waits=False)
+        self._buffer = bytearray()
+        self._begun = False
+        self._texts: dict[bytes, str] = {}
+        self._caught: Trap | None = None
+        self._committing: Trap | None = None
+        self._cut = False
+
+    def _from_client(self, data: bytes) -> None:
+        self._buffer += data
+        for kind, message in self._messages():
+            if not self._cut:
+                self._look(kind, message)
+            if not self._cut:
+                self.server.write(message)
+
+    def _from_server(self, data: bytes) -> None:
+        trap, self._committing = self._committing, None
+        if trap is not None:
+            self._answered(trap, data)
+        elif not self._cut:
+            self.client.write(data)
+
+    def _messages(self) -> Iterator[tuple[bytes, bytes]]:
+        """The messages that are whole by now."""
+        while True:
+            head = 1 if self._begun else 0
+            if len(self._buffer) < head + 4:
+                return
+            end = head + struct.unpack_from("!I", self._buffer, head)[0]
+            if len(self._buffer) < end:
+                return
+            message = bytes(self._buffer[:end])
+            del self._buffer[:end]
+            yield (message[:1] if self._begun else _STARTING), message
+            self._begun = True
+
+    def _look(self, kind: bytes, message: bytes) -> None:
+        match kind:
+            case b"P":
+                name, text = message[5:].split(b"\0", 2)[:2]
+                self._texts[name] = text.decode()
+            case b"B":
+                name = message[5:].split(b"\0", 2)[1]
+                self._bound(self._texts.get(name, ""), message)
+            case b"Q":
+                self._asked(message[5:-1].decode().rstrip(";").upper())
+
+    def _bound(self, text: str, message: bytes) -> None:
+        for trap in self._proxy.traps:
+            if not trap.fits(text, message):
+                continue
+            if trap.moment is Moment.STATEMENT:
+                self._spring(trap)
+            else:
+                self._caught = trap
+            return
+
+    def _asked(self, command: str) -> None:
+        trap = self._caught
+        if command != "COMMIT":
+            self._caught = None
+        elif trap is not None and trap in self._proxy.traps:
+            self._caught = None
+            if trap.moment is Moment.ASKED:
+                self._spring(trap)
+            else:
+                self._committing = trap
+
+    def _answered(self, trap: Trap, data: bytes) -> None:
+        committed = data[:1] == _COMPLETE and data[5:11] == b"COMMIT"
+        if committed and trap.moment is Moment.UNTOLD:
+            self._spring(trap)
+        if not self._cut:
+            self.client.write(data)
+        if committed and trap.moment is Moment.TOLD:
+            self._spring(trap)
+
+    def _spring(self, trap: Trap) -> None:
+        if self.client.transport is None:
+            return
+        if trap.spring(int(self.client.transport.get_extra_info("peername")[1])):
+            self._proxy.traps.remove(trap)
+            self._cut = True
+
+    def _hang_up(self) -> None:
+        self.client.close()
+        self.server.close()
+
+
+@contextlib.asynccontextmanager
+async def running(direct: str) -> AsyncIterator[PostgresProxy]:
+    """A way from a free port of this event loop to the server of the URL ``direct``, which is at a Unix socket."""
+    proxy = PostgresProxy()
+    loop = asyncio.get_running_loop()
+    path = f"{parse_qs(urlsplit(direct).query)['host'][0]}/.s.PGSQL.5432"
+    joining: set[asyncio.Task[None]] = set()
+
+    def accept() -> _End:
+        session = _Session(proxy)
+        task = loop.create_task(join(session))
+        joining.add(task)
+        task.add_done_callback(joining.discard)
+        return session.client
+
+    async def join(session: _Session) -> None:
+        try:
+            await loop.create_unix_connection(lambda: session.server, path)
+        except OSError:  # no server: no client either
+            session.client.close()
+            return
+        if session.client.transport is not None and not session.client.transport.is_closing():
+            session.client.transport.resume_reading()
+        else:
+            session.server.close()
+
+    server = await loop.create_server(accept, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        server.close()
+        for task in joining:
+            task.cancel()
+        for transport in list(proxy.connections):
+            transport.abort()
+        async with asyncio.timeout(_LAST_BYTES_S):
+            await server.wait_closed()

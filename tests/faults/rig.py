@@ -1,0 +1,236 @@
+"""A whole installation under `wireroom up`'s own supervisor, its peers, and a client that never gives up.
+
+Evidence is what the client was promised and what the sinks' ledger holds; what the house says of itself is compared
+with both.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psutil
+from sqlalchemy import func, select
+
+from models.errors import StorageUnavailable
+from models.session import Database
+from models.tables import messages
+from models.vocabulary import Channel, State
+from tests.faults import sinks as sinks_
+from tests.faults.ledger import Ledger
+from tests.faults.sinks import Sinks
+from tests.support.api_process import Answer, Line
+from tests.support.bot_api import TOKEN
+from wireroom import accounts
+from wireroom.settings import fresh_environment
+from wireroom.supervisor import Service
+from wireroom.up import KEEPER, Stack
+
+_CLIENTS: Final = 16
+_PATIENCE_S: Final = 0.1
+_SETTLE_S: Final = 0.1
+
+
+@dataclass
+class Promises:
+    """What the client was promised: by channel and token, the message's shown id. ``posted``: every token it sent."""
+
+    accepted: dict[Channel, dict[str, str]] = field(default_factory=lambda: {channel: {} for channel in Channel})
+    posted: set[str] = field(default_factory=set)
+    answers: dict[int, int] = field(default_factory=dict)
+    slowest_s: list[float] = field(default_factory=list)
+
+
+class Rig:
+    """``stack``: the processes; ``kills``: when something was killed (seconds since 1970), and what."""
+
+    def __init__(self, folder: Path, stack: Stack, database: Database, ledger: Ledger, sinks: Sinks, seed: int) -> None:
+        self.folder = folder
+        self.stack = stack
+        self.database = database
+        self.ledger = ledger
+        self.sinks = sinks
+        self.random = random.Random(seed)
+        self.promises = Promises()
+        self.kills: list[tuple[float, str]] = []
+        self.workspace = ""
+        self._token = ""
+        self.contacts: dict[Channel, list[str]] = {}
+
+    async def settle_in(self, database_url: str, contacts: int) -> None:
+        """A workspace, its key, and people to write to."""
+        self.workspace = await accounts.create_workspace(database_url, "faults")
+        _, self._token = await accounts.create_token(
+            database_url, self.workspace, scopes=accounts.DEFAULT_SCOPES, expires_at=None
+        )
+        line = Line(self.stack.api.port, self._token)
+        for number in range(contacts):
+            subscription = self.sinks.push.subscribe()
+            answer = await line.post(
+                self._path("/contacts"),
+                {
+                    "email": f"reader{number}@example.org",
+                    "webhookUrl": self.sinks.web.url(f"/in/{number}"),
+                    "telegramChatId": str(100_000 + number),
+                },
+            )
+            assert answer.status == 201, answer
+            contact = answer.body["id"]
+            browser = {"endpoint": subscription.endpoint, "p256dh": subscription.p256dh}
+            auth = subscription.browser.auth
+            pushed = await line.post(self._path("/push"), {"contactId": contact, **browser, "auth": auth})
+            assert pushed.status in (200, 201), pushed
+            for channel in Channel:
+                self.contacts.setdefault(channel, []).append(contact)
+        await line.close()
+
+    async def post(self, channel: Channel, count: int, *, clients: int = _CLIENTS, pause_s: float = 0.0) -> None:
+        """Send ``count`` messages, each with an idempotency key, and repeat what got no answer until it gets a 200."""
+        tokens = iter([secrets.token_hex(6) for _ in range(count)])
+
+        async def client() -> None:
+            line = Line(self.stack.api.port, self._token)
+            for token in tokens:
+                await self._post_one(line, channel, token)
+                await asyncio.sleep(pause_s)
+            await line.close()
+
+        await asyncio.gather(*(client() for _ in range(clients)))
+
+    async def post_batch(
+        self, channel: Channel, items: Sequence[Mapping[str, object]], *, filler: str = ""
+    ) -> list[str]:
+        """Send messages in one request that nothing disturbs, with ``filler`` in their texts; their tokens."""
+        tokens = [secrets.token_hex(6) for _ in items]
+        bodies = [
+            {"channel": channel.value, "subject": f"token-{token}", "body": f"token-{token}{filler}", **item}
+            for token, item in zip(tokens, items, strict=True)
+        ]
+        answer = await self.ask("/messages/batch", bodies)
+        assert answer.status == 200, answer
+        for token, each in zip(tokens, answer.body["data"], strict=True):
+            assert each["status"] == 200, each
+            self.promises.accepted[channel][token] = each["message"]["id"]
+        self.promises.posted.update(tokens)
+        return tokens
+
+    async def _post_one(self, line: Line, channel: Channel, token: str) -> None:
+        contact = self.random.choice(self.contacts[channel])
+        body = {"contactId": contact, "channel": channel.value, "subject": f"token-{token}", "body": f"token-{token}"}
+        self.promises.posted.add(token)
+        while True:
+            began = time.monotonic()
+            try:
+                answer = await line.post(self._path("/messages"), body, Idempotency_Key=token)
+            except (OSError, EOFError):
+                await line.close()
+                await asyncio.sleep(_PATIENCE_S)
+                continue
+            self.promises.slowest_s.append(time.monotonic() - began)
+            self.promises.answers[answer.status] = self.promises.answers.get(answer.status, 0) + 1
+            if answer.status == 200:
+                self.promises.accepted[channel][token] = answer.body["id"]
+                return
+            assert answer.status in (409, 503), answer
+            await asyncio.sleep(_PATIENCE_S)
+
+    async def ask(self, path: str, body: object, *, absolute: bool = False, **headers: str) -> Answer:
+        """The answer to one POST: under the workspace, unless the path is ``absolute``."""
+        line = Line(self.stack.api.port, self._token)
+        try:
+            return await line.post(path if absolute else self._path(path), body, **headers)
+        finally:
+            await line.close()
+
+    def _path(self, path: str) -> str:
+        return f"/api/workspaces/{self.workspace}{path}"
+
+    def kill_one(self, names: Sequence[str]) -> str | None:
+        """SIGKILL for a random process of a random service: its leader, what that forked, or both."""
+        running = {name: pid for name, pid in self.stack.supervisor.pids().items() if name.startswith(tuple(names))}
+        if not running:
+            return None
+        name = self.random.choice(sorted(running))
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            leader = psutil.Process(running[name])
+            children = leader.children(recursive=True)
+            family = [leader, *children]
+            if children and self.random.random() < 0.5:
+                family = [self.random.choice(family)]
+            for process in family:
+                os.kill(process.pid, signal.SIGKILL)
+            self.kills.append((time.time(), name))
+            return name
+        return None
+
+    async def quiesce(self, patience_s: float) -> bool:
+        """Wait until nothing is queued or being sent; whether it came to that in time."""
+        waiting = select(func.count()).where(messages.c.state.in_([State.QUEUED.value, State.SENDING.value]))
+        give_up_at = time.monotonic() + patience_s
+        while time.monotonic() < give_up_at:
+            with contextlib.suppress(StorageUnavailable):
+                async with self.database.read() as connection:
+                    if not await connection.scalar(waiting):
+                        return True
+            await asyncio.sleep(_SETTLE_S)
+        return False
+
+    async def in_flight(self) -> int:
+        """How many messages are in workers' hands now."""
+        async with self.database.read() as connection:
+            found = await connection.scalar(select(func.count()).where(messages.c.state == State.SENDING.value))
+            return int(found or 0)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    folder: Path,
+    database_url: str,
+    *,
+    seed: int,
+    workers: int = 3,
+    contacts: int = 100,
+    settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[Rig]:
+    """An installation that runs, with two keepers and an embedded broker."""
+    ledger = Ledger()
+    async with sinks_.running(ledger) as sinks:
+        environment = {
+            "WIREROOM_DATA_DIR": str(folder / "var"),
+            "WIREROOM_DATABASE_URL": database_url,
+            "WIREROOM_BIND": f"127.0.0.1:{_free_port()}",
+            "WIREROOM_SMTP_URL": f"smtp+plain://127.0.0.1:{sinks.mail.port}",
+            "WIREROOM_EMAIL_FROM": "Wireroom <noreply@example.org>",
+            "WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8",
+            "WIREROOM_TELEGRAM_BOT_TOKEN": TOKEN,
+            "WIREROOM_TELEGRAM_API_URL": sinks.bot.url,
+            "WIREROOM_LOG_LEVEL": "warning",
+            **(settings or {}),
+        }
+        with (folder / "house.log").open("ab") as log:
+            stack = Stack(fresh_environment(environment), workers=workers, output=log)
+            await stack.start()
+            stack.supervisor.start(Service("keeper-2", KEEPER.command, drain_s=KEEPER.drain_s))
+            database = Database.connect(database_url)
+            try:
+                await stack.wait_ready()
+                rig = Rig(folder, stack, database, ledger, sinks, seed)
+                await rig.settle_in(database_url, contacts)
+                yield rig
+            finally:
+                await database.close()
+                stack.kill()
+                await stack.stop()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

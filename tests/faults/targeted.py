@@ -1,0 +1,188 @@
+"""Small experiments, each for one way to be wrong: what must not depend on luck is brought about on purpose."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from itertools import permutations
+from typing import Final
+
+import psutil
+import redis
+from sqlalchemy import func, select
+from standardwebhooks import Webhook
+
+from models import ids
+from models.settings import broker_socket
+from models.tables import events, messages
+from models.vocabulary import Channel, Status
+from tests.faults import invariants, rig
+from tests.faults.experiment import Found, Place, Size
+from tests.faults.rig import Rig
+from tests.support.waiting import wait_until
+from wireroom.up import worker_service
+
+_SIZES: Final = {Size.SHORT: 20, Size.MINUTES: 40, Size.FULL: 100}
+_HELD_UP_S: Final = 10.0
+"""Shorter than a lease: a suspended worker's peers have answered when it wakes."""
+_CONNECTIONS: Final = 10
+"""How many mails a worker sends at once; the others it has in hand wait for those."""
+_ARRIVE_S: Final = 45.0
+_FLUSHED_S: Final = 20.0
+_QUIET_S: Final = 15.0
+_EVENTS: Final = ("delivered", "opened", "clicked")
+
+
+async def killed_in_hand(place: Place, size: Size) -> Found:
+    """Workers die with messages in hand of which no byte that counts was sent: all of them arrive, once."""
+    async with _opened(place) as house:
+        await _fill_hands(house, _SIZES[size])
+        for name in house.stack.supervisor.pids():
+            if name.startswith("worker"):
+                with _family(house, name) as family:
+                    for process in family:
+                        process.kill()
+        return await _all_once(house, _SIZES[size])
+
+
+async def woken(place: Place, size: Size) -> Found:
+    """A worker is suspended with messages in hand, longer than its lease, and wakes when others have sent them."""
+    async with _opened(place) as house:
+        await _fill_hands(house, _SIZES[size])
+        with _family(house, "worker-1") as family:
+            for process in family:
+                process.suspend()
+            house.stack.supervisor.start(worker_service(2))
+            with contextlib.suppress(AssertionError):
+                await wait_until(lambda: len(house.ledger.copies(Channel.EMAIL)) == _SIZES[size], timeout=_ARRIVE_S)
+            for process in family:
+                process.resume()
+        # It hears that it was declared dead, and ends, with what it had in hand recorded.
+        await wait_until(lambda: house.stack.supervisor.restarts("worker-1") > 0, timeout=_ARRIVE_S)
+        return await _all_once(house, _SIZES[size])
+
+
+async def flushed(place: Place, size: Size) -> Found:
+    """Messages come while no worker listens, and the broker forgets everything: the keeper asks again."""
+    count = _SIZES[size]
+    async with _opened(place) as house:
+        with _family(house, "worker-1") as family:
+            for process in family:
+                process.suspend()
+            await house.post(Channel.WEBHOOK, count)
+            socket = str(broker_socket(house.stack.storage.data_dir))
+            with contextlib.closing(redis.Redis(unix_socket_path=socket)) as client:
+                await wait_until(lambda: bool(client.dbsize()), timeout=_QUIET_S)
+                for _ in range(3):  # a wake-up may still be on its way
+                    await asyncio.sleep(0.1)
+                    client.flushall()
+            for process in family:
+                process.resume()
+        began = time.monotonic()
+        with contextlib.suppress(AssertionError):
+            await wait_until(lambda: len(house.ledger.copies(Channel.WEBHOOK)) == count, timeout=_FLUSHED_S)
+        took_s = time.monotonic() - began
+        findings = (await invariants.check(house))[Channel.WEBHOOK]
+        arrived = len(house.ledger.copies(Channel.WEBHOOK))
+        faults = [] if arrived == count else [f"{arrived} of {count} arrived in {took_s:.0f} s"]
+        if arrived == count and await house.quiesce(_QUIET_S):
+            findings = (await invariants.check(house))[Channel.WEBHOOK]
+            faults += [str(findings.broken())] if not findings.is_clean else []
+        return Found({"messages": count, "arrived": arrived, "seconds": round(took_s, 1)}, faults)
+
+
+async def any_order(place: Place, size: Size) -> Found:
+    """Reports come in every order, each applied before the next: all messages end with one status, and its times."""
+    orders = list(permutations(range(len(_EVENTS)))) * (1 if size is Size.SHORT else 5)
+    async with _opened(place) as house:
+        await house.post(Channel.WEBHOOK, len(orders))
+        await house.quiesce(_QUIET_S)
+        shown = list(house.promises.accepted[Channel.WEBHOOK].values())
+        base = datetime.now(UTC).replace(microsecond=0).timestamp() + 60
+        await _report_in_order(house, dict(zip(shown, orders, strict=True)), base)
+        expected = tuple(round((base + place_) * 1000) for place_ in range(len(_EVENTS)))
+        columns = (messages.c.delivered_at, messages.c.opened_at, messages.c.clicked_at)
+        # Delivery of a webhook is the answer itself, which came before any report.
+        async with house.database.read() as connection:
+            rows = (await connection.execute(select(messages.c.id, messages.c.status, *columns))).all()
+        faults = [
+            f"{ids.show(ids.Kind.MESSAGE, row.id)} is {row.status} with {row.opened_at} and {row.clicked_at}"
+            for row in rows
+            if row.status != Status.CLICKED.value or (row.opened_at, row.clicked_at) != expected[1:]
+        ]
+        return Found({"messages": len(rows), "reports": len(rows) * len(_EVENTS), "other": len(faults)}, faults[:3])
+
+
+async def _report_in_order(house: Rig, orders: dict[str, tuple[int, ...]], base: float) -> None:
+    hook = (await house.ask("/hooks", {"provider": "generic"})).body
+    for turn in range(len(_EVENTS)):
+        told = []
+        for message_id, order in orders.items():
+            which = order[turn]
+            at = datetime.fromtimestamp(base + which, UTC).isoformat().replace("+00:00", "Z")
+            told.append({"id": f"{message_id}-{which}", "type": _EVENTS[which], "messageId": message_id, "at": at})
+        body = {"events": told}
+        now = int(time.time())
+        signature = Webhook(hook["signingKey"]).sign(str(turn), datetime.fromtimestamp(now, UTC), json.dumps(body))
+        headers = {"webhook_id": str(turn), "webhook_timestamp": str(now), "webhook_signature": signature}
+        answer = await house.ask(f"/hooks/generic/{hook['hookKey']}", body, absolute=True, **headers)
+        assert answer.status == 200, answer
+
+        async def applied() -> bool:
+            async with house.database.read() as connection:
+                waiting = select(func.count()).where(events.c.applied_at.is_(None))
+                return not await connection.scalar(waiting)
+
+        await wait_until(applied, timeout=_QUIET_S)
+
+
+@contextlib.asynccontextmanager
+async def _opened(place: Place) -> AsyncIterator[Rig]:
+    """An installation with one worker."""
+    url = place.server.url(place.server.create())
+    async with rig.opened(place.folder, url, seed=place.seed, workers=1, contacts=10) as house:
+        yield house
+
+
+async def _fill_hands(house: Rig, count: int) -> None:
+    """Mails come, and each waits at the server for the word to go on: none was sent."""
+    house.sinks.mail.script("DATA", delay_s=_HELD_UP_S)
+    await house.post(Channel.EMAIL, count)
+    await wait_until(lambda: house.sinks.mail.commands.count("DATA") >= _CONNECTIONS, timeout=_HELD_UP_S)
+    house.sinks.mail.clear_script()
+
+
+@contextlib.contextmanager
+def _family(house: Rig, name: str) -> Iterator[list[psutil.Process]]:
+    """The processes of a service; none of them is left suspended."""
+    leader = psutil.Process(house.stack.supervisor.pids()[name])
+    family = [leader, *leader.children(recursive=True)]
+    try:
+        yield family
+    finally:
+        for process in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGCONT)
+
+
+async def _all_once(house: Rig, count: int) -> Found:
+    """Wait until all have come and nothing is under way: each came once."""
+    began = time.monotonic()
+    with contextlib.suppress(AssertionError):
+        await wait_until(lambda: len(house.ledger.copies(Channel.EMAIL)) == count, timeout=_ARRIVE_S)
+    took_s = time.monotonic() - began
+    quiet = await house.quiesce(_QUIET_S)
+    findings = (await invariants.check(house))[Channel.EMAIL]
+    copies = house.ledger.copies(Channel.EMAIL)
+    faults = [] if findings.is_clean else [str(findings.broken())]
+    if not quiet:
+        faults.append("it never came to rest")
+    if len(copies) < count:
+        faults.append(f"{len(copies)} of {count} arrived in {took_s:.0f} s")
+    if findings.twice:
+        faults.append(f"{findings.twice} came twice, though none was under way")
+    return Found({"messages": count, "arrived": len(copies), "twice": findings.twice}, faults)
