@@ -1,7 +1,13 @@
 """The HTTP server's composition root: ``python -m api_shim.app``."""
 
-import contextlib
 import gc
+
+if __name__ == "__main__":
+    # Before the rest is loaded: looking for cycles every 700 objects is an eighth of the time that takes, and a tenth
+    # of the work later, as a batch makes hundreds of thousands that live briefly.
+    gc.set_threshold(50_000, 20, 100)
+
+import contextlib
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -108,8 +114,6 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished."""
-    # A batch makes hundreds of thousands of short-lived objects: looking for cycles every 700 is a tenth of the work.
-    gc.set_threshold(50_000, 20, 100)
     storage = StorageSettings.read()
     settings = ApiSettings.read()
     logs.configure(storage.log_level, storage.log_format)

@@ -57,7 +57,8 @@ class Envelope(msgspec.Struct, frozen=True):
     what the texts ask for, by name: texts, or for Liquid any JSON. ``links`` makes our own links in this message:
     to opt out (``opt_out`` alone says whether it should have any), to be followed or reported back.
     ``browsers``: PUSH, all that the contact has. ``accepted``: the parts that earlier tries of this run got through,
-    by the names that ``Progress`` gave them: they are not sent again.
+    by the names that ``Progress`` gave them: they are not sent again. ``bulk``: where messages wait for a connection,
+    it waits for those that are not.
     """
 
     message_id: str
@@ -75,6 +76,7 @@ class Envelope(msgspec.Struct, frozen=True):
     track_clicks: bool = False
     browsers: tuple[Browser, ...] = ()
     accepted: frozenset[str] = frozenset()
+    bulk: bool = False
 
 
 class Receipt(msgspec.Struct, frozen=True):

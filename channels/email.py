@@ -110,7 +110,7 @@ class EmailChannel:
             date=datetime.now(UTC),
             opt_out_url=envelope.links.opt_out() if envelope.opt_out else None,
         )
-        transaction = Transaction(self._return_path(envelope), recipient, content, envelope.proceed)
+        transaction = Transaction(self._return_path(envelope), recipient, content, envelope.proceed, envelope.bulk)
         reply = await self._pool.deliver(transaction)
         return receipt(reply.code, reply.message)
 

@@ -70,7 +70,7 @@ class SmtpPool:
         loop = asyncio.get_running_loop()
         arrived = loop.time()
         while True:
-            await self._slots.acquire()
+            await self._slots.acquire(patient=transaction.bulk)
             slot_back_in = 0.0
             try:
                 return await self._deliver_in_slot(transaction, arrived)

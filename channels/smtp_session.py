@@ -42,13 +42,14 @@ class Transaction:
     """One message to one recipient, both addresses checked.
 
     ``content``: begins with a header, lines ended by CRLF, not dot-stuffed. ``proceed`` is called right before the
-    bytes are written with which the server may accept the mail, and may raise NotStarted.
+    bytes are written with which the server may accept the mail, and may raise NotStarted. ``bulk``: others go first.
     """
 
     sender: str
     recipient: str
     content: bytes
     proceed: Callable[[], None]
+    bulk: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,32 +1,46 @@
 """Bringing the schema to its newest revision, from any working directory and without an ini file.
 
 One transaction does all of it, behind a lock: several processes may migrate at once, and the late ones find
-nothing to do.
+nothing to do. The house goes on meanwhile: whoever waits for a table's lock holds up all that come after, so a
+migration waits for one only briefly, gives everything back, and begins again.
+
+A schema of a later version serves, too: its migrations only add, until nothing runs that needs what they leave behind.
+
+Alembic is loaded only where there is something to migrate: it takes a quarter of a second, and each process asks
+whether the schema serves.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from models.errors import WireroomError
 from models.session import Database
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 _FOLDER: Final = Path(__file__).parent / "migrations"
+_TABLE: Final = "alembic_version"  # alembic's; its only row is the revision
 _LOCK: Final = 0x57495245_524F4F4D  # "WIREROOM": the key of PostgreSQL's advisory lock
+_LOCK_WAIT_MS: Final = 500  # for so long at a time nothing can be written to a table that a migration waits for
+_PAUSE_S: Final = 1.0
+_PATIENCE_S: Final = 300.0
+_LOCK_NOT_AVAILABLE: Final = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 T = TypeVar("T")
 
 
-def config_for(connection: Connection | None = None) -> Config:
+def config_for(connection: Connection | None = None) -> "Config":
     """The configuration of alembic; commands run inside the transaction of ``connection``."""
+    from alembic.config import Config  # noqa: PLC0415 - see the top
+
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.set_main_option("file_template", "r%%(rev)s_%%(slug)s")
@@ -35,24 +49,21 @@ def config_for(connection: Connection | None = None) -> Config:
 
 @lru_cache(maxsize=1)
 def head() -> str:
-    """The newest revision that this code knows."""
-    revision = ScriptDirectory.from_config(config_for()).get_current_head()
-    if revision is None:
-        raise RuntimeError("models/migrations holds no revision")
-    return revision
+    """The newest revision that this code knows: the number in the name of its file, ``r<number>_<slug>.py``."""
+    return max(file.name[1:5] for file in (_FOLDER / "versions").glob("r[0-9][0-9][0-9][0-9]_*.py"))
 
 
 def upgrade(database_url: str) -> None:
     """Bring the database to ``head()``; for callers without an event loop.
 
     Raises InvalidSetting for a URL that names neither SQLite nor PostgreSQL, StorageUnavailable where the database
-    cannot be reached.
+    cannot be reached, WireroomError where another transaction keeps a table locked for five minutes.
     """
     asyncio.run(_with_database(database_url, upgrade_to_head))
 
 
 def is_at_head(database_url: str) -> bool:
-    """Whether the database has exactly the schema that this code knows; errors as for ``upgrade``."""
+    """Whether the database has the schema that this code knows, or a later one; errors as for ``upgrade``."""
     return asyncio.run(_with_database(database_url, at_head))
 
 
@@ -61,14 +72,26 @@ async def upgrade_to_head(database: Database) -> None:
     if database.is_sqlite:
         # A migration that rebuilds a table drops the old one; with enforcement on, that would delete what refers to it.
         event.listen(database.engine.sync_engine, "connect", _ignore_foreign_keys)
-    async with database.write() as connection:
-        await connection.run_sync(_upgrade)
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            async with database.write() as connection:
+                await connection.run_sync(_upgrade)
+            return
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            if time.monotonic() > give_up_at:
+                raise WireroomError(
+                    "a transaction keeps a table locked that the migration changes; pg_stat_activity shows whose"
+                ) from error
+        await asyncio.sleep(_PAUSE_S)
 
 
 async def at_head(database: Database) -> bool:
     """The same as ``is_at_head``, over connections that are open already."""
     async with database.read() as connection:
-        return await connection.run_sync(_current) == head()
+        return _serves(await connection.run_sync(_current))
 
 
 async def _with_database(url: str, work: Callable[[Database], Awaitable[T]]) -> T:
@@ -82,6 +105,11 @@ async def _with_database(url: str, work: Callable[[Database], Awaitable[T]]) -> 
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": str(_LOCK_WAIT_MS)})
+    if _serves(_current(connection)):
+        return
+    from alembic import command  # noqa: PLC0415 - see the top
+
     command.upgrade(config_for(connection), "head")
     if connection.dialect.name == "sqlite":
         broken = connection.execute(text("PRAGMA foreign_key_check")).first()
@@ -89,8 +117,16 @@ def _upgrade(connection: Connection) -> None:
             raise WireroomError(f"the migration left rows of {broken[0]} without what they refer to")
 
 
+def _serves(revision: str | None) -> bool:
+    """Revisions are numbers of four digits, each one more than the one before."""
+    return revision is not None and revision >= head()
+
+
 def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table(_TABLE):
+        return None
+    revision: str | None = connection.scalar(text(f"SELECT version_num FROM {_TABLE}"))  # noqa: S608 - a constant
+    return revision
 
 
 def _ignore_foreign_keys(connection: Any, _record: Any) -> None:

@@ -20,12 +20,18 @@ _WHOSE: Final = {
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """How an attempt ended."""
+    """How an attempt ended. ``settled_at``: when an event proved that it arrived, where nobody knew its end."""
 
     ended_at: int
     outcome: Outcome
     code: str | None
     detail: str | None
+    settled_at: int | None = None
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the peer is known to have taken the message."""
+        return self.outcome is Outcome.ACCEPTED or self.settled_at is not None
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,13 +95,13 @@ def explain(it: Situation) -> Why:
         case State.DONE:
             at = "" if it.sent_at is None else f" at {show(it.sent_at)}"
             said = f"Nothing holds it: the peer accepted it{at}, and its status is {it.status}."
-            why = Why(gate=None, because=said + _whose(it))
+            why = Why(gate=None, because=said + _settled(it) + _whose(it))
         case State.FAILED | State.CANCELLED:
             why = Why(gate=None, because=_given_up(it))
         case _:
             assert_never(it.state)
     last = it.last_attempt
-    return why if last is None or last.outcome is Outcome.ACCEPTED else msgspec.structs.replace(why, last_error=last)
+    return why if last is None or last.arrived else msgspec.structs.replace(why, last_error=last)
 
 
 def _queued(it: Situation) -> Why:
@@ -168,6 +174,14 @@ def _given_up(it: Situation) -> str:
     if it.status is not Status.FAILED:
         said = f"{said} Its status is {it.status}, by what was reported of it."
     return said + _whose(it)
+
+
+def _settled(it: Situation) -> str:
+    """What to add where the last attempt's end was not seen, but is known by an event."""
+    if it.last_attempt is None or it.last_attempt.settled_at is None:
+        return ""
+    at = show(it.last_attempt.settled_at)
+    return f" Nobody saw the end of attempt {it.attempts}; a report that came at {at} proves that it arrived."
 
 
 def _whose(it: Situation) -> str:

@@ -18,7 +18,7 @@ from models.store import pauses
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.tokens import Links
-from models.vocabulary import FailureReason, Outcome
+from models.vocabulary import FailureReason, Lane, Outcome
 from worker import verdicts
 from worker.services import Services
 
@@ -134,6 +134,7 @@ class Attempts:
             track_clicks=claim.track_clicks,
             browsers=tuple([Browser(*keys) for keys in claim.browsers]),
             accepted=claim.accepted,
+            bulk=claim.lane is Lane.BULK,
         )
 
     def _secrets(self, claim: Claim, message_id: str) -> tuple[str, ...]:

@@ -3,6 +3,12 @@
 Its only clock is the database's; its own monotonic one only says that its turns were unbroken.
 """
 
+import gc
+
+if __name__ == "__main__":
+    # Before the rest is loaded: looking for cycles every 700 objects is an eighth of the time that takes.
+    gc.set_threshold(50_000, 20, 100)
+
 import asyncio
 import contextlib
 import signal

@@ -1,6 +1,11 @@
 """The composition root of a worker process: ``dramatiq worker.main`` imports this and finds a broker."""
 
 import gc
+
+# Before the rest is loaded: looking for cycles every 700 objects is an eighth of the time that takes, and a tenth of
+# the work later, as each message makes a few hundred that live briefly.
+gc.set_threshold(50_000, 20, 100)
+
 import threading
 from collections.abc import Coroutine
 
@@ -48,8 +53,6 @@ def _run(coroutine: Coroutine[object, object, None]) -> None:
     thread.run_coroutine(coroutine)
 
 
-# Each message makes a few hundred short-lived objects: looking for cycles among them every 700 is a tenth of the work.
-gc.set_threshold(50_000, 20, 100)
 _storage = StorageSettings.read()
 logs.configure(_storage.log_level, _storage.log_format)
 _process = WorkerProcess(_storage, ChannelSettings.read(), WorkerSettings.read())

@@ -176,7 +176,10 @@ class MessageEventView(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class AttemptView(msgspec.Struct, rename="camel"):
-    """One attempt to send."""
+    """One attempt to send.
+
+    ``settledAt``: when a report came that proves that it arrived, where its end was ``unknown`` or ``ambiguous``.
+    """
 
     number: int
     started_at: str
@@ -184,6 +187,7 @@ class AttemptView(msgspec.Struct, rename="camel"):
     outcome: Outcome
     code: str | None
     detail: str | None
+    settled_at: str | None
 
 
 class MessageDetailView(MessageView, rename="camel", kw_only=True):

@@ -196,6 +196,7 @@ def attempt_views(rows: Sequence[AttemptRow]) -> list[AttemptView]:
             outcome=row.outcome,
             code=row.code,
             detail=row.detail,
+            settled_at=show_optional(row.settled_at),
         )
         for number, row in enumerate(rows, start=1)
     ]

@@ -48,6 +48,7 @@ class Claim(msgspec.Struct, frozen=True):
     browsers: tuple[BrowserKeys, ...] = ()
     accepted: frozenset[str] = frozenset()
     endpoint_fails: bool = False
+    lane: Lane = Lane.TRANSACTIONAL
 
 
 _PROCEEDING: Columns = {"id": Uuid()}
@@ -97,7 +98,8 @@ async def claim(
         await turns.advance(connection, channel, lane, last_turn)
     browsers = await browsers_of(connection, proceeding) if channel is Channel.PUSH else {}
     accepted = await accepted_parts(connection, proceeding) if channel in IN_PARTS else {}
-    return [_claim(row, browsers.get(row.id, ()), accepted.get(row.id, frozenset())) for row in proceeding], len(rows)
+    claims = [_claim(row, lane, browsers.get(row.id, ()), accepted.get(row.id, frozenset())) for row in proceeding]
+    return claims, len(rows)
 
 
 async def _next(
@@ -125,7 +127,7 @@ def _standing(row: Any) -> Standing:
     )
 
 
-def _claim(row: Any, browsers: tuple[BrowserKeys, ...], accepted: frozenset[str]) -> Claim:
+def _claim(row: Any, lane: Lane, browsers: tuple[BrowserKeys, ...], accepted: frozenset[str]) -> Claim:
     return Claim(
         id=row.id,
         workspace_id=row.workspace_id,
@@ -147,6 +149,7 @@ def _claim(row: Any, browsers: tuple[BrowserKeys, ...], accepted: frozenset[str]
         browsers=browsers,
         accepted=accepted,
         endpoint_fails=bool(row.endpoint_fails),
+        lane=lane,
     )
 
 

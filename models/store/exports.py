@@ -9,7 +9,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.letter_case import in_any_case
-from models.store.message_views import AttemptRow
+from models.store.message_views import ATTEMPT_COLUMNS, AttemptRow
 from models.store.recordset import among
 from models.store.rows import columns_of, read
 from models.store.suppressions import Address, SuppressionRow, at_addresses
@@ -88,7 +88,7 @@ _DETAILS = tuple(name for name in DetailRow.__struct_fields__ if name != "channe
 async def attempts_of(connection: AsyncConnection, message_ids: Collection[UUID]) -> dict[UUID, list[AttemptRow]]:
     """The attempts of these messages, the first one first."""
     rows = await connection.execute(
-        select(attempts.c.message_id, *columns_of(attempts, AttemptRow))
+        select(attempts.c.message_id, *ATTEMPT_COLUMNS)
         .where(among(attempts.c.message_id, message_ids, is_sqlite=connection.dialect.name == "sqlite"))
         .order_by(attempts.c.message_id, attempts.c.token)
     )

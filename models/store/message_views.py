@@ -23,6 +23,7 @@ from models.store.message_lists import (
 )
 from models.store.message_lists import MessageFilter as MessageFilter
 from models.store.recordset import among
+from models.store.settling import settled_at
 from models.tables import attempts, events, message_details, messages, template_versions
 from models.vocabulary import BounceType, Channel, EventType, Fact, FailureReason, Lane, Outcome, State, Status
 
@@ -81,7 +82,7 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptRow(msgspec.Struct, frozen=True):
-    """One attempt of a message, of any run."""
+    """One attempt of a message, of any run. ``settled_at``: when an event proved that it arrived (``settling``)."""
 
     run: int
     started_at: int
@@ -89,6 +90,7 @@ class AttemptRow(msgspec.Struct, frozen=True):
     outcome: Outcome
     code: str | None
     detail: str | None
+    settled_at: int | None
 
 
 class MessageEventRow(msgspec.Struct, frozen=True):
@@ -236,10 +238,16 @@ async def count(connection: AsyncConnection, workspace_id: UUID, wanted: Message
     )
 
 
+ATTEMPT_COLUMNS: Final = (
+    *(attempts.c[name] for name in AttemptRow.__struct_fields__ if name != "settled_at"),
+    settled_at().label("settled_at"),
+)
+
+
 async def attempts_of(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> Sequence[AttemptRow]:
     """The message's attempts, the first one first."""
     rows = await connection.execute(
-        select(*(attempts.c[name] for name in AttemptRow.__struct_fields__))
+        select(*ATTEMPT_COLUMNS)
         .join(messages, messages.c.id == attempts.c.message_id)
         .where(messages.c.workspace_id == workspace_id, attempts.c.message_id == message_id)
         .order_by(attempts.c.token)

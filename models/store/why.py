@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
 from models.store.claim_rows import SUSPECT_AFTER
+from models.store.settling import settled_at
 from models.tables import attempts, campaigns, channel_pauses, messages, senders, workers
 from models.vocabulary import State
 from models.why import FARTHEST_PLACE, Attempt, Situation
@@ -30,6 +31,12 @@ _OWN: Final = (
 )
 
 
+_ATTEMPT: Final = (
+    *(attempts.c[name] for name in Attempt.__struct_fields__ if name != "settled_at"),
+    settled_at().label("settled_at"),
+)
+
+
 async def situation(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> Situation | None:
     """Everything that may hold the message; None where the workspace has no such message."""
     row = (
@@ -39,7 +46,7 @@ async def situation(connection: AsyncConnection, workspace_id: UUID, message_id:
         return None
     ended = (
         await connection.execute(
-            select(*(attempts.c[name] for name in Attempt.__struct_fields__))
+            select(*_ATTEMPT)
             .where(attempts.c.message_id == message_id, attempts.c.run == row.run)
             .order_by(attempts.c.token)
         )

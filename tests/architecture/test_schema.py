@@ -32,7 +32,7 @@ _CATALOGUE = {
 
 
 def test_there_is_one_head() -> None:
-    assert len(ScriptDirectory.from_config(migrate.config_for()).get_heads()) == 1
+    assert ScriptDirectory.from_config(migrate.config_for()).get_heads() == [migrate.head()]
 
 
 def _difference(connection: Connection) -> list[object]:

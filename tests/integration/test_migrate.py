@@ -1,15 +1,17 @@
 """Migrating: from anywhere, twice, and several processes at once."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from models import migrate
 from models.errors import InvalidSetting, StorageUnavailable
 from models.session import Database
-from tests.support.waiting import wait_for_sqlite_threads
+from tests.support.waiting import wait_for_sqlite_threads, wait_until
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -41,6 +43,45 @@ def test_several_processes_from_another_folder_at_once(empty_url: str, tmp_path:
 
 async def test_a_running_process_sees_the_head(database: Database) -> None:
     assert await migrate.at_head(database)
+
+
+def test_a_schema_of_a_later_version_serves_and_is_left_alone(empty_url: str) -> None:
+    """So that a process of this version that starts again in the midst of a deploy is as good as before."""
+    migrate.upgrade(empty_url)
+    asyncio.run(_write(empty_url, "UPDATE alembic_version SET version_num = '9999'"))
+    assert migrate.is_at_head(empty_url)
+    migrate.upgrade(empty_url)
+    asyncio.run(_write(empty_url, "UPDATE alembic_version SET version_num = '0000'"))
+    assert not migrate.is_at_head(empty_url)
+
+
+async def _write(url: str, statement: str) -> None:
+    database = Database.connect(url)
+    async with database.write() as connection:
+        await connection.execute(text(statement))
+    await database.close()
+
+
+async def test_who_writes_meanwhile_waits_briefly_for_a_migration_that_waits(empty_postgres_url: str) -> None:
+    database = Database.connect(empty_postgres_url)
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)"))
+    async with database.read() as reader:  # as of a long report
+        await reader.execute(text("LOCK TABLE alembic_version IN SHARE MODE"))
+        migrating = asyncio.create_task(asyncio.to_thread(migrate.upgrade, empty_postgres_url))
+        for _ in range(2):  # it asks for the table, goes away, and comes again
+            await wait_until(lambda: _waiting(database, locks=True))
+            await wait_until(lambda: _waiting(database, locks=False))
+        assert not migrating.done()
+    await migrating
+    assert await migrate.at_head(database)
+    await database.close()
+
+
+async def _waiting(database: Database, *, locks: bool) -> bool:
+    ungranted = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'alembic_version'::regclass"
+    async with database.read() as connection:
+        return bool(await connection.scalar(text(ungranted))) is locks
 
 
 async def test_a_missing_folder_is_said() -> None:

@@ -104,12 +104,15 @@ class Sent:
 class BotApi:
     """What to connect to, and what came. Every chat takes messages unless told otherwise.
 
+    ``tokens``: of the bots that it knows. ``asked``: the text of every message that came for a chat, refused or not.
     ``flood_control``: answer 429 to more than 30 messages in a second, 2 in a chat's second, 20 in a group's minute.
     """
 
     port: int = 0
     flood_control: bool = False
     ledger: list[Sent] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=lambda: {TOKEN})
+    asked: list[str] = field(default_factory=list)
     requests: int = 0
     floods: int = 0
     door: Door = field(default_factory=Door)
@@ -202,6 +205,7 @@ class BotApi:
         chat = fields.get("chat_id", "")
         if not re.fullmatch(r"-?[1-9][0-9]*|@\w+", chat):
             raise Refused(400, "Bad Request: chat not found" if chat else "Bad Request: chat_id is empty")
+        self.asked.append(fields.get("text", ""))
         if self._refusals[chat]:
             raise self._refusals[chat].pop(0)
         if chat in self._standing:
@@ -217,7 +221,7 @@ class BotApi:
         found = re.fullmatch(r"/bot([^/]+)/(\w+)", path)
         if found is None or not re.fullmatch(r"\d+:[\w-]+", found[1]):
             raise Refused(404, "Not Found")
-        if found[1] != TOKEN:
+        if found[1] not in self.tokens:
             raise Refused(401, "Unauthorized")
         if found[2].lower() not in (*_METHODS, _GET_ME):
             raise Refused(404, "Not Found: method not found")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -59,7 +60,9 @@ class RawPeer:
 
 
 @contextlib.asynccontextmanager
-async def raw_peer(serve: Peer, host: str = "127.0.0.1") -> AsyncIterator[RawPeer]:
+async def raw_peer(
+    serve: Peer, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RawPeer]:
     """A server on a free port that runs ``serve`` for every connection, and aborts those left in the end."""
     peer = RawPeer()
     writers: list[asyncio.StreamWriter] = []
@@ -70,7 +73,7 @@ async def raw_peer(serve: Peer, host: str = "127.0.0.1") -> AsyncIterator[RawPee
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await serve(reader, writer)
 
-    server = await asyncio.start_server(accept, host, 0)
+    server = await asyncio.start_server(accept, host, 0, ssl=tls)
     peer.port = server.sockets[0].getsockname()[1]
     try:
         yield peer

@@ -53,3 +53,22 @@ async def test_who_gives_up_takes_none() -> None:
     third.cancel()  # at the very moment that the slot came
     await asyncio.gather(first, second, third, return_exceptions=True)
     await asyncio.wait_for(slots.acquire(), 1)
+
+
+async def test_who_is_in_no_hurry_goes_after_the_others_but_for_every_eighth_slot() -> None:
+    slots = Slots(lambda: 1)
+    await slots.acquire()
+    served = []
+
+    async def serve(name: str, *, patient: bool) -> None:
+        await slots.acquire(patient=patient)
+        served.append(name)
+        slots.release()
+
+    bulk = [asyncio.create_task(serve("bulk", patient=True)) for _ in range(3)]
+    await asyncio.sleep(0)
+    people = [asyncio.create_task(serve("person", patient=False)) for _ in range(10)]
+    await asyncio.sleep(0)
+    slots.release()
+    await asyncio.gather(*bulk, *people)
+    assert served == ["person"] * 7 + ["bulk"] + ["person"] * 3 + ["bulk"] * 2
