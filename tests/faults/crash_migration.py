@@ -28,11 +28,12 @@ _NOTHING: Final = ("", "")
 _INDEXES: Final = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
 
 
-async def faults(server: PostgresServer, points: Collection[str] = POINTS) -> list[str]:
-    """What is wrong after each point: it was not reached, a part was left, or what was left could not be completed."""
-    whole = server.create()
-    await asyncio.to_thread(migrate.upgrade, server.url(whole))
-    schema = await asyncio.to_thread(_schema, server, whole)
+async def faults(server: PostgresServer, migrated: str, points: Collection[str] = POINTS) -> list[str]:
+    """What is wrong after each point: it was not reached, a part was left, or what was left could not be completed.
+
+    ``migrated``: a database of the server's that has the whole schema.
+    """
+    schema = await asyncio.to_thread(_schema, server, migrated)
     found = []
     for point in points:
         moment = POINTS[point][1]
@@ -48,7 +49,6 @@ async def faults(server: PostgresServer, points: Collection[str] = POINTS) -> li
         ):
             found.append(f"migration, {point}: it was not completed when run again")
         server.drop(name)
-    server.drop(whole)
     return found
 
 

@@ -1,20 +1,25 @@
-"""E2: a worker is killed at each named point of its work, and what comes of that is what the table says, exactly."""
+"""E2: a worker is killed at each named point of its work, and what comes of that is what the table says, exactly.
+
+All kills come first: until the last of them, what declares a worker dead waits on the line to the database, so that
+no message but the one that is meant is under way when a trap springs, however slow the machine is. Then the dead are
+declared dead, and what they had in hand is rescued and sent.
+"""
 
 import asyncio
 import contextlib
 import math
 import time
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import psutil
-from sqlalchemy import exists, select
+from sqlalchemy import exists, select, update
 
 from models import ids
-from models.tables import attempts, inbox_items, messages, workers
+from models.tables import attempts, inbox_items, message_details, messages, workers
 from models.vocabulary import Channel, OnUnknown, Outcome, State, Status
 from tests.faults import broker_proxy, crash_migration, postgres_proxy, rig
 from tests.faults.broker_proxy import BrokerProxy
@@ -22,17 +27,20 @@ from tests.faults.crash_table import SHARED, Cell, Fate, Point, cells, fate
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.invariants import REACHED
 from tests.faults.postgres_proxy import Moment, PostgresProxy, Trap
-from tests.faults.rig import Rig
+from tests.faults.rig import Kill, Rig
 from tests.support import broker
 from tests.support.bot_api import BotApi
 from tests.support.http_sink import HttpSink
 from tests.support.smtp_sink import Command, Drop, SmtpSink
+from tests.support.waiting import wait_until
+from worker.leases import LEASE_S
 
 _CLAIM: Final = "sending_at=coalesce("
 _CONTENT: Final = "SELECT contents.id, contents.source"
 _BEGIN: Final = "SET begun=true"
 _RECORD: Final = "tries=(messages.tries"
 _RESCUE: Final = "crashes=(messages.crashes"
+_DEATH: Final = "AND workers.renewed_at = "
 _ON_THE_LINE: Final = {
     Point.CLAIM_ASKED: (_CLAIM, Moment.ASKED),
     Point.CLAIM_UNTOLD: (_CLAIM, Moment.UNTOLD),
@@ -55,27 +63,33 @@ _DONE_AT_ONCE: Final = frozenset({Point.CLAIM_ASKED, Point.RECORD_UNTOLD, Point.
 """No lease has to lapse before the message is done."""
 
 _LONG: Final = "\r\nThis goes on and on, further than one block reaches." * 6_000
-_WAVE_S: Final = 11.0
-"""Kills follow each other for so long: before the first victim's lease has lapsed nothing is tried again."""
-_LAPSE_S: Final = 15.0
-"""And not longer than this: what the first victim had may be rescued from then on."""
 _REACHED_S: Final = 60.0
-_QUIET_S: Final = 60.0
+_QUIET_S: Final = 120.0
 _POLL_S: Final = 0.02
-_CONTACTS: Final = 40
-"""Enough that no chat gets two messages in a second."""
 _TOGETHER: Final = 5
 
 _SHORT: Final = (
-    Cell(Channel.EMAIL, Point.RECORDED, OnUnknown.RETRY),
-    Cell(Channel.EMAIL, Point.RCPT, OnUnknown.RETRY),
-    Cell(Channel.EMAIL, Point.TAKEN, OnUnknown.HOLD),
     Cell(Channel.EMAIL, Point.ANSWERED, OnUnknown.RETRY),
+    Cell(Channel.EMAIL, Point.TAKEN, OnUnknown.HOLD),
     Cell(Channel.WEBHOOK, Point.CLAIM_UNTOLD, OnUnknown.HOLD),
-    Cell(Channel.WEBHOOK, Point.TAKEN, OnUnknown.RETRY),
+    Cell(Channel.EMAIL, Point.RECORDED, OnUnknown.RETRY),
 )
-# How many messages meet each fate, and how many workers there are to kill.
-_SIZES: Final = {Size.SHORT: (1, 3), Size.MINUTES: (1, 6), Size.FULL: (10, 16)}
+
+
+class _Extent(NamedTuple):
+    """How many messages meet each fate, how many workers there are to kill, and people to write to."""
+
+    repetitions: int
+    victims: int
+    contacts: int
+
+
+_SIZES: Final = {
+    Size.SHORT: _Extent(1, 2, 5),
+    # Enough people that no chat gets two messages in a second.
+    Size.MINUTES: _Extent(1, 6, 40),
+    Size.FULL: _Extent(5, 8, 40),
+}
 
 
 @dataclass
@@ -88,29 +102,26 @@ class _Matrix:
     sent: dict[str, Cell] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
-    async def wave(self, waiting: deque[Cell]) -> None:
-        """As many kills as there is time for, then wait until all is quiet."""
-        first_kill_at = float("inf")
-        rescues = 0
-        begun: dict[str, Cell] = {}
-        for _ in range(len(waiting)):
+    async def run(self, chosen: Sequence[Cell], say: Callable[[str], None], *, lapsed: bool) -> None:
+        """Kill by kill, and then wait until all is quiet; ``lapsed``: do not wait until the victims' leases lapse."""
+        self.proxy.hold(_DEATH)
+        for done, cell in enumerate(chosen):
+            say(f"{done} of {len(chosen)} kills, now {cell}")
             await self._worker()
-            if time.monotonic() > first_kill_at + _WAVE_S:
-                break
-            cell = waiting.popleft()
-            if cell.point is Point.RESCUE_ASKED and rescues:  # there are two keepers, and one must be left
-                waiting.append(cell)
-                continue
-            rescues += cell.point is Point.RESCUE_ASKED
-            begun |= dict.fromkeys(await self.kill(cell), cell)
-            first_kill_at = min(first_kill_at, time.monotonic())
-        late_s = time.monotonic() - first_kill_at - _LAPSE_S
+            await self.kill(cell)
+        if lapsed:
+            await self._let_lapse()
+        say("the dead are declared dead")
+        self.proxy.let_go(_DEATH)
         if not await self.house.quiesce(_QUIET_S):
             self.faults.append("not quiet in time")
-        if late_s > 0:  # the first may have been tried again when the last was killed: who was hit is not sure
-            self.faults.append(
-                f"kills came {late_s:.1f} s too late to be told apart: {sorted(set(map(str, begun.values())))}"
-            )
+
+    async def _let_lapse(self) -> None:
+        """Make the victims' leases a whole lease older; keepers must see them stand still all the same."""
+        aged = workers.c.renewed_at - int(LEASE_S * 1000)
+        pids = [pid for kill in self.house.kills for pid in kill.pids]
+        async with self.house.database.write() as connection:
+            await connection.execute(update(workers).where(workers.c.pid.in_(pids)).values(renewed_at=aged))
 
     async def _worker(self) -> None:
         """Wait until there is one to kill."""
@@ -124,14 +135,43 @@ class _Matrix:
             await asyncio.sleep(_POLL_S)
         raise TimeoutError("there is no worker to kill")
 
-    async def kill(self, cell: Cell) -> list[str]:
+    async def kill(self, cell: Cell) -> None:
         """Send one message, or a few that share their fate, and kill the worker that has them at the cell's point."""
         for sink in (self.house.sinks.mail, self.house.sinks.web, self.house.sinks.push, self.house.sinks.bot):
             sink.door.hang_up()  # whoever connects must do so anew
         sprung = asyncio.Event()
-        self._arm(cell, self._killer("worker", sprung))
+        spring = self._killer("worker", sprung)
+        if cell.point in _ON_THE_LINE:
+            row_ids = await self._post_and_aim(cell, spring)
+        else:
+            self._arm(cell, spring)
+            row_ids = await self._post(cell)
+        try:
+            await asyncio.wait_for(sprung.wait(), _REACHED_S)
+        except TimeoutError:
+            self.faults.append(f"{cell}: never reached")
+        self.acks.let_through.set()
+        if cell.point in _DONE_AT_ONCE and not await self._done(row_ids):
+            self.faults.append(f"{cell}: not done in time")
+        if cell.point is Point.RESCUE_ASKED:
+            spring = self._killer("keeper", asyncio.Event())
+            self.proxy.traps.append(Trap(_RESCUE, Moment.ASKED, spring, [row_ids[0].bytes]))
+
+    async def _post_and_aim(self, cell: Cell, spring: Callable[[int], bool]) -> list[UUID]:
+        """What might be the statement waits until it is known which messages are ours."""
+        marker, moment = _ON_THE_LINE[cell.point]
+        self.proxy.hold(marker)
         if cell.point is Point.RECORDED:
             self.acks.let_through.clear()
+        row_ids = await self._post(cell)
+        about = await self._contents(row_ids) if marker == _CONTENT else row_ids
+        self.proxy.traps.append(Trap(marker, moment, spring, [each.bytes for each in about]))
+        if cell.point is Point.RECORDED:
+            await wait_until(lambda: self.acks.held > 0, timeout=_REACHED_S)
+        self.proxy.let_go(marker)
+        return row_ids
+
+    async def _post(self, cell: Cell) -> list[UUID]:
         contacts = self.house.contacts[cell.channel]
         turn = len(self.sent)
         items = [
@@ -141,20 +181,13 @@ class _Matrix:
         filler = _LONG if cell.point is Point.IN_CONTENT else ""
         tokens = await self.house.post_batch(cell.channel, items, filler=filler)
         self.sent |= dict.fromkeys(tokens, cell)
-        row_ids = [_row_id(self.house.promises.accepted[cell.channel][token]) for token in tokens]
-        try:
-            await asyncio.wait_for(sprung.wait(), _REACHED_S)
-        except TimeoutError:
-            self.faults.append(f"{cell}: never reached")
-        if cell.point is Point.RECORDED and not self.acks.held:
-            self.faults.append(f"{cell}: the broker had its acknowledgement")
-        self.acks.let_through.set()
-        if cell.point in _DONE_AT_ONCE and not await self._done(row_ids):
-            self.faults.append(f"{cell}: not done in time")
-        if cell.point is Point.RESCUE_ASKED:
-            spring = self._killer("keeper", asyncio.Event())
-            self.proxy.traps.append(Trap(_RESCUE, Moment.ASKED, spring, row_ids[0].bytes))
-        return tokens
+        return [_row_id(self.house.promises.accepted[cell.channel][token]) for token in tokens]
+
+    async def _contents(self, row_ids: Sequence[UUID]) -> list[UUID]:
+        """The ids of what these messages say."""
+        said = select(message_details.c.content_id).where(message_details.c.message_id.in_(row_ids))
+        async with self.house.database.read() as connection:
+            return list(await connection.scalars(said))
 
     def _arm(self, cell: Cell, spring: Callable[[int], bool]) -> None:
         sinks = self.house.sinks
@@ -172,11 +205,9 @@ class _Matrix:
                 peer.dropping = spring
             case Point.GIVEN | Point.TAKEN, HttpSink():
                 peer.script(drop="before" if cell.point is Point.GIVEN else "after", times=1, dropping=spring)
-            case point, SmtpSink() if point in _SMTP:
+            case point, SmtpSink():
                 command, drop = _SMTP[point]
                 peer.script(command, drop=drop, times=1, dropping=spring)
-            case point, _:
-                self.proxy.traps.append(Trap(*_ON_THE_LINE[point], spring))
 
     def _killer(self, service: str, sprung: asyncio.Event) -> Callable[[int], bool]:
         """What kills the process of such a service that connected from a port; False where none of them did."""
@@ -188,7 +219,7 @@ class _Matrix:
                     for process in (owner, *family):
                         with contextlib.suppress(psutil.NoSuchProcess):
                             process.kill()
-                    self.house.kills.append((time.time(), name))
+                    self.house.kills.append(Kill(time.time(), name, tuple(process.pid for process in family)))
                     sprung.set()
                     return True
             return False
@@ -280,10 +311,14 @@ def _counted(told: Counter[str]) -> str:
 
 
 async def run(place: Place, size: Size) -> Found:
-    """Kill by kill, in waves: while the victims' leases lapse nothing else is done."""
-    repetitions, victims = _SIZES[size]
+    """Every cell as often as it is asked for, in random order, and a migration meanwhile.
+
+    In short, nobody waits until a lease has lapsed: those of the victims, which are known to be dead, are made older.
+    """
+    extent = _SIZES[size]
     migrations = list(crash_migration.POINTS)[: 1 if size is Size.SHORT else None]
-    direct = place.server.url(place.server.create())
+    name = place.server.create()
+    direct = place.server.url(name)
     async with contextlib.AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(postgres_proxy.running(direct))
         valkey = stack.enter_context(broker.running())
@@ -293,8 +328,8 @@ async def run(place: Place, size: Size) -> Found:
                 place.folder,
                 proxy.url(direct),
                 seed=place.seed,
-                workers=victims,
-                contacts=_CONTACTS,
+                workers=extent.victims,
+                contacts=extent.contacts,
                 settings={"WIREROOM_REDIS_URL": acks.url},
             )
         )
@@ -302,16 +337,12 @@ async def run(place: Place, size: Size) -> Found:
         chosen = [
             cell
             for cell in (_SHORT if size is Size.SHORT else cells())
-            for _ in range(math.ceil(repetitions / (_TOGETHER if cell.point in SHARED else 1)))
+            for _ in range(math.ceil(extent.repetitions / (_TOGETHER if cell.point in SHARED else 1)))
         ]
-        if size is not Size.SHORT:
-            house.random.shuffle(chosen)
-        migration = asyncio.create_task(crash_migration.faults(place.server, migrations))
-        waiting = deque(chosen)
-        while waiting:
-            place.say(f"{len(waiting)} kills to go")
-            await matrix.wave(waiting)
+        house.random.shuffle(chosen)
+        migration = asyncio.create_task(crash_migration.faults(place.server, name, migrations))
+        await matrix.run(chosen, place.say, lapsed=size is Size.SHORT)
         matrix.faults += await migration
         table = await matrix.compare()
-        kills = Counter(name.partition("-")[0] for _, name in house.kills)
+        kills = Counter(kill.name.partition("-")[0] for kill in house.kills)
     return Found({"messages": len(matrix.sent), "kills": dict(kills), **table}, matrix.faults)

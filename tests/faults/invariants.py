@@ -1,9 +1,9 @@
 """What must hold once all is quiet, whatever died: promises, ledger and database laid side by side."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Final
 
 from sqlalchemy import select
@@ -116,28 +116,14 @@ async def _inboxes(rig: Rig) -> Counter[str]:
         return Counter(text.removeprefix("token-") for text in texts)
 
 
-async def delays_s(rig: Rig) -> list[float]:
-    """How long after the kill each message was tried again whose attempt it had ended, in order."""
+async def delays_s(rig: Rig, hits: Sequence[tuple[float, str]]) -> list[float]:
+    """How long after it was hit each message was tried again, in order. ``hits``: when (seconds since 1970), which."""
+    begun: dict[str, list[float]] = defaultdict(list)
     async with rig.database.read() as connection:
-        rows = (
-            await connection.execute(
-                select(
-                    attempts.c.message_id,
-                    attempts.c.token,
-                    attempts.c.outcome,
-                    attempts.c.started_at,
-                    attempts.c.ended_at,
-                ).order_by(attempts.c.message_id, attempts.c.token)
-            )
-        ).all()
-    found = []
-    for one, then in pairwise(rows):
-        if one.message_id != then.message_id or one.outcome != Outcome.AMBIGUOUS.value:
-            continue
-        killed = max((at * 1000 for at, _ in rig.kills if one.started_at <= at * 1000 <= one.ended_at), default=None)
-        if killed is not None:
-            found.append((then.started_at - killed) / 1000)
-    return sorted(found)
+        for row in await connection.execute(select(attempts.c.message_id, attempts.c.started_at)):
+            begun[ids.show(ids.Kind.MESSAGE, row.message_id)].append(row.started_at / 1000)
+    again = [(at, min((each for each in begun[message_id] if each > at), default=None)) for at, message_id in hits]
+    return sorted(then - at for at, then in again if then is not None)
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -1,4 +1,4 @@
-"""A way to PostgreSQL on which statements and commits are seen as they pass, and can be made the last ones.
+"""A way to PostgreSQL on which statements and commits are seen as they pass, held up, or made the last ones.
 
 It follows the framing of https://www.postgresql.org/docs/current/protocol-message-formats.html: a kind of one byte
 and a length of four, but for the first message of a connection, which has no kind.
@@ -7,7 +7,7 @@ and a length of four, but for the first message of a connection, which has no ki
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, cast
@@ -35,18 +35,18 @@ class Moment(StrEnum):
 class Trap:
     """Springs once, at ``moment`` of a transaction with a statement whose text holds ``marker``.
 
-    ``holding``: bytes that the statement's parameters hold. ``spring`` is called with the client's port, and says
-    whether that was the one; if not, all goes on.
+    ``about``: its parameters hold one of these too (in their binary form), where there are any. ``spring`` is called
+    with the client's port, and says whether that was the one; if not, all goes on.
     """
 
     marker: str
     moment: Moment
     spring: Callable[[int], bool]
-    holding: bytes = b""
+    about: Sequence[bytes] = ()
 
     def fits(self, text: str, message: bytes) -> bool:
         """Whether the statement is the one."""
-        return self.marker in text and self.holding in message
+        return self.marker in text and (not self.about or any(each in message for each in self.about))
 
 
 @dataclass
@@ -56,6 +56,16 @@ class PostgresProxy:
     port: int = 0
     traps: list[Trap] = field(default_factory=list)
     connections: set[asyncio.Transport] = field(default_factory=set)
+    held: dict[str, "set[_Session]"] = field(default_factory=dict)
+
+    def hold(self, marker: str) -> None:
+        """From now on statements whose text holds ``marker`` wait, and what follows them on their connections."""
+        self.held.setdefault(marker, set())
+
+    def let_go(self, marker: str) -> None:
+        """They wait no longer."""
+        for session in self.held.pop(marker, ()):
+            session.go_on()
 
     def url(self, direct: str) -> str:
         """The same database as ``direct``, by this way."""
@@ -114,13 +124,30 @@ class _Session:
         self._committing: Trap | None = None
         self._cut = False
 
-    def _from_client(self, data: bytes) -> None:
-        self._buffer += data
+    def go_on(self) -> None:
+        """Pass on what has come, unless it has to wait."""
         for kind, message in self._messages():
+            if self._waits(kind, message):
+                self._buffer[:0] = message
+                return
             if not self._cut:
                 self._look(kind, message)
             if not self._cut:
                 self.server.write(message)
+
+    def _from_client(self, data: bytes) -> None:
+        self._buffer += data
+        self.go_on()
+
+    def _waits(self, kind: bytes, message: bytes) -> bool:
+        text = self._text_of(message) if kind == b"B" else ""
+        held = next((each for marker, each in self._proxy.held.items() if marker in text), None)
+        if held is not None:
+            held.add(self)
+        return held is not None
+
+    def _text_of(self, message: bytes) -> str:
+        return self._texts.get(message[5:].split(b"\0", 2)[1], "")
 
     def _from_server(self, data: bytes) -> None:
         trap, self._committing = self._committing, None
@@ -149,8 +176,7 @@ class _Session:
                 name, text = message[5:].split(b"\0", 2)[:2]
                 self._texts[name] = text.decode()
             case b"B":
-                name = message[5:].split(b"\0", 2)[1]
-                self._bound(self._texts.get(name, ""), message)
+                self._bound(self._text_of(message), message)
             case b"Q":
                 self._asked(message[5:-1].decode().rstrip(";").upper())
 

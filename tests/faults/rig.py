@@ -12,17 +12,18 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import psutil
 from sqlalchemy import func, select
 
+from models import ids
 from models.errors import StorageUnavailable
 from models.session import Database
-from models.tables import messages
+from models.tables import messages, workers
 from models.vocabulary import Channel, State
 from tests.faults import sinks as sinks_
 from tests.faults.ledger import Ledger
@@ -32,9 +33,10 @@ from tests.support.bot_api import TOKEN
 from wireroom import accounts
 from wireroom.settings import fresh_environment
 from wireroom.supervisor import Service
-from wireroom.up import KEEPER, Stack
+from wireroom.up import KEEPER, CannotStart, Stack
 
 _CLIENTS: Final = 16
+_READY_TRIES: Final = 4
 _PATIENCE_S: Final = 0.1
 _SETTLE_S: Final = 0.1
 
@@ -49,8 +51,16 @@ class Promises:
     slowest_s: list[float] = field(default_factory=list)
 
 
+class Kill(NamedTuple):
+    """When a service was killed (seconds since 1970), which, and those of its processes that were."""
+
+    at: float
+    name: str
+    pids: tuple[int, ...]
+
+
 class Rig:
-    """``stack``: the processes; ``kills``: when something was killed (seconds since 1970), and what."""
+    """``stack``: the processes."""
 
     def __init__(self, folder: Path, stack: Stack, database: Database, ledger: Ledger, sinks: Sinks, seed: int) -> None:
         self.folder = folder
@@ -60,17 +70,20 @@ class Rig:
         self.sinks = sinks
         self.random = random.Random(seed)
         self.promises = Promises()
-        self.kills: list[tuple[float, str]] = []
+        self.kills: list[Kill] = []
         self.workspace = ""
         self._token = ""
         self.contacts: dict[Channel, list[str]] = {}
 
     async def settle_in(self, database_url: str, contacts: int) -> None:
         """A workspace, its key, and people to write to."""
-        self.workspace = await accounts.create_workspace(database_url, "faults")
-        _, self._token = await accounts.create_token(
-            database_url, self.workspace, scopes=accounts.DEFAULT_SCOPES, expires_at=None
-        )
+        workspace = await accounts.create_workspace(database_url, "faults")
+        _, token = await accounts.create_token(database_url, workspace, scopes=accounts.DEFAULT_SCOPES, expires_at=None)
+        await self.invite(workspace, token, contacts)
+
+    async def invite(self, workspace: str, token: str, contacts: int) -> None:
+        """People to write to, in a workspace that there is, by its key."""
+        self.workspace, self._token = workspace, token
         line = Line(self.stack.api.port, self._token)
         for number in range(contacts):
             subscription = self.sinks.push.subscribe()
@@ -153,8 +166,8 @@ class Rig:
     def _path(self, path: str) -> str:
         return f"/api/workspaces/{self.workspace}{path}"
 
-    def kill_one(self, names: Sequence[str]) -> str | None:
-        """SIGKILL for a random process of a random service: its leader, what that forked, or both."""
+    def kill_one(self, names: Sequence[str]) -> Kill | None:
+        """SIGKILL for a random process of a random service: its leader, what that forked, or both; None: none runs."""
         running = {name: pid for name, pid in self.stack.supervisor.pids().items() if name.startswith(tuple(names))}
         if not running:
             return None
@@ -167,8 +180,8 @@ class Rig:
                 family = [self.random.choice(family)]
             for process in family:
                 os.kill(process.pid, signal.SIGKILL)
-            self.kills.append((time.time(), name))
-            return name
+            self.kills.append(Kill(time.time(), name, tuple(process.pid for process in family)))
+            return self.kills[-1]
         return None
 
     async def quiesce(self, patience_s: float) -> bool:
@@ -183,11 +196,12 @@ class Rig:
             await asyncio.sleep(_SETTLE_S)
         return False
 
-    async def in_flight(self) -> int:
-        """How many messages are in workers' hands now."""
+    async def held_by(self, pids: Collection[int]) -> list[str]:
+        """The messages that those processes have in hand, or had when they died, unless somebody rescued them."""
+        holders = select(workers.c.id).where(workers.c.pid.in_(pids), workers.c.dead_at.is_(None))
+        held = select(messages.c.id).where(messages.c.state == State.SENDING.value, messages.c.worker_id.in_(holders))
         async with self.database.read() as connection:
-            found = await connection.scalar(select(func.count()).where(messages.c.state == State.SENDING.value))
-            return int(found or 0)
+            return [ids.show(ids.Kind.MESSAGE, each) for each in await connection.scalars(held)]
 
 
 @contextlib.asynccontextmanager
@@ -203,25 +217,14 @@ async def opened(
     """An installation that runs, with two keepers and an embedded broker."""
     ledger = Ledger()
     async with sinks_.running(ledger) as sinks:
-        environment = {
-            "WIREROOM_DATA_DIR": str(folder / "var"),
-            "WIREROOM_DATABASE_URL": database_url,
-            "WIREROOM_BIND": f"127.0.0.1:{_free_port()}",
-            "WIREROOM_SMTP_URL": f"smtp+plain://127.0.0.1:{sinks.mail.port}",
-            "WIREROOM_EMAIL_FROM": "Wireroom <noreply@example.org>",
-            "WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8",
-            "WIREROOM_TELEGRAM_BOT_TOKEN": TOKEN,
-            "WIREROOM_TELEGRAM_API_URL": sinks.bot.url,
-            "WIREROOM_LOG_LEVEL": "warning",
-            **(settings or {}),
-        }
+        environment = {**house_settings(folder, database_url, sinks), **(settings or {})}
         with (folder / "house.log").open("ab") as log:
             stack = Stack(fresh_environment(environment), workers=workers, output=log)
             await stack.start()
             stack.supervisor.start(Service("keeper-2", KEEPER.command, drain_s=KEEPER.drain_s))
             database = Database.connect(database_url)
             try:
-                await stack.wait_ready()
+                await _ready(stack)
                 rig = Rig(folder, stack, database, ledger, sinks, seed)
                 await rig.settle_in(database_url, contacts)
                 yield rig
@@ -229,6 +232,30 @@ async def opened(
                 await database.close()
                 stack.kill()
                 await stack.stop()
+
+
+async def _ready(stack: Stack) -> None:
+    """Wait longer than a person would: several houses may be starting here."""
+    for _ in range(_READY_TRIES):
+        with contextlib.suppress(CannotStart):
+            await stack.wait_ready()
+            return
+    raise CannotStart("the API did not become ready: house.log says why")
+
+
+def house_settings(folder: Path, database_url: str, sinks: Sinks) -> dict[str, str]:
+    """What an installation in ``folder`` is told, so that it sends to the sinks."""
+    return {
+        "WIREROOM_DATA_DIR": str(folder / "var"),
+        "WIREROOM_DATABASE_URL": database_url,
+        "WIREROOM_BIND": f"127.0.0.1:{_free_port()}",
+        "WIREROOM_SMTP_URL": f"smtp+plain://127.0.0.1:{sinks.mail.port}",
+        "WIREROOM_EMAIL_FROM": "Wireroom <noreply@example.org>",
+        "WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8",
+        "WIREROOM_TELEGRAM_BOT_TOKEN": TOKEN,
+        "WIREROOM_TELEGRAM_API_URL": sinks.bot.url,
+        "WIREROOM_LOG_LEVEL": "warning",
+    }
 
 
 def _free_port() -> int:

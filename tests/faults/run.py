@@ -18,7 +18,27 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults import broken_builds, crash_points, explorer, random_kills, targeted
+from tests.faults import (
+    broken_builds,
+    clocks,
+    crash_points,
+    database_lost,
+    deploys,
+    explorer,
+    fairness,
+    idle_rows,
+    mail_peers,
+    memory,
+    poison,
+    push_bot_peers,
+    random_kills,
+    redis_lost,
+    sqlite_killed,
+    storage_full,
+    targeted,
+    versions,
+    web_peers,
+)
 from tests.faults.experiment import Experiment, Found, Place, Size
 from tests.support import postgres, processes
 
@@ -26,10 +46,24 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "random-kills": random_kills.run,
     "crash-points": crash_points.run,
     "explorer": explorer.run,
-    "killed-in-hand": targeted.killed_in_hand,
-    "woken": targeted.woken,
+    "killed-and-woken": targeted.killed_and_woken,
     "flushed": targeted.flushed,
     "any-order": targeted.any_order,
+    "rolling-restart": deploys.run,
+    "two-versions": versions.two_versions,
+    "migration-under-load": versions.migration_under_load,
+    "redis-lost": redis_lost.run,
+    "database-lost": database_lost.run,
+    "writer-killed": sqlite_killed.run,
+    "storage-full": storage_full.run,
+    "mail-peers": mail_peers.run,
+    "web-peers": web_peers.run,
+    "push-and-bot-peers": push_bot_peers.run,
+    "fairness": fairness.run,
+    "idle-rows": idle_rows.run,
+    "poison": poison.run,
+    "clocks": clocks.run,
+    "memory": memory.run,
     "broken-builds": broken_builds.run,
 }
 _WIDTH: Final = 70

@@ -16,7 +16,7 @@ from tests.support.smtp_sink import Mail, SmtpSink
 T = TypeVar("T")
 
 
-class _Noting(list[T]):
+class Noting(list[T]):
     """A list that tells of what is appended, and keeps none of it: the ledger does."""
 
     def __init__(self, note: Callable[[T], None]) -> None:
@@ -61,8 +61,8 @@ async def running(ledger: Ledger) -> AsyncIterator[Sinks]:
         def bot(taken: Sent) -> None:
             ledger.note(Channel.TELEGRAM, taken.text)
 
-        sinks.mail.mails = _Noting(mail)
-        sinks.web.requests = _Noting(web)
-        sinks.push.requests = _Noting(push)
-        sinks.bot.ledger = _Noting(bot)
+        sinks.mail.mails = Noting(mail)
+        sinks.web.requests = Noting(web)
+        sinks.push.requests = Noting(push)
+        sinks.bot.ledger = Noting(bot)
         yield sinks

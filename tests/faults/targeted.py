@@ -37,33 +37,37 @@ _QUIET_S: Final = 15.0
 _EVENTS: Final = ("delivered", "opened", "clicked")
 
 
-async def killed_in_hand(place: Place, size: Size) -> Found:
-    """Workers die with messages in hand of which no byte that counts was sent: all of them arrive, once."""
-    async with _opened(place) as house:
-        await _fill_hands(house, _SIZES[size])
-        for name in house.stack.supervisor.pids():
-            if name.startswith("worker"):
-                with _family(house, name) as family:
-                    for process in family:
-                        process.kill()
-        return await _all_once(house, _SIZES[size])
+async def killed_and_woken(place: Place, size: Size) -> Found:
+    """Two workers have messages in hand of which no byte that counts was sent; neither sends them, others do, once.
 
-
-async def woken(place: Place, size: Size) -> Found:
-    """A worker is suspended with messages in hand, longer than its lease, and wakes when others have sent them."""
+    One is killed. The other is suspended for longer than its lease, and wakes when all have arrived.
+    """
+    count = _SIZES[size]
     async with _opened(place) as house:
-        await _fill_hands(house, _SIZES[size])
+        await _fill_hands(house, count, _HELD_UP_S)
         with _family(house, "worker-1") as family:
             for process in family:
                 process.suspend()
             house.stack.supervisor.start(worker_service(2))
-            with contextlib.suppress(AssertionError):
-                await wait_until(lambda: len(house.ledger.copies(Channel.EMAIL)) == _SIZES[size], timeout=_ARRIVE_S)
+            await _fill_hands(house, count, _ARRIVE_S)
+            with _family(house, "worker-2") as killed:
+                for process in killed:
+                    process.kill()
+            arrived, took_s = await _arrived(house, 2 * count)
             for process in family:
                 process.resume()
         # It hears that it was declared dead, and ends, with what it had in hand recorded.
         await wait_until(lambda: house.stack.supervisor.restarts("worker-1") > 0, timeout=_ARRIVE_S)
-        return await _all_once(house, _SIZES[size])
+        quiet = await house.quiesce(_QUIET_S)
+        findings = (await invariants.check(house))[Channel.EMAIL]
+        faults = [] if findings.is_clean else [str(findings.broken())]
+        if not quiet:
+            faults.append("it never came to rest")
+        if arrived < 2 * count:
+            faults.append(f"{arrived} of {2 * count} arrived in {took_s:.0f} s")
+        if findings.twice:
+            faults.append(f"{findings.twice} came twice, though none was under way")
+        return Found({"messages": 2 * count, "arrived": arrived, "twice": findings.twice}, faults)
 
 
 async def flushed(place: Place, size: Size) -> Found:
@@ -148,12 +152,14 @@ async def _opened(place: Place) -> AsyncIterator[Rig]:
         yield house
 
 
-async def _fill_hands(house: Rig, count: int) -> None:
-    """Mails come, and each waits at the server for the word to go on: none was sent."""
-    house.sinks.mail.script("DATA", delay_s=_HELD_UP_S)
+async def _fill_hands(house: Rig, count: int, held_up_s: float) -> None:
+    """Mails come, and each waits so long at the server for the word to go on: none was sent."""
+    mail = house.sinks.mail
+    enough = mail.commands.count("DATA") + _CONNECTIONS
+    mail.script("DATA", delay_s=held_up_s)
     await house.post(Channel.EMAIL, count)
-    await wait_until(lambda: house.sinks.mail.commands.count("DATA") >= _CONNECTIONS, timeout=_HELD_UP_S)
-    house.sinks.mail.clear_script()
+    await wait_until(lambda: mail.commands.count("DATA") >= enough, timeout=_ARRIVE_S)
+    mail.clear_script()
 
 
 @contextlib.contextmanager
@@ -169,20 +175,9 @@ def _family(house: Rig, name: str) -> Iterator[list[psutil.Process]]:
                 os.kill(process.pid, signal.SIGCONT)
 
 
-async def _all_once(house: Rig, count: int) -> Found:
-    """Wait until all have come and nothing is under way: each came once."""
+async def _arrived(house: Rig, count: int) -> tuple[int, float]:
+    """Wait until ``count`` mails have come; how many did, and how long that took (seconds)."""
     began = time.monotonic()
     with contextlib.suppress(AssertionError):
         await wait_until(lambda: len(house.ledger.copies(Channel.EMAIL)) == count, timeout=_ARRIVE_S)
-    took_s = time.monotonic() - began
-    quiet = await house.quiesce(_QUIET_S)
-    findings = (await invariants.check(house))[Channel.EMAIL]
-    copies = house.ledger.copies(Channel.EMAIL)
-    faults = [] if findings.is_clean else [str(findings.broken())]
-    if not quiet:
-        faults.append("it never came to rest")
-    if len(copies) < count:
-        faults.append(f"{len(copies)} of {count} arrived in {took_s:.0f} s")
-    if findings.twice:
-        faults.append(f"{findings.twice} came twice, though none was under way")
-    return Found({"messages": count, "arrived": len(copies), "twice": findings.twice}, faults)
+    return len(house.ledger.copies(Channel.EMAIL)), time.monotonic() - began

@@ -1,0 +1,203 @@
+"""E11: every clock is wrong, the database goes away, a worker sleeps: nothing is lost, too early, or doubled unmarked.
+
+Workers and keepers are ten minutes ahead or behind. A build that asks its own clock whether a lease has lapsed, or
+whether a message is due, is caught by the first part; one that takes an outage or a step of the database's clock for
+the death of its workers by the second and the third; one that sends without looking at its lease by the last.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+import psutil
+from sqlalchemy import func, select
+
+from models.store import clock
+from models.tables import attempts, workers
+from models.vocabulary import Channel, Outcome
+from tests.faults import invariants, rig, shifted_clocks
+from tests.faults.experiment import Found, Place, Size
+from tests.faults.rig import Rig
+from tests.faults.shifted_clocks import ShiftedPostgres
+from tests.support.waiting import wait_until
+from wireroom.supervisor import Service
+from wireroom.up import KEEPER, worker_service
+
+_CHANNELS: Final = (Channel.EMAIL, Channel.WEBHOOK, Channel.ONSITE)
+_TEN_MINUTES_S: Final = 600
+_HOUR_S: Final = 3600
+_AHEAD_S: Final = 3.0
+_QUIET_S: Final = 90.0
+_HELD_UP_S: Final = 10.0
+_READY_S: Final = 60.0
+
+
+class _Sizes(NamedTuple):
+    """``messages``: of each channel in each part; ``woken``: whether a worker is suspended, too."""
+
+    messages: int
+    outage_s: float
+    woken: bool
+
+
+_SIZES: Final = {
+    Size.SHORT: _Sizes(15, 3.0, woken=False),
+    Size.MINUTES: _Sizes(150, 60.0, woken=True),
+    Size.FULL: _Sizes(1_000, 60.0, woken=True),
+}
+
+
+async def run(place: Place, size: Size) -> Found:
+    """Part by part, in one house."""
+    with shifted_clocks.postgres() as server:
+        async with _opened(place, server) as house:
+            trial = _Trial(house, server, _SIZES[size])
+            for part in (trial.wrong_clocks, trial.an_hour_back, trial.outage):
+                place.say(part.__name__)
+                await part()
+                await trial.come_to_rest(part.__name__)
+            await trial.nobody_was_given_up()
+            if _SIZES[size].woken:
+                place.say("sleeper")
+                await trial.sleeper()
+                await trial.come_to_rest("sleeper")
+            findings = await invariants.check(house)
+            faults = [f"{channel}: {each.broken()}" for channel, each in findings.items() if not each.is_clean]
+            earliest_s = trial.earliest_s()
+            figures = {
+                "messages": sum(each.sent for each in findings.values()),
+                "outage_s": _SIZES[size].outage_s,
+                "earliest_s": earliest_s,
+                "twice": {channel.value: each.twice for channel, each in findings.items()},
+                "marked": {channel.value: each.marked for channel, each in findings.items()},
+                "answers": dict(sorted(house.promises.answers.items())),
+            }
+    if earliest_s < 0:
+        faults.append("something came before its time")
+    return Found(figures, trial.faults + faults)
+
+
+@contextlib.asynccontextmanager
+async def _opened(place: Place, server: ShiftedPostgres) -> AsyncIterator[Rig]:
+    """A house whose workers and keepers are ten minutes ahead or behind; the database's clock is true at first."""
+    async with rig.opened(place.folder, server.url, seed=place.seed, workers=0, contacts=10) as house:
+        await house.stack.supervisor.stop("keeper", "keeper-2")
+        for number, seconds in enumerate((_TEN_MINUTES_S, -_TEN_MINUTES_S), 1):
+            keeper = Service(f"keeper-{number}", KEEPER.command, KEEPER.drain_s)
+            for service in (keeper, worker_service(number)):
+                house.stack.supervisor.start(shifted_clocks.shifted(service, seconds))
+        await wait_until(lambda: _alive(house, 2), timeout=_READY_S)
+        yield house
+
+
+async def _alive(house: Rig, count: int) -> bool:
+    async with house.database.read() as connection:
+        living = select(func.count()).select_from(workers).where(workers.c.dead_at.is_(None))
+        return await connection.scalar(living) == count
+
+
+class _Trial:
+    """What is done to the house, and what should not have come of it."""
+
+    def __init__(self, house: Rig, server: ShiftedPostgres, sizes: _Sizes) -> None:
+        self.faults: list[str] = []
+        self._house = house
+        self._server = server
+        self._sizes = sizes
+        self._later: Sequence[str] = ()
+        self._due_at = 0.0
+
+    async def wrong_clocks(self) -> None:
+        """Messages for now, and some for later, which no fast clock may send now."""
+        self._due_at = time.monotonic() + _AHEAD_S
+        async with self._house.database.read() as connection:
+            now = datetime.fromtimestamp(await clock.read(connection) / 1000, UTC)
+        due = (now + timedelta(seconds=_AHEAD_S)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        item = {"contactId": self._house.contacts[Channel.WEBHOOK][0], "sendAt": due}
+        self._later = await self._house.post_batch(Channel.WEBHOOK, [item] * self._sizes.messages)
+        await self._post()
+
+    def earliest_s(self) -> float:
+        """How long after its time the first of those for later came."""
+        came = self._house.ledger.arrivals[Channel.WEBHOOK]
+        times = [at for token in self._later for at in came.get(token, [])]
+        return round(min(times, default=0.0) - self._due_at, 3)
+
+    async def an_hour_back(self) -> None:
+        """The database's clock steps back while messages are on their way, and stays there."""
+        sending = await self._begun()
+        self._server.shift(-_HOUR_S)
+        await sending
+        await self._post()
+
+    async def outage(self) -> None:
+        """All of the database's processes stand still, with messages on their way, while more are to come."""
+        sending = await self._begun()
+        leader = psutil.Process(self._server.process.pid)
+        with _suspended(leader):
+            await asyncio.sleep(self._sizes.outage_s)
+        await sending
+        await self._post()
+
+    async def sleeper(self) -> None:
+        """A worker is suspended with messages in hand; others send them; then it wakes."""
+        house = self._house
+        seen = len(house.sinks.mail.commands)
+        house.sinks.mail.script("DATA", delay_s=_HELD_UP_S)
+        sending = await self._begun()
+        await wait_until(lambda: "DATA" in house.sinks.mail.commands[seen:], timeout=_READY_S)
+        house.sinks.mail.clear_script()
+        with _suspended(psutil.Process(house.stack.supervisor.pids()["worker-1"])):
+            began = time.monotonic()
+            await sending
+            await house.quiesce(self._sizes.outage_s)
+            await asyncio.sleep(max(0.0, began + self._sizes.outage_s - time.monotonic()))
+        # It hears that it was declared dead, and ends.
+        await wait_until(lambda: house.stack.supervisor.restarts("worker-1") > 0, timeout=_READY_S)
+
+    async def come_to_rest(self, part: str) -> None:
+        """Wait until nothing is under way."""
+        if not await self._house.quiesce(_QUIET_S):
+            self.faults.append(f"{part}: not at rest after {_QUIET_S:.0f} s")
+
+    async def nobody_was_given_up(self) -> None:
+        """No service died, no living worker was declared dead, and no attempt was taken for lost."""
+        supervisor = self._house.stack.supervisor
+        self.faults += [f"{name} died" for name in supervisor.pids() if supervisor.restarts(name)]
+        if not await _alive(self._house, 2):
+            self.faults.append("a living worker was declared dead")
+        async with self._house.database.read() as connection:
+            lost = attempts.c.outcome == Outcome.AMBIGUOUS.value
+            count = await connection.scalar(select(func.count()).select_from(attempts).where(lost))
+        self.faults += [f"{count} attempts were taken for lost"] if count else []
+
+    async def _post(self) -> None:
+        every = [self._house.post(channel, self._sizes.messages, clients=4) for channel in _CHANNELS]
+        await asyncio.gather(*every)
+
+    async def _begun(self) -> asyncio.Task[None]:
+        """Messages that are being sent: some have arrived."""
+        before = self._house.ledger.count()
+        sending = asyncio.create_task(self._post())
+        await wait_until(lambda: self._house.ledger.count() > before, timeout=_READY_S)
+        return sending
+
+
+@contextlib.contextmanager
+def _suspended(leader: psutil.Process) -> Iterator[None]:
+    """A process and its children stand still; none of them is left so."""
+    leader.suspend()  # first, so that it makes no more of them
+    family = [*leader.children(recursive=True), leader]
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGCONT)

@@ -1,0 +1,174 @@
+"""A workspace with a million messages in bulk delays nobody: not another's one message, nor another's bulk.
+
+Judged by the sinks' ledger alone. A build without turns lets the million go first; one whose bulk takes every slot, or
+whose people queue behind bulk for a connection, is caught by what goes in between; one that forgets bulk while people
+write, by the last part.
+"""
+
+import asyncio
+import contextlib
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, NamedTuple
+
+from models.vocabulary import Channel, Lane
+from tests.faults import invariants, rig
+from tests.faults.experiment import Found, Place, Size
+from tests.faults.rig import Rig
+from tests.faults.tenants import Tenant, moved_in
+from tests.support.waiting import wait_until
+
+_DELAYED_MS: Final = 100.0
+_PROBE_EVERY_S: Final = 0.02
+_ARRIVE_S: Final = 120.0
+_QUIET_S: Final = 240.0
+_RESTOCK_S: Final = 0.2
+_CHUNK: Final = 200
+"""What one claim takes: so much of bulk may be on its way out as a person's message comes."""
+
+
+class _Sizes(NamedTuple):
+    """``million``: the big workspace's, on both channels together. ``judged``: by the clock, too, as said below.
+
+    ``hands``: what a worker may have in hand of a channel; None for as many as it is made for.
+    """
+
+    million: int
+    probes: int
+    other: int
+    judged: bool
+    hands: int | None
+
+
+# In short the machine is shared with other tests: what goes in between is the same there, but no time is.
+_SIZES: Final = {
+    Size.SHORT: _Sizes(3_000, 20, 300, judged=False, hands=80),
+    Size.MINUTES: _Sizes(100_000, 300, 3_000, judged=True, hands=None),
+    Size.FULL: _Sizes(1_000_000, 1_000, 5_000, judged=True, hands=None),
+}
+_HANDS: Final = {Channel.WEBHOOK: 400, Channel.EMAIL: 800}
+
+
+async def run(place: Place, size: Size) -> Found:
+    """Channel by channel, in one house with one worker."""
+    sizes = _SIZES[size]
+    url = place.server.url(place.server.create())
+    hands = {f"WIREROOM_MAX_INFLIGHT_{channel}": str(sizes.hands or most) for channel, most in _HANDS.items()}
+    async with (
+        rig.opened(place.folder, url, seed=place.seed, workers=1, contacts=1, settings=hands) as house,
+        moved_in(house, url, "a", "b", "c") as tenants,
+    ):
+        figures: dict[str, Any] = {}
+        faults: list[str] = []
+        for channel, most in _HANDS.items():
+            trial = _Trial(house, tenants, channel, sizes, sizes.hands or most, place.say)
+            figures[channel.value] = await trial.run()
+            faults += [f"{channel}: {each}" for each in trial.faults]
+    return Found(figures, faults)
+
+
+class _Trial:
+    """One channel. ``most``: what its worker may have in hand."""
+
+    def __init__(
+        self, house: Rig, tenants: list[Tenant], channel: Channel, sizes: _Sizes, most: int, say: Callable[[str], None]
+    ) -> None:
+        self.faults: list[str] = []
+        self._house = house
+        self._big, self._small, self._other = tenants
+        self._channel = channel
+        self._sizes = sizes
+        self._stock = sizes.million // 2
+        self._most = most
+        self._say = say
+
+    async def run(self) -> dict[str, Any]:
+        """A person's message without and with the million, then another's bulk beside it; the figures."""
+        self._say(f"{self._channel}: quiet")
+        quiet, _ = await self._delays()
+        self._say(f"{self._channel}: bulk comes")
+        async with self._stocked():
+            self._say(f"{self._channel}: measuring")
+            crowded, between = await self._delays()
+            shares = await self._shares()
+            eighth = await self._eighth()
+        delayed_ms = (crowded - quiet) * 1000
+        if self._sizes.judged and delayed_ms > _DELAYED_MS:
+            self.faults.append(f"bulk delays a person's message by {delayed_ms:.0f} ms")
+        if between > _CHUNK:
+            self.faults.append(f"{between} of bulk went out before a person's message")
+        await self._big.call_off()
+        if not await self._house.quiesce(_QUIET_S):
+            self.faults.append("it never came to rest")
+        return {
+            "quiet_p99_ms": round(quiet * 1000),
+            "crowded_p99_ms": round(crowded * 1000),
+            "went_before": between,
+            "bulk_beside": shares,
+            "bulk_among_people": eighth,
+        }
+
+    async def _delays(self) -> tuple[float, int]:
+        """From the 200 to the ledger: p99 in seconds, and the most of the big one's bulk that came in between."""
+        sent = []
+        for _ in range(self._sizes.probes):
+            sent.append(await self._small.send(self._channel))
+            await asyncio.sleep(_PROBE_EVERY_S)
+        ledger = self._house.ledger.arrivals[self._channel]
+        await wait_until(lambda: all(token in ledger for token, _ in sent), timeout=_ARRIVE_S)
+        bulk = self._big.arrivals(self._channel)
+        delays, between = [], 0
+        for token, answered_at in sent:
+            came_at = ledger[token][0]
+            delays.append(max(0.0, came_at - answered_at))
+            between = max(between, bisect_left(bulk, came_at) - bisect_right(bulk, answered_at))
+        return invariants.percentile(sorted(delays), 0.99), between
+
+    async def _shares(self) -> dict[str, int]:
+        """Another's bulk comes: while it is sent, both get as much, but for what a worker has in hand."""
+        came = await self._while_it_comes(Lane.BULK)
+        in_hand = self._most * 3 // 4
+        if abs(came["others"] - came["big"]) > in_hand:
+            self.faults.append(f"another's bulk got {came}, which differ by more than {in_hand} in hand")
+        return came
+
+    async def _eighth(self) -> dict[str, int]:
+        """Another's people all write at once: bulk still gets its eighth, but for what a worker has in hand."""
+        came = await self._while_it_comes(Lane.TRANSACTIONAL)
+        if came["big"] < (came["others"] - self._most) / 8:
+            self.faults.append(f"bulk got {came['big']} beside {came['others']} of people")
+        return came
+
+    async def _while_it_comes(self, lane: Lane) -> dict[str, int]:
+        """How many of each arrived while the other one's messages did.
+
+        The last quarter is left out: what its own endpoint had put off comes when that says, and has no turn before.
+        """
+        count, before = self._sizes.other, len(self._other.arrivals(self._channel))
+        await self._other.bulk(self._channel, count, lane)
+        await wait_until(lambda: len(self._other.arrivals(self._channel)) == before + count, timeout=_ARRIVE_S)
+        theirs = self._other.arrivals(self._channel)[before : before + count * 3 // 4]
+        bulk = self._big.arrivals(self._channel)
+        return {"others": len(theirs), "big": bisect_right(bulk, theirs[-1]) - bisect_left(bulk, theirs[0])}
+
+    @contextlib.asynccontextmanager
+    async def _stocked(self) -> AsyncIterator[None]:
+        """Bulk waits all the time: what was sent of it is made up for."""
+        enough = asyncio.Event()
+        await self._big.bulk(self._channel, self._stock)
+        restocking = asyncio.create_task(self._restock(enough))
+        try:
+            yield
+        finally:
+            enough.set()
+            await restocking
+
+    async def _restock(self, enough: asyncio.Event) -> None:
+        given = self._stock
+        while not enough.is_set():
+            gone = self._stock - (given - len(self._big.arrivals(self._channel)))
+            if gone > self._stock // 4:
+                await self._big.bulk(self._channel, gone)
+                given += gone
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(enough.wait(), _RESTOCK_S)

@@ -1,0 +1,92 @@
+"""Workspaces beside the rig's own, each with one person to write to, whose arrivals can be told from the others'."""
+
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+from models.vocabulary import Channel, Lane
+from tests.faults.rig import Rig
+from tests.support import http_sink
+from tests.support.api_process import Line
+from wireroom import accounts
+
+_AT_ONCE: Final = 10_000
+"""The most that a batch may hold."""
+
+
+class Tenant:
+    """A workspace. ``mark``: the token that all of its bulk bears, so that a million of it share one text."""
+
+    def __init__(self, house: Rig, name: str, workspace: str, key: str) -> None:
+        self.house = house
+        self.mark = f"{name}{secrets.token_hex(6)}"[:12]
+        self._path = f"/api/workspaces/{workspace}"
+        self._line = Line(house.stack.api.port, key)
+        self._contact = ""
+        self._campaigns: list[str] = []
+
+    async def move_in(self, webhook_url: str) -> None:
+        """Its person."""
+        body = {"email": f"{self.mark}@example.org", "webhookUrl": webhook_url}
+        answer = await self._line.post(f"{self._path}/contacts", body)
+        assert answer.status == 201, answer
+        self._contact = answer.body["id"]
+
+    async def leave(self) -> None:
+        """Hang up."""
+        await self._line.close()
+
+    async def bulk(self, channel: Channel, count: int, lane: Lane = Lane.BULK) -> None:
+        """Send ``count`` messages with one text, as a campaign, in as few batches as there may be."""
+        made = await self._line.post(f"{self._path}/campaigns", {"name": secrets.token_hex(6)})
+        assert made.status == 201, made
+        self._campaigns.append(made.body["id"])
+        item = {"contactId": self._contact, "channel": channel.value, "lane": lane.value, "campaignId": made.body["id"]}
+        item |= {"subject": f"token-{self.mark}", "body": f"token-{self.mark}"}
+        while count > 0:
+            answer = await self._line.post(f"{self._path}/messages/batch", [item] * min(count, _AT_ONCE))
+            assert answer.status == 200, answer
+            assert all(each["status"] == 200 for each in answer.body["data"]), answer.body["data"][0]
+            count -= _AT_ONCE
+
+    async def call_off(self) -> None:
+        """Cancel what has not been sent of its bulk."""
+        for campaign in self._campaigns:
+            answer = await self._line.post(f"{self._path}/campaigns/{campaign}/cancel", {})
+            assert answer.status == 200, answer
+        self._campaigns.clear()
+
+    async def send(self, channel: Channel) -> tuple[str, float]:
+        """Send one transactional message; its token, and when it was answered (seconds, monotonic)."""
+        token = secrets.token_hex(6)
+        body = {"contactId": self._contact, "channel": channel.value, "subject": "one", "body": f"token-{token}"}
+        answer = await self._line.post(f"{self._path}/messages", body)
+        assert answer.status == 200, answer
+        answered_at = time.monotonic()
+        self.house.promises.posted.add(token)
+        self.house.promises.accepted[channel][token] = answer.body["id"]
+        return token, answered_at
+
+    def arrivals(self, channel: Channel) -> list[float]:
+        """When its bulk arrived (seconds, monotonic), in order."""
+        return self.house.ledger.arrivals[channel].get(self.mark, [])
+
+
+@contextlib.asynccontextmanager
+async def moved_in(house: Rig, database_url: str, *names: str) -> AsyncIterator[list[Tenant]]:
+    """Workspaces with letters for names, each with an endpoint of its own: no two share its limits."""
+    async with contextlib.AsyncExitStack() as stack:
+        found = []
+        for name in names:
+            sink = await stack.enter_async_context(http_sink.running())
+            sink.requests = house.sinks.web.requests
+            workspace = await accounts.create_workspace(database_url, name)
+            scopes = accounts.DEFAULT_SCOPES
+            _, key = await accounts.create_token(database_url, workspace, scopes=scopes, expires_at=None)
+            tenant = Tenant(house, name, workspace, key)
+            stack.push_async_callback(tenant.leave)
+            await tenant.move_in(sink.url(f"/{name}"))
+            found.append(tenant)
+        yield found

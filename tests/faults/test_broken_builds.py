@@ -1,0 +1,16 @@
+"""What is broken on purpose can still be broken, and there is something for each experiment to find."""
+
+import pytest
+
+from tests.faults.broken_builds import BUILDS, changed
+from tests.faults.run import EXPERIMENTS
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_build_differs_in_one_text_that_is_there(name: str) -> None:
+    compile(changed(BUILDS[name]), BUILDS[name].file, "exec")
+
+
+def test_every_experiment_must_catch_one() -> None:
+    caught_by = {experiment for build in BUILDS.values() for experiment in build.caught_by}
+    assert caught_by == EXPERIMENTS.keys() - {"broken-builds"}
