@@ -1,7 +1,12 @@
 """The command ``wireroom``. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
-Each command loads what it needs and no more: a database's or a web client's library costs a quarter of a second.
+Each command loads what it needs and no more, once it is known that the settings can be used: a database's or a web
+client's library costs a quarter of a second.
 """
+
+from models import light_start
+
+light_start.begin()
 
 import asyncio
 import json
@@ -102,10 +107,10 @@ def run_demo(
 @app.command("migrate")
 def run_migrate(as_json: AsJson = False) -> None:
     """Bring the database to this version's schema."""
-    from models import migrate  # noqa: PLC0415 - see the top
-
     settings = StorageSettings.read()
     data_dir.make(settings.data_dir)
+    from models import migrate  # noqa: PLC0415 - see the top
+
     migrate.upgrade(settings.database_url)
     revision = migrate.head()
     _print({"revision": revision}, f"The schema is at {revision}.", as_json=as_json)
@@ -117,9 +122,9 @@ def run_recount(
     as_json: AsJson = False,
 ) -> None:
     """Compare the counts behind every list's total with the messages themselves, and mend what is wrong."""
+    url = _database_url()
     from wireroom import recount  # noqa: PLC0415 - see the top
 
-    url = _database_url()
     wrong = asyncio.run(recount.differing(url) if check else recount.mend(url))
     _print({"wrong": wrong, "mended": 0 if check else wrong}, recount.sentence(wrong, check=check), as_json=as_json)
     raise typer.Exit(1 if wrong and check else 0)
@@ -141,18 +146,20 @@ def run_doctor(as_json: AsJson = False) -> None:
 @workspace_app.command("create")
 def create_workspace(name: str, as_json: AsJson = False) -> None:
     """Make a workspace and print its id."""
+    url = _database_url()
     from wireroom import accounts  # noqa: PLC0415 - see the top
 
-    shown = asyncio.run(accounts.create_workspace(_database_url(), name))
+    shown = asyncio.run(accounts.create_workspace(url, name))
     _print({"id": shown, "name": name}, shown, as_json=as_json)
 
 
 @workspace_app.command("list")
 def list_workspaces(as_json: AsJson = False) -> None:
     """Print the id and the name of every workspace."""
+    url = _database_url()
     from wireroom import accounts  # noqa: PLC0415 - see the top
 
-    found = asyncio.run(accounts.list_workspaces(_database_url()))
+    found = asyncio.run(accounts.list_workspaces(url))
     if as_json:
         typer.echo(json.dumps({"data": [{"id": shown, "name": name} for shown, name in found]}))
     else:
@@ -170,6 +177,7 @@ def create_token(
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it. It is shown only now."""
+    url = _database_url()
     from wireroom import accounts  # noqa: PLC0415 - see the top
 
     try:
@@ -177,7 +185,7 @@ def create_token(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--expires") from None
     scopes = frozenset(scope or accounts.DEFAULT_SCOPES)
-    key, secret = asyncio.run(accounts.create_token(_database_url(), workspace, scopes=scopes, expires_at=expires_at))
+    key, secret = asyncio.run(accounts.create_token(url, workspace, scopes=scopes, expires_at=expires_at))
     _print({"id": key, "token": secret, "scopes": sorted(scopes)}, secret, as_json=as_json)
 
 

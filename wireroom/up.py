@@ -1,4 +1,8 @@
-"""``wireroom up``: everything that Wireroom is, as children of one process."""
+"""``wireroom up``: everything that Wireroom is, as children of one process.
+
+What only some of its ways need is loaded there: a setting that cannot be used is named before the database's library
+has taken its half second.
+"""
 
 import asyncio
 import errno
@@ -10,18 +14,12 @@ import time
 from collections.abc import Coroutine, Mapping
 from typing import IO, Final
 
-import httpx
-import redis
 import structlog
 import typer
-from rich.markup import escape
-from rich.panel import Panel
-from rich.table import Table
 
 from api_shim.settings import ApiSettings
 from channels import registry
 from channels.settings import ChannelSettings
-from models import migrate
 from models.errors import WireroomError
 from models.settings import StorageSettings
 from models.vocabulary import Channel
@@ -29,8 +27,7 @@ from wireroom import data_dir
 from wireroom.embedded import EmbeddedBroker
 from wireroom.output import console
 from wireroom.supervisor import Service, Supervisor
-from worker.broker import THREADS, connect
-from worker.settings import WorkerSettings
+from worker.settings import THREADS, WorkerSettings
 
 log = structlog.get_logger("wireroom.up")
 
@@ -91,7 +88,7 @@ class Stack:
             raise CannotStart(f"another Wireroom already runs on {self.storage.data_dir}")
         if self._broker is None:
             await asyncio.to_thread(_look_for_broker, self.storage.redis_url)
-        await asyncio.to_thread(migrate.upgrade, self.storage.database_url)
+        await asyncio.to_thread(_migrate, self.storage.database_url)
         await self.supervisor.open()
         if self._broker is not None:
             self.supervisor.start(Service("broker", self._broker.command, drain_s=_BROKER_DRAIN_S))
@@ -101,6 +98,8 @@ class Stack:
     async def wait_ready(self) -> None:
         """Return once the API says that it is ready; raises CannotStart where that takes too long."""
         give_up_at = time.monotonic() + _READY_TIMEOUT_S
+        import httpx  # noqa: PLC0415 - see the top
+
         missing = "its log says why"
         async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
             while time.monotonic() < give_up_at:
@@ -155,8 +154,18 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _migrate(database_url: str) -> None:
+    from models import migrate  # noqa: PLC0415 - see the top
+
+    migrate.upgrade(database_url)
+
+
 def _look_for_broker(redis_url: str) -> None:
     """Log where none answers: messages are accepted all the same. Raises InvalidSetting."""
+    import redis  # noqa: PLC0415 - see the top
+
+    from worker.broker import connect  # noqa: PLC0415 - see the top
+
     try:
         with connect(redis_url, connections=1, timeout_s=_BROKER_PATIENCE_S) as client:
             client.ping()
@@ -231,6 +240,10 @@ def _announce(stack: Stack, workers: int, *, as_json: bool) -> None:
         where = {"url": url, "docs": f"{url}/docs", "dataDir": str(storage.data_dir), "workers": workers}
         typer.echo(json.dumps(where | {"channels": stack.channels}))
         return
+    from rich.markup import escape  # noqa: PLC0415 - see the top
+    from rich.panel import Panel  # noqa: PLC0415 - see the top
+    from rich.table import Table  # noqa: PLC0415 - see the top
+
     grid = Table.grid(padding=(0, 3))
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")

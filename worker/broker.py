@@ -25,8 +25,7 @@ from redis.sentinel import Sentinel
 
 from models.errors import InvalidSetting
 from models.vocabulary import Channel
-
-THREADS: Final = 8
+from worker.settings import THREADS
 
 _QUEUES: Final = len(Channel) + 1  # one per channel, and the tracker's
 _NAMESPACE: Final = "wireroom"

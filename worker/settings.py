@@ -9,6 +9,9 @@ from models.errors import InvalidSetting
 from models.settings import public_url
 from models.vocabulary import Channel
 
+THREADS: Final = 8
+"""Of one worker's process."""
+
 # Mail: enough to keep ten connections busy while a chunk is recorded. The others: as many requests at once.
 _MAX_INFLIGHT: Final[Mapping[Channel, int]] = {
     Channel.EMAIL: 800,

@@ -10,11 +10,11 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, String, Uuid, bindparam, func, literal, select, true, update
+from sqlalchemy import BigInteger, ColumnElement, String, Uuid, bindparam, func, literal, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.rows import upsert
-from models.tables import lanes
+from models.tables import lanes, messages
 from models.vocabulary import Channel, Lane
 
 NOBODY = UUID(int=0)
@@ -62,6 +62,14 @@ async def allot(connection: AsyncConnection, counts: Mapping[Group, int]) -> dic
         )
         first[group] = int(last_turn or 0) - count + 1
     return first
+
+
+def last_claimed() -> ColumnElement[int]:
+    """The last claimed turn of a row's lane: whoever has this one comes before all that wait (in an update's SET)."""
+    last = select(lanes.c.last_turn).where(
+        lanes.c.channel == messages.c.channel, lanes.c.lane == messages.c.lane, lanes.c.workspace_id == NOBODY
+    )
+    return func.coalesce(last.correlate(messages).scalar_subquery(), literal(0))
 
 
 async def advance(connection: AsyncConnection, channel: Channel, lane: Lane, turn: int) -> None:

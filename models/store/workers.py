@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Text, Uuid, and_, case, exists, literal, null
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
+from models.store import turns
 from models.store.ending import one_has_it
 from models.store.outcomes import write_attempts
 from models.store.recordset import Columns, parameters, recordset
@@ -79,8 +80,8 @@ async def rescue(connection: AsyncConnection, worker_id: UUID) -> int:
     """Take every message out of a dead worker's hands; returns how many.
 
     The claim stands for the attempt, which is marked ambiguous: the message goes back to its lane, or is given
-    up as poison. Where its sender wants it held when in doubt, the beginning of a send was written down: what
-    was not begun goes back, what was is held.
+    up as poison. What goes back comes before all that waits: it has had its turn. Where its sender wants it held
+    when in doubt, the beginning of a send was written down: what was not begun goes back, what was is held.
     """
     rows = (
         await connection.execute(
@@ -142,6 +143,7 @@ def _retoken(is_sqlite: bool) -> Any:
         .where(messages.c.id == rescued.c.id, messages.c.token == rescued.c.token)
         .values(
             state=case((sent, literal(State.DONE.value)), else_=rescued.c.state),
+            turn=case((and_(~sent, rescued.c.state == State.QUEUED.value), turns.last_claimed()), else_=null()),
             token=messages.c.token + 1,
             crashes=messages.c.crashes + 1,
             worker_id=null(),

@@ -2,14 +2,16 @@
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from models.vocabulary import FailureReason
 from tests.support import commands
 from tests.support.commands import wireroom
-from tests.support.http_sink import HttpSink
 from tests.support.waiting import wait_until
 from wireroom.client import ApiError, Client
 
@@ -56,28 +58,31 @@ async def test_doctor_says_what_is_true_of_the_folder(tmp_path: Path) -> None:
     assert second["mend"] == "`wireroom up` makes it"
 
 
-async def test_every_line_of_the_log_is_json_when_that_is_asked_for(tmp_path: Path, web_sink: HttpSink) -> None:
-    log = tmp_path / "data.log"
-    settings = {"WIREROOM_LOG_FORMAT": "json", "WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8"}
-    async with commands.running(tmp_path / "data", **settings) as up:
-        await wait_until(lambda: "worker.started" in log.read_text())
-        assert await up.stop() == 0
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [line["channels"] for line in lines if line["event"] == "worker.started"] == [["ONSITE", "PUSH", "WEBHOOK"]]
-    assert not any("Uvicorn running" in line["event"] for line in lines)
+@dataclass(frozen=True)
+class Told:
+    """What a house said that ran until it was told to stop. ``attempt``: of a webhook that may not be sent."""
+
+    code: int
+    refused: list[str]
+    attempt: dict[str, Any]
+    log: str
 
 
-async def test_what_the_operator_has_to_allow_is_named(tmp_path: Path) -> None:
-    log = tmp_path / "data.log"
-    async with commands.running(tmp_path / "data", WIREROOM_LOG_FORMAT="json") as up:
-        workspace, token = await commands.workspace_and_token(up)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """One house as it comes, whose log is asked for as JSON."""
+    folder = tmp_path_factory.mktemp("house") / "data"
+    log = folder.with_suffix(".log")
+    async with commands.running(folder, WIREROOM_LOG_FORMAT="json") as up:
+        workspace, token = await commands.tenant_of(up)
+        refused = []
         async with Client(up.url, workspace, token) as client:
             fields = {"email": "ann@example.org", "webhookUrl": "https://127.0.0.1/hook"}
             message = {"contactId": (await client.post("/contacts", fields))["id"], "body": "hello"}
-            with pytest.raises(ApiError, match=r"422.*WIREROOM_SMTP_URL"):
-                await client.post("/messages", message | {"channel": "EMAIL"})
-            with pytest.raises(ApiError, match=r"422.*WIREROOM_TELEGRAM_BOT_TOKEN"):
-                await client.post("/messages", message | {"channel": "TELEGRAM"})
+            for channel in ("EMAIL", "TELEGRAM"):
+                with pytest.raises(ApiError) as raised:
+                    await client.post("/messages", message | {"channel": channel})
+                refused.append(str(raised.value))
             sent = await client.post("/messages", message | {"channel": "WEBHOOK"})
             await wait_until(lambda: "send.ended" in log.read_text())
 
@@ -86,8 +91,24 @@ async def test_what_the_operator_has_to_allow_is_named(tmp_path: Path) -> None:
 
             await wait_until(failed)
             (attempt,) = (await client.get(f"/messages/{sent['id']}"))["attempts"]
-    assert "WIREROOM_WEBHOOK_ALLOW_NETS" in attempt["detail"]
-    (ended,) = [line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == "send.ended"]
+        await wait_until(lambda: "worker.started" in log.read_text())
+        code = await up.stop()
+    return Told(code, refused, attempt, log.read_text())
+
+
+def test_every_line_of_the_log_is_json_when_that_is_asked_for(told: Told) -> None:
+    assert told.code == 0
+    lines = [json.loads(line) for line in told.log.splitlines()]
+    assert [line["channels"] for line in lines if line["event"] == "worker.started"] == [["ONSITE", "PUSH", "WEBHOOK"]]
+    assert not any("Uvicorn running" in line["event"] for line in lines)
+
+
+def test_what_the_operator_has_to_allow_is_named(told: Told) -> None:
+    mail, telegram = told.refused
+    assert re.search(r"422.*WIREROOM_SMTP_URL", mail)
+    assert re.search(r"422.*WIREROOM_TELEGRAM_BOT_TOKEN", telegram)
+    assert "WIREROOM_WEBHOOK_ALLOW_NETS" in told.attempt["detail"]
+    (ended,) = [line for line in map(json.loads, told.log.splitlines()) if line["event"] == "send.ended"]
     assert (ended["outcome"], ended["reason"]) == ("Permanent", FailureReason.FORBIDDEN_DESTINATION.value)
 
 

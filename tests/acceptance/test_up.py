@@ -50,7 +50,7 @@ def tell_apart(up: Up) -> None:
 async def test_up_carries_a_message_and_a_signal_ends_all_of_it(tmp_path: Path, web_sink: HttpSink) -> None:
     async with commands.running(tmp_path / "data", "--workers", "2", **LOOPBACK) as up:
         tell_apart(up)
-        workspace, token = await commands.workspace_and_token(up)
+        workspace, token = await commands.tenant_of(up)
         message_id = await send_webhook(up, web_sink, workspace, token)
         await wait_until(lambda: web_sink.requests)
         assert [request.headers["webhook-id"] for request in web_sink.requests] == [message_id]
@@ -61,7 +61,7 @@ async def test_up_carries_a_message_and_a_signal_ends_all_of_it(tmp_path: Path, 
 
 async def test_every_part_that_dies_is_started_again(tmp_path: Path, web_sink: HttpSink) -> None:
     async with commands.running(tmp_path / "data", **LOOPBACK) as up:
-        workspace, token = await commands.workspace_and_token(up)
+        workspace, token = await commands.tenant_of(up)
         for part in PARTS:
             await kill_and_await_successor(up, part)
         await commands.until_ready(up)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Page, Worker
 
 from models import ids
@@ -25,7 +26,7 @@ from tests.support.scene import storage_settings
 from tests.support.waiting import wait_until
 from worker.tracker import Tracker
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session")]
 
 _REGISTER: Final = """
 async () => {
@@ -75,7 +76,7 @@ class Subscribed:
         return sorted(each["providerEvent"] for each in found)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def subscribed(visit: Visit) -> Subscribed:
     """It has loaded, and its worker is active."""
     visit.site.put("/worker.js", f'importScripts("{visit.api.url}/sw.js");', media="text/javascript")
@@ -100,7 +101,7 @@ async def subscribed(visit: Visit) -> Subscribed:
     return Subscribed(visit, page, visit.context.service_workers[0], deliver)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def payload(visit: Visit, tmp_path: Path, database_url: str, redis_url: str) -> dict[str, Any]:
     """What the PUSH channel writes for a message of the visitor."""
     browser = PushService(port=1).subscribe().browser

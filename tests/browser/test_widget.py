@@ -15,7 +15,7 @@ from tests.support.browser import needs_chromium
 from tests.support.house import House
 from tests.support.waiting import wait_until
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_any_page_may_load_it(visit: Visit) -> None:
@@ -145,8 +145,9 @@ async def _name(button: Any) -> str:
 
 
 async def test_it_goes_on_after_the_server_was_away(
-    visit: Visit, tmp_path: Path, database_url: str, redis_url: str
+    visit_to_be_cut: Visit, tmp_path: Path, database_url: str, redis_url: str
 ) -> None:
+    visit = visit_to_be_cut
     shown = await visit.open()
     await shown.bell().click()
     await expect(shown.panel.get_by_text("You are all caught up")).to_be_visible()

@@ -15,7 +15,7 @@ from tests.support.inboxes import deliver
 from tests.support.waiting import wait_until
 from tests.support.xss import STRINGS, aimed
 
-pytestmark = [needs_chromium, pytest.mark.timeout(180)]
+pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
 _HOOKS: Final = """
 window.fired = [];

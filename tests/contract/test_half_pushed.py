@@ -189,7 +189,6 @@ async def test_parts_that_are_told_of_after_a_rescue_are_not_sent_again(scene: S
         await worker_rows.rescue(connection, WORKER)
     took_it = str(claimed.browsers[1][0])
     await record(scene, claimed, took_it)
-    await ready(scene)
     (again,) = await claim(scene)
     assert again.accepted == {took_it}
 

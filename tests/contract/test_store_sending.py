@@ -300,6 +300,18 @@ async def test_a_rescued_attempt_is_ambiguous_and_its_token_stale(scene: Scene) 
     assert [view.outcome for view in views] == [Outcome.AMBIGUOUS]
 
 
+async def test_what_is_rescued_comes_before_what_waits(scene: Scene) -> None:
+    ann = await scene.contact()
+    first = [await scene.send(ann) for _ in range(2)]
+    assert len(await claim(scene)) == 2
+    waiting = [await scene.send(ann) for _ in range(3)]
+    async with scene.database.write() as connection:
+        await workers.rescue(connection, WORKER)
+    again = await claim(scene, most=2)
+    assert {each.id for each in again} == {each.id for each in first}
+    assert {each.id for each in await claim(scene)} == {each.id for each in waiting}
+
+
 async def test_the_fifth_crash_is_poison(scene: Scene) -> None:
     sent = await scene.send(await scene.contact())
     for crashes in range(workers.MOST_CRASHES):

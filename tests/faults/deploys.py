@@ -25,9 +25,11 @@ from tests.support.waiting import wait_until
 from wireroom.supervisor import Service
 from wireroom.up import API, KEEPER, CannotStart, Stack, worker_service
 
-_CONTACTS: Final = 5
+_CONTACTS: Final = {Size.SHORT: 5, Size.MINUTES: 100, Size.FULL: 200}
+"""A chat gets one message a second."""
 _CLIENTS: Final = 4
-_QUIET_S: Final = 60.0
+_QUIET_S: Final = 480.0
+"""A bot writes 25 a second, whatever waits."""
 _START_S: Final = 60.0
 _HELD_UP_S: Final = 0.25
 """How long the mail server thinks about each mail, so that workers are seen with some in hand."""
@@ -53,7 +55,7 @@ async def run(place: Place, size: Size) -> Found:
     """Send on every channel, while round after round of restarts goes through the house."""
     many, count, pause_s = _SIZES[size]
     url = place.server.url(place.server.create())
-    async with rig.opened(place.folder, url, seed=place.seed, workers=many, contacts=_CONTACTS) as house:
+    async with rig.opened(place.folder, url, seed=place.seed, workers=many, contacts=_CONTACTS[size]) as house:
         swaps = Swaps()
         over = asyncio.Event()
         sending = begin_load(house, count, pause_s, over)

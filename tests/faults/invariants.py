@@ -116,14 +116,30 @@ async def _inboxes(rig: Rig) -> Counter[str]:
         return Counter(text.removeprefix("token-") for text in texts)
 
 
-async def delays_s(rig: Rig, hits: Sequence[tuple[float, str]]) -> list[float]:
-    """How long after it was hit each message was tried again, in order. ``hits``: when (seconds since 1970), which."""
+async def delays_s(rig: Rig, hits: Sequence[tuple[float, str]]) -> dict[Channel, list[float]]:
+    """How long after it was hit each message was tried again. ``hits``: when (seconds since 1970), which."""
     begun: dict[str, list[float]] = defaultdict(list)
     async with rig.database.read() as connection:
         for row in await connection.execute(select(attempts.c.message_id, attempts.c.started_at)):
             begun[ids.show(ids.Kind.MESSAGE, row.message_id)].append(row.started_at / 1000)
-    again = [(at, min((each for each in begun[message_id] if each > at), default=None)) for at, message_id in hits]
-    return sorted(then - at for at, then in again if then is not None)
+    channels = {each: channel for channel, promised in rig.promises.accepted.items() for each in promised.values()}
+    found: dict[Channel, list[float]] = defaultdict(list)
+    for at, message_id in hits:
+        then = min((each for each in begun[message_id] if each > at), default=None)
+        # Not yet promised when it was hit: the client asks again, and is told of it.
+        if then is not None and message_id in channels:
+            found[channels[message_id]].append(then - at)
+    return found
+
+
+async def attempts_of(rig: Rig, message_id: str) -> str:
+    """What is on record of a message's attempts: how each ended, and when (seconds since 1970)."""
+    own = attempts.c.message_id == ids.parse(ids.Kind.MESSAGE, message_id)
+    async with rig.database.read() as connection:
+        rows = await connection.execute(select(attempts).where(own).order_by(attempts.c.token))
+        return "; ".join(
+            f"{row.outcome} ({row.detail}) {row.started_at / 1000:.1f} to {row.ended_at / 1000:.1f}" for row in rows
+        )
 
 
 def percentile(values: list[float], share: float) -> float:

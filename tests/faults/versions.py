@@ -39,7 +39,7 @@ from wireroom.up import API, KEEPER, Stack, worker_service
 _ROOT: Final = Path(__file__).parents[2]
 _PACKAGES: Final = ("api_shim", "channels", "models", "wireroom", "worker")
 _VERSIONS: Final = "models/migrations/versions"
-_CONTACTS: Final = 5
+_CONTACTS: Final = 20
 _PATIENCE_S: Final = 60.0
 _BROKER_DRAIN_S: Final = 10.0
 _BOTH_S: Final = 20.0

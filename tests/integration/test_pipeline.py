@@ -61,7 +61,7 @@ async def test_a_mail_and_a_webhook_arrive(post: Scene, house: House, mail_sink:
     async def settled() -> bool:
         return (await states(post)) == {Status.SENT: 1, Status.DELIVERED: 1}
 
-    await wait_until(settled, timeout=30)
+    await wait_until(settled, timeout=30, interval=0.1)
     (received,) = mail_sink.mails
     assert received.recipients == ("ann@example.org",)
     assert received.parsed()["Subject"] == "Hello Ann"
@@ -82,7 +82,7 @@ async def test_a_killed_worker_loses_nothing(post: Scene, house: House, mail_sin
     async def all_sent() -> bool:
         return (await states(post)) == {Status.SENT: 100}
 
-    await wait_until(all_sent, timeout=40)
+    await wait_until(all_sent, timeout=40, interval=0.2)
     arrived = copies(mail_sink)
     assert set(arrived) == {show(Kind.MESSAGE, each) for each in ids}
     # What arrived twice was in flight at the kill, over ten connections at most, and is marked.
@@ -108,7 +108,7 @@ async def test_a_lost_broker_is_a_non_event(
     async def all_sent() -> bool:
         return (await states(post)) == {Status.SENT: 1000}
 
-    await wait_until(all_sent, timeout=60)
+    await wait_until(all_sent, timeout=60, interval=0.2)
     assert copies(mail_sink) == Counter({show(Kind.MESSAGE, each): 1 for each in ids})
 
 
@@ -124,7 +124,7 @@ async def test_what_is_suppressed_after_the_200_is_not_sent(post: Scene, house: 
     async def settled() -> bool:
         return State.QUEUED not in {row.state for row in await post.rows()} and bool(mail_sink.mails)
 
-    await wait_until(settled, timeout=30)
+    await wait_until(settled, timeout=30, interval=0.1)
     assert set(copies(mail_sink)) == {show(Kind.MESSAGE, other.id)}
     assert (await post.row(stopped.id)).failure_reason is FailureReason.SUPPRESSED
 
@@ -148,5 +148,5 @@ async def test_a_worker_told_to_stop_finishes_and_gives_back(post: Scene, house:
     async def all_sent() -> bool:
         return (await states(post)) == {Status.SENT: 60}
 
-    await wait_until(all_sent, timeout=30)
+    await wait_until(all_sent, timeout=30, interval=0.2)
     assert copies(mail_sink) == Counter({show(Kind.MESSAGE, each): 1 for each in ids})

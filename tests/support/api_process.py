@@ -34,6 +34,8 @@ class Line:
 
     async def post(self, path: str, body: object, **headers: str) -> Answer:
         """The answer to a POST; raises OSError or EOFError where there is none."""
+        if self._streams is not None and self._streams[0].at_eof():
+            await self.close()  # the server has hung up meanwhile, as it does where nothing is asked for a while
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams

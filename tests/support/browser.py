@@ -49,6 +49,11 @@ class Site:
         self._files[path] = (content, media, {} if csp is None else {"Content-Security-Policy": csp})
         return self.url + path
 
+    def clear(self) -> None:
+        """Serve nothing, and know of no request."""
+        self.asked.clear()
+        self._files.clear()
+
     async def answer(self, request: web.Request) -> web.Response:
         """What was put there, or 404."""
         self.asked.append(request.path)

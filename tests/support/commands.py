@@ -15,9 +15,11 @@ from typing import Any
 import httpx
 import psutil
 
+from models.settings import StorageSettings
 from tests.support.no_tls import NO_TLS
 from tests.support.processes import free_environment
 from tests.support.waiting import wait_until
+from wireroom import accounts
 
 WIREROOM = str(Path(sys.executable).with_name("wireroom"))
 
@@ -173,6 +175,14 @@ async def workspace_and_token(up: Up) -> tuple[str, str]:
     """A fresh workspace's id and a token of it, made by the commands."""
     workspace = (await wireroom("workspace", "create", "acme", **up.settings)).out.strip()
     token = (await wireroom("token", "create", "--workspace", "acme", **up.settings)).out.strip()
+    return workspace, token
+
+
+async def tenant_of(up: Up) -> tuple[str, str]:
+    """The same, made without the commands: loading each of them takes a second."""
+    url = StorageSettings.read(up.settings).database_url
+    workspace = await accounts.create_workspace(url, "acme")
+    _, token = await accounts.create_token(url, "acme", scopes=accounts.DEFAULT_SCOPES, expires_at=None)
     return workspace, token
 
 

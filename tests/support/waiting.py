@@ -5,9 +5,12 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, overload
+from typing import Final, TypeVar, overload
 
 T = TypeVar("T")
+
+_PATIENCE: Final = 4  # times what a look has cost: looking must not take the time of what is waited for
+_LONGEST_PAUSE_S: Final = 0.25
 
 
 @overload
@@ -19,9 +22,13 @@ async def wait_until(predicate: Callable[[], T], timeout: float = 15.0, interval
 
 
 async def wait_until(predicate: Callable[[], object], timeout: float = 15.0, interval: float = 0.01) -> object:
-    """The first true value of ``predicate`` (plain or async); AssertionError after ``timeout`` seconds."""
+    """The first true value of ``predicate`` (plain or async); AssertionError after ``timeout`` seconds.
+
+    It is asked every ``interval`` seconds, and where that costs this process much, less often.
+    """
     give_up_at = time.monotonic() + timeout
     while True:
+        began = time.process_time()
         answer = predicate()
         value: object = await answer if inspect.isawaitable(answer) else answer
         if value:
@@ -30,7 +37,8 @@ async def wait_until(predicate: Callable[[], object], timeout: float = 15.0, int
             raise AssertionError(
                 f"not true within {timeout} s: {inspect.getsource(getattr(predicate, 'func', predicate)).strip()}"
             )
-        await asyncio.sleep(interval)
+        cost = time.process_time() - began
+        await asyncio.sleep(max(interval, min(_PATIENCE * cost, _LONGEST_PAUSE_S)))
 
 
 async def wait_for_sqlite_threads() -> None:
