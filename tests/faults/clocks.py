@@ -90,7 +90,7 @@ async def _opened(place: Place, server: ShiftedPostgres) -> AsyncIterator[Rig]:
         for number, seconds in enumerate((_TEN_MINUTES_S, -_TEN_MINUTES_S), 1):
             keeper = Service(f"keeper-{number}", KEEPER.command, KEEPER.drain_s)
             for service in (keeper, worker_service(number)):
-                house.stack.supervisor.start(shifted_clocks.shifted(service, seconds))
+                house.stack.supervisor.start(server.elsewhere(service, seconds))
         await wait_until(lambda: _alive(house, 2), timeout=_READY_S)
         yield house
 

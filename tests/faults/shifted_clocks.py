@@ -1,7 +1,6 @@
 """Clocks that are wrong: libfaketime before a program, with an offset that stands or one that changes as it runs."""
 
 import contextlib
-import functools
 import importlib.util
 import shutil
 import signal
@@ -28,13 +27,15 @@ _OPTIONS: Final = {
 }
 
 
-@functools.cache
-def library() -> Path:
-    """Where libfaketime is; raises RuntimeError where its wheel has none for this machine."""
+def _library(folder: Path) -> Path:
+    """libfaketime, copied to a folder that everybody may enter and whose name holds no space: LD_PRELOAD is a list.
+
+    Raises RuntimeError where its wheel has none for this machine.
+    """
     spec = importlib.util.find_spec("libfaketime")
     if spec is None or spec.origin is None:
         raise RuntimeError("libfaketime is not installed: make install")
-    found = Path(spec.origin).parent / _LIBRARY
+    found = Path(shutil.copy(Path(spec.origin).parent / _LIBRARY, folder))
     told = subprocess.run(
         ["env", *_shift(found, "+600"), sys.executable, "-c", "import time; print(time.time())"],
         capture_output=True,
@@ -51,18 +52,20 @@ def _shift(preloaded: Path, offset: str) -> list[str]:
     return [f"LD_PRELOAD={preloaded}", f"FAKETIME={offset}", "FAKETIME_DONT_FAKE_MONOTONIC=1"]
 
 
-def shifted(service: Service, seconds: int) -> Service:
-    """The same service on a machine whose clock is ahead by so much, or behind."""
-    return Service(service.name, ("env", *_shift(library(), f"{seconds:+}"), *service.command), service.drain_s)
-
-
 class ShiftedPostgres:
     """A PostgreSQL whose clock can be set while it runs."""
 
-    def __init__(self, cluster: Cluster, process: "subprocess.Popen[bytes]", offset: Path) -> None:
+    def __init__(self, cluster: Cluster, process: "subprocess.Popen[bytes]", offset: Path, preloaded: Path) -> None:
         self.url = cluster.url("postgres")
         self.process = process
         self._offset = offset
+        self._preloaded = preloaded
+
+    def elsewhere(self, service: Service, seconds: int) -> Service:
+        """The same service on a machine whose clock is ahead of the true one by so much, or behind."""
+        return Service(
+            service.name, ("env", *_shift(self._preloaded, f"{seconds:+}"), *service.command), service.drain_s
+        )
 
     def shift(self, seconds: int) -> None:
         """Set its clock ahead of the true one by so much, or behind."""
@@ -79,7 +82,7 @@ def postgres() -> Iterator[ShiftedPostgres]:
         initdb = [str(part) for part in cluster.initdb()]
         groups: list[str | int] | None = None if USER is None else []
         subprocess.run(initdb, capture_output=True, check=True, cwd=folder, user=USER, extra_groups=groups)
-        preloaded = Path(shutil.copy(library(), folder))  # whoever it runs as may not enter the folder of the wheel
+        preloaded = _library(folder)
         offset = folder / "offset"
         offset.write_text("+0\n")
         log = folder / "postgres.log"
@@ -98,6 +101,6 @@ def postgres() -> Iterator[ShiftedPostgres]:
             )
         try:
             processes.block_until(cluster.is_ready, process, log)
-            yield ShiftedPostgres(cluster, process, offset)
+            yield ShiftedPostgres(cluster, process, offset, preloaded)
         finally:
             processes.stop(process, signal.SIGINT)
