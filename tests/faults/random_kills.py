@@ -12,6 +12,8 @@ from tests.faults.rig import Rig
 
 _VICTIMS: Final = (("worker",), ("worker",), ("worker",), ("api",), ("keeper",), ("broker",))
 _PAUSE_S: Final = (0.5, 3.0)
+_PAUSES_S: Final = {Channel.TELEGRAM: 0.2}
+"""Of each of four clients. A bot writes 25 a second: what came faster would wait for that, and not for a rescue."""
 _QUIET_S: Final = 480.0
 """A bot writes 25 a second, whatever waits."""
 _AGAIN_S: Final = 25.0
@@ -36,7 +38,9 @@ async def run(place: Place, size: Size) -> Found:
                     hits.extend((killed.at, message_id) for message_id in await house.held_by(killed.pids))
                 place.say(f"{len(house.kills)} kills, {house.ledger.count()} arrivals")
 
-        sending = asyncio.gather(*(house.post(channel, messages, clients=4) for channel in Channel))
+        sending = asyncio.gather(
+            *(house.post(channel, messages, clients=4, pause_s=_PAUSES_S.get(channel, 0.0)) for channel in Channel)
+        )
         await asyncio.gather(sending, kill())
         await house.quiesce(_QUIET_S)
         findings = await invariants.check(house)
