@@ -25,7 +25,7 @@ from models import logs
 from models.errors import StorageUnavailable
 from models.session import Database
 from models.settings import StorageSettings
-from models.store import campaigns, counts, endpoints, erasing, keeping, workers
+from models.store import campaigns, clock, counts, endpoints, erasing, keeping, workers
 from worker import tracker
 from worker.alarms import Alarms
 from worker.leases import LEASE_S
@@ -49,6 +49,10 @@ _DAY_MS: Final = 86_400_000
 _KEYS_KEPT_MS: Final = 3 * _DAY_MS
 _ROUNDS: Final = 20
 _PATIENCE_S: Final = 60.0
+
+
+_SET_BACK_S: Final = 10.0
+"""For so long after the database's clock was set back, what was parked before may still be found."""
 
 
 @dataclass(slots=True)
@@ -83,6 +87,21 @@ class DeathWatch:
         return dead
 
 
+class SetBack:
+    """Whether the database's clock was set back a short while ago, or may have been while nobody looked. Pure."""
+
+    def __init__(self) -> None:
+        self._last_ms: int | None = None
+        self._until = float("-inf")
+
+    def look(self, now_ms: int, now: float) -> bool:
+        """Take in the database's time, seen at ``now`` (monotonic seconds)."""
+        if self._last_ms is None or now_ms < self._last_ms:
+            self._until = now + _SET_BACK_S
+        self._last_ms = now_ms
+        return now < self._until
+
+
 class Keeper:
     """The duties. Each is done once a turn, in transactions of bounded work, and fails for itself alone."""
 
@@ -90,6 +109,7 @@ class Keeper:
         self._database = database
         self._wakeups = wakeups
         self._watch = DeathWatch()
+        self._set_back = SetBack()
 
     async def rescue(self) -> None:
         """Declare workers dead whose lease stood still, and take what dead ones have out of their hands."""
@@ -111,6 +131,10 @@ class Keeper:
     async def ready(self) -> None:
         """Ready what is due, each workspace's lane for itself, so that none waits for another's million."""
         async with self._database.read() as connection:
+            now_ms = await clock.read(connection)
+        if self._set_back.look(now_ms, time.monotonic()):
+            await self._follow_clock()
+        async with self._database.read() as connection:
             groups = await keeping.groups_due(connection)
         for _ in range(_ROUNDS):
             more = []
@@ -119,6 +143,15 @@ class Keeper:
                     if await keeping.ready_due(connection, group, _BATCH) == _BATCH:
                         more.append(group)
             groups = more
+
+    async def _follow_clock(self) -> None:
+        for _ in range(_ROUNDS):
+            async with self._database.write() as connection:
+                followed = await keeping.follow_clock(connection, _BATCH)
+            if followed:
+                log.warning("keeper.clock_set_back", brought_after=followed)
+            if followed < _BATCH:
+                return
 
     async def expire(self) -> None:
         """Fail what was not sent in time."""

@@ -38,10 +38,13 @@ async def groups_due(connection: AsyncConnection) -> list[turns.Group]:
 
 
 async def ready_due(connection: AsyncConnection, group: turns.Group, most: int) -> int:
-    """Give turns to up to ``most`` parked rows of a group that are due, the longest due first; returns how many."""
+    """Give turns to up to ``most`` parked rows of a group that are due, the longest due first; returns how many.
+
+    What a dead worker had in hand keeps its place before all that wait, also where a limit put it off since.
+    """
     channel, lane, workspace_id = group
-    rows = await connection.scalars(
-        select(messages.c.id)
+    rows = await connection.execute(
+        select(messages.c.id, messages.c.crashes)
         .where(
             messages.c.channel == channel.value,
             messages.c.lane == lane.value,
@@ -52,19 +55,45 @@ async def ready_due(connection: AsyncConnection, group: turns.Group, most: int) 
         .limit(most)
         .with_for_update(skip_locked=True)
     )
-    ids = list(rows)
-    if ids:
-        first = (await turns.allot(connection, {group: len(ids)}))[group]
+    due = rows.all()
+    rescued = [row.id for row in due if row.crashes]
+    if rescued:
+        await connection.execute(update(messages).where(messages.c.id.in_(rescued)).values(turn=turns.last_claimed()))
+    others = [row.id for row in due if not row.crashes]
+    if others:
+        first = (await turns.allot(connection, {group: len(others)}))[group]
         is_sqlite = connection.dialect.name == "sqlite"
-        readied = [(each, first + place) for place, each in enumerate(ids)]
+        readied = [(each, first + place) for place, each in enumerate(others)]
         await connection.execute(_readying(is_sqlite), parameters("readied", _READIED, readied, is_sqlite=is_sqlite))
-    return len(ids)
+    return len(due)
 
 
 @cache
 def _readying(is_sqlite: bool) -> Any:
     readied = recordset("readied", _READIED, is_sqlite=is_sqlite)
     return update(messages).where(messages.c.id == readied.c.id).values(turn=readied.c.turn)
+
+
+async def follow_clock(connection: AsyncConnection, most: int) -> int:
+    """Bring up to ``most`` pauses after the database's clock, which was set back since they began; returns how many.
+
+    A row that was claimed "in the future" was parked before the clock was set back: it is to wait as long as it was
+    told, not for the time that the clock lost. Repeating it changes nothing. No index serves this: ask seldom.
+    """
+    parked = _batch(
+        [
+            messages.c.state == literal(State.QUEUED.value, literal_execute=True),
+            messages.c.turn.is_(None),
+            messages.c.claimed_at > now_ms(),
+        ],
+        most,
+    )
+    result = await connection.execute(
+        update(messages)
+        .where(messages.c.id.in_(parked), messages.c.state == State.QUEUED.value)
+        .values(due_at=messages.c.due_at - (messages.c.claimed_at - now_ms()), claimed_at=now_ms())
+    )
+    return result.rowcount
 
 
 async def lanes_with_work(connection: AsyncConnection) -> set[tuple[Channel, Lane]]:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Integer, Text, Uuid, case, literal, null, or_, select, update
+from sqlalchemy import BigInteger, Boolean, Integer, Text, Uuid, and_, case, literal, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
@@ -165,6 +165,7 @@ def _fresh(is_sqlite: bool, single: frozenset[str]) -> Any:
     accepted = or_(ended.c.sent, messages.c.sent_at.is_not(None))
     state = case((accepted, literal(State.DONE.value)), else_=ended.c.state)
     over = state.in_([State.DONE.value, State.FAILED.value])
+    still_due = and_(ended.c.delay_ms == 0, messages.c.due_at < now_ms())
     return (
         update(messages)
         .where(
@@ -177,8 +178,8 @@ def _fresh(is_sqlite: bool, single: frozenset[str]) -> Any:
             turn=null(),
             worker_id=null(),
             tries=messages.c.tries + ended.c.burnt,
-            # What is due at once stays due, also when the database's clock was set back meanwhile.
-            due_at=case((ended.c.delay_ms == 0, messages.c.due_at), else_=now_ms() + ended.c.delay_ms),
+            # What is due at once stays as long due as it was, also when the database's clock was set back meanwhile.
+            due_at=case((still_due, messages.c.due_at), else_=now_ms() + ended.c.delay_ms),
             ended_at=case((over, now_ms()), else_=null()),
             failure_reason=case((accepted, null()), else_=ended.c.reason),
             **_facts(ended, is_sqlite=is_sqlite),

@@ -3,14 +3,14 @@
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Idempotency
 from models.errors import IdempotencyMismatch, NotFound, Refused
 from models.ids import new_id
 from models.store import campaigns as campaigns_store
-from models.store import claim_rows, claims, in_hand, keeping, message_views, outcomes, pauses, workers
+from models.store import claim_rows, claims, clock, in_hand, keeping, message_views, outcomes, pauses, workers
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.tables import attempts, campaigns, contents, messages, suppressions
@@ -379,3 +379,57 @@ async def test_lanes_with_work_are_those_with_ready_rows(scene: Scene) -> None:
     async with scene.database.write() as connection:
         assert await keeping.expire(connection, 10) == 1
     assert (await scene.row(row.id)).failure_reason is FailureReason.EXPIRED
+
+
+async def test_a_pause_lasts_as_long_as_told_when_the_clock_is_set_back(scene: Scene) -> None:
+    hour_ms, pause_ms = 3_600_000, 60_000
+    parked = await scene.send(await scene.contact())
+    async with scene.database.read() as connection:
+        later_ms = await clock.read(connection) + hour_ms
+    later = await scene.send(await scene.contact(), send_at=later_ms)
+    (claimed,) = await claim(scene)
+    await record(scene, ended(claimed, State.QUEUED, None, delay_ms=pause_ms))
+    async with scene.database.write() as connection:
+        # As rows look that were written an hour "later", before the clock was set back.
+        await connection.execute(
+            update(messages).values(
+                due_at=messages.c.due_at + hour_ms,
+                claimed_at=messages.c.claimed_at + hour_ms,
+            )
+        )
+        before = await _due(connection)
+        assert await keeping.follow_clock(connection, 10) == 1
+        assert await keeping.follow_clock(connection, 10) == 0
+        after = await _due(connection)
+        now = await clock.read(connection)
+    assert now < after[parked.id] < now + hour_ms // 10
+    assert after[later.id] == before[later.id], "what was to go later goes by the clock as it is"
+
+
+async def test_what_is_given_back_is_due_though_the_clock_was_set_back(scene: Scene) -> None:
+    await scene.send(await scene.contact())
+    (claimed,) = await claim(scene)
+    async with scene.database.write() as connection:
+        await connection.execute(update(messages).values(due_at=messages.c.due_at + 3_600_000))
+    await record(scene, ended(claimed, State.QUEUED, None))
+    async with scene.database.write() as connection:
+        assert await ready(connection) == {(Channel.EMAIL, Lane.TRANSACTIONAL)}
+
+
+async def test_what_a_dead_worker_had_keeps_its_place_when_put_off(scene: Scene) -> None:
+    contact = await scene.contact()
+    rescued, put_off = await scene.send(contact), await scene.send(contact)
+    waiting = await scene.send(contact)
+    await claim(scene, most=1)
+    async with scene.database.write() as connection:
+        await workers.rescue(connection, WORKER)
+    for claimed in await claim(scene, most=2):
+        await record(scene, ended(claimed, State.QUEUED, None))
+    async with scene.database.write() as connection:
+        await ready(connection)
+    order = [claimed.id for claimed in await claim(scene, most=1) + await claim(scene, most=1) + await claim(scene)]
+    assert order == [rescued.id, waiting.id, put_off.id]
+
+
+async def _due(connection: AsyncConnection) -> dict[UUID, int]:
+    return {row.id: row.due_at for row in await connection.execute(select(messages.c.id, messages.c.due_at))}

@@ -2,7 +2,8 @@
 
 Workers and keepers are ten minutes ahead or behind. A build that asks its own clock whether a lease has lapsed, or
 whether a message is due, is caught by the first part; one that takes an outage or a step of the database's clock for
-the death of its workers by the second and the third; one that sends without looking at its lease by the last.
+the death of its workers by the second and the third; one whose short pauses become an hour by that step by the second;
+one that sends without looking at its lease by the last.
 """
 
 import asyncio
@@ -15,11 +16,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 import psutil
-from sqlalchemy import func, select
+from sqlalchemy import and_, exists, func, select
 
 from models.store import clock
-from models.tables import attempts, workers
-from models.vocabulary import Channel, Outcome
+from models.tables import attempts, messages, workers
+from models.vocabulary import Channel, Outcome, State
 from tests.faults import invariants, rig, shifted_clocks
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.rig import Rig
@@ -35,6 +36,8 @@ _AHEAD_S: Final = 3.0
 _QUIET_S: Final = 90.0
 _HELD_UP_S: Final = 10.0
 _READY_S: Final = 60.0
+_SLOW_S: Final = 1.0
+"""An endpoint that answers like this has all it can take, and others wait until it has."""
 
 
 class _Sizes(NamedTuple):
@@ -129,11 +132,19 @@ class _Trial:
         return round(min(times, default=0.0) - self._due_at, 3)
 
     async def an_hour_back(self) -> None:
-        """The database's clock steps back while messages are on their way, and stays there."""
+        """The database's clock steps back, and stays there, while messages are on their way and others put off."""
+        self._house.sinks.web.script(delay_s=_SLOW_S, times=self._sizes.messages)
         sending = await self._begun()
+        await wait_until(self._some_wait, timeout=_READY_S)
         self._server.shift(-_HOUR_S)
         await sending
         await self._post()
+
+    async def _some_wait(self) -> bool:
+        """A limit put a message off for a moment."""
+        waits = and_(messages.c.state == State.QUEUED.value, messages.c.turn.is_(None), messages.c.tries == 0)
+        async with self._house.database.read() as connection:
+            return bool(await connection.scalar(select(exists().where(waits, messages.c.claimed_at.is_not(None)))))
 
     async def outage(self) -> None:
         """All of the database's processes stand still, with messages on their way, while more are to come."""

@@ -1,4 +1,4 @@
-"""Who is dead: whose lease stood still, lapsed or in the future, throughout the keeper's own unbroken turns."""
+"""What the keeper makes of what it sees: who is dead, whose lease stood still, and whether a clock was set back."""
 
 from uuid import UUID
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.store.workers import Heartbeat
-from worker.keeper import DeathWatch
+from worker.keeper import DeathWatch, SetBack
 
 ANN, BOB = UUID(int=1), UUID(int=2)
 
@@ -128,3 +128,18 @@ def test_nobody_dies_who_was_not_seen_still_for_four_unbroken_seconds(played: li
                 break
             since = later = at
         assert found == ([beat] if is_stale and now - since >= STILL_S else [])
+
+
+def test_a_clock_that_goes_on_was_not_set_back() -> None:
+    set_back = SetBack()
+    assert set_back.look(1_000_000, 0.0), "nobody knows what happened before the first look"
+    assert [set_back.look(1_000_000 + second * 1000, second) for second in range(9, 13)] == [True, False, False, False]
+
+
+def test_a_clock_that_was_set_back_is_noticed_for_a_while() -> None:
+    set_back = SetBack()
+    set_back.look(1_000_000, 0.0)
+    assert not set_back.look(1_020_000, 20.0)
+    assert set_back.look(1_019_000, 21.0)
+    assert set_back.look(1_028_000, 30.0)
+    assert not set_back.look(1_029_000, 31.0)
