@@ -22,7 +22,7 @@ from models.session import Database
 from models.store import message_views
 from models.store.message_lists import NEWEST_FIRST, Anchor, MessageFilter, Order, SortKey
 from models.store.message_views import sort_value
-from models.vocabulary import Channel, Status
+from models.vocabulary import Channel, Fault, Status
 from wireroom.settings import fresh_environment
 
 _BEST_OF: Final = 5
@@ -46,6 +46,7 @@ FILTERS: Final[dict[str, MessageFilter]] = {
     "journey": MessageFilter(journey_id=KNOWN.journey),
     "held": MessageFilter(held=True),
     "not held": MessageFilter(held=False),
+    **{f"fault {fault}": MessageFilter(fault=fault) for fault in Fault},
     "word of many": MessageFilter(phrases=(("news",),)),
     "word of some": MessageFilter(phrases=(("digest",),)),
     "word of few": MessageFilter(phrases=(("name7",),)),

@@ -1,7 +1,8 @@
 """A workspace with very many messages, made by the database itself: what lists are measured on.
 
 The spread is that of a house of some years: one campaign in three messages, rare statuses that lie far back, one
-contact that gets everything, subjects of which some hold a word in three and others a word in a million.
+contact that gets everything, failures of which few are our own fault, subjects of which some hold a word in three and
+others a word in a million.
 """
 
 from typing import Final, NamedTuple
@@ -18,14 +19,14 @@ _STEP: Final = 50_000
 # The id is a UUIDv7 (RFC 9562, section 5.7) of the n-th tenth of a second. r, s and t are 0 to 9,999.
 _ROWS: Final = """
 CREATE TEMPORARY TABLE made ON COMMIT DROP AS
-SELECT n, r, t, 1700000000000 + n * 100 AS at,
+SELECT n, r, t, old, 1700000000000 + n * 100 AS at,
     (lpad(to_hex(1700000000000 + n * 100), 12, '0') || '7' || left(md5(n::text), 3)
         || '8' || right(md5(n::text), 15))::uuid AS id,
     CASE WHEN r < 7000 THEN 'EMAIL' WHEN r < 8500 THEN 'PUSH' WHEN r < 9500 THEN 'WEBHOOK'
         WHEN r < 9990 OR NOT old THEN 'ONSITE' ELSE 'TELEGRAM' END AS channel,
     CASE WHEN s < 5500 THEN 'delivered' WHEN s < 7500 THEN 'sent' WHEN s < 8700 THEN 'opened'
         WHEN s < 9300 THEN 'clicked' WHEN s < 9600 THEN 'queued' WHEN s < 9700 THEN 'unsubscribed'
-        WHEN NOT old THEN 'delivered' WHEN s < 9850 THEN 'bounced' WHEN s < 9990 THEN 'failed'
+        WHEN NOT old AND s < 9800 THEN 'delivered' WHEN NOT old THEN 'failed' WHEN s < 9850 THEN 'bounced' WHEN s < 9990 THEN 'failed'
         WHEN s < 9995 THEN 'held' ELSE 'sending' END AS kind,
     CASE WHEN t < 3333 THEN 1 WHEN t < 5000 THEN 2 + t % 18 END AS campaign,
     CASE WHEN t >= 9000 THEN 1 + t % 5 END AS journey,
@@ -45,7 +46,8 @@ SELECT id, :workspace, lpad(to_hex(contact), 32, '0')::uuid, lpad(to_hex(campaig
     CASE WHEN kind IN ('queued', 'sending', 'held', 'failed') THEN kind ELSE 'done' END, at, at,
     CASE WHEN kind <> 'queued' THEN at + 20 END,
     CASE WHEN kind NOT IN ('queued', 'sending', 'held') THEN at + 60 END,
-    CASE WHEN kind = 'failed' THEN 'exhausted' END,
+    CASE WHEN kind = 'failed' THEN CASE WHEN old AND r % 100 = 0 THEN 'poison' WHEN r % 10 = 1 THEN 'expired'
+        ELSE 'exhausted' END END,
     CASE WHEN kind NOT IN ('queued', 'sending', 'held', 'failed') THEN at + 60 END,
     CASE WHEN kind IN ('delivered', 'opened', 'clicked', 'unsubscribed') THEN at + 900 END,
     CASE WHEN kind IN ('opened', 'clicked') THEN at + 60000 + r END,
