@@ -26,8 +26,8 @@ SELECT n, r, t, old, 1700000000000 + n * 100 AS at,
         WHEN r < 9990 OR NOT old THEN 'ONSITE' ELSE 'TELEGRAM' END AS channel,
     CASE WHEN s < 5500 THEN 'delivered' WHEN s < 7500 THEN 'sent' WHEN s < 8700 THEN 'opened'
         WHEN s < 9300 THEN 'clicked' WHEN s < 9600 THEN 'queued' WHEN s < 9700 THEN 'unsubscribed'
-        WHEN NOT old AND s < 9800 THEN 'delivered' WHEN NOT old THEN 'failed' WHEN s < 9850 THEN 'bounced' WHEN s < 9990 THEN 'failed'
-        WHEN s < 9995 THEN 'held' ELSE 'sending' END AS kind,
+        WHEN NOT old AND s < 9800 THEN 'delivered' WHEN NOT old THEN 'failed' WHEN s < 9850 THEN 'bounced'
+        WHEN s < 9990 THEN 'failed' WHEN s < 9995 THEN 'held' ELSE 'sending' END AS kind,
     CASE WHEN t < 3333 THEN 1 WHEN t < 5000 THEN 2 + t % 18 END AS campaign,
     CASE WHEN t >= 9000 THEN 1 + t % 5 END AS journey,
     CASE WHEN n % 50 = 0 THEN 1 ELSE 2 + hashint8(n)::bigint % 50000 + 50000 END AS contact
