@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ import httpx
 import psutil
 
 from models.settings import StorageSettings
+from tests.support import quick_starts
 from tests.support.no_tls import NO_TLS
-from tests.support.processes import free_environment
+from tests.support.processes import free_environment, quick_root
 from tests.support.waiting import wait_until
 from wireroom import accounts
 
@@ -39,16 +41,14 @@ class Answer:
 
 async def wireroom(*arguments: str, given: str = "", **settings: str) -> Answer:
     """Run a command to its end with these WIREROOM_* settings and none besides."""
-    process = await asyncio.create_subprocess_exec(
-        WIREROOM,
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=free_environment() | settings,
-    )
-    out, err = await process.communicate(given.encode())
-    return Answer(process.returncode or 0, out.decode(), err.decode())
+    with tempfile.TemporaryDirectory(prefix="wr-", dir=quick_root()) as name:
+        files = quick_starts.Files(*(Path(name) / each for each in ("given", "out", "err")))
+        files.given.write_text(given)
+        process = await asyncio.to_thread(quick_starts.start, arguments, free_environment() | settings, files)
+        await asyncio.to_thread(process.join)
+        code = process.exitcode or 0
+        process.close()
+        return Answer(code, files.out.read_text(), files.err.read_text())
 
 
 async def module(name: str, *arguments: str) -> tuple[int, str]:
