@@ -50,12 +50,12 @@ bench: .venv/installed ## ratios against bare clients: make bench ARGS=--quick
 bench-lists: .venv/installed ## lists over a million messages, by the database's measure
 	@$(PYTHON_IN_VENV) -m bench.lists $(ARGS)
 
-faults: .venv/installed ## break everything on purpose, for minutes: make faults ARGS="--only random-kills"
+faults: .venv/installed ## break everything on purpose, for minutes: make faults ARGS="--only random-kills"; lines in .faults/
 	@$(PYTHON_IN_VENV) -m tests.faults.run $(ARGS)
 
-faults-full: .venv/installed ## the same for an hour
+faults-full: .venv/installed ## the same for an hour; ends 1 where anything was left out
 	@$(PYTHON_IN_VENV) -m tests.faults.run --size full $(ARGS)
 
 clean: ## remove everything that make can make again
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .faults dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,20 +8,18 @@ one that sends without looking at its lease by the last.
 
 import asyncio
 import contextlib
-import os
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
 import psutil
 from sqlalchemy import and_, exists, func, select
 
+from models import timestamps
 from models.store import clock
 from models.tables import attempts, messages, workers
 from models.vocabulary import Channel, Outcome, State
-from tests.faults import invariants, rig, shifted_clocks
+from tests.faults import families, invariants, rig, shifted_clocks
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.rig import Rig
 from tests.faults.shifted_clocks import ShiftedPostgres
@@ -89,7 +87,7 @@ async def run(place: Place, size: Size) -> Found:
 async def _opened(place: Place, server: ShiftedPostgres) -> AsyncIterator[Rig]:
     """A house whose workers and keepers are ten minutes ahead or behind; the database's clock is true at first."""
     async with rig.opened(place.folder, server.url, seed=place.seed, workers=0, contacts=10) as house:
-        await house.stack.supervisor.stop("keeper", "keeper-2")
+        await house.stack.supervisor.stop(KEEPER.name, rig.SECOND_KEEPER.name)
         for number, seconds in enumerate((_TEN_MINUTES_S, -_TEN_MINUTES_S), 1):
             keeper = Service(f"keeper-{number}", KEEPER.command, KEEPER.drain_s)
             for service in (keeper, worker_service(number)):
@@ -119,8 +117,7 @@ class _Trial:
         """Messages for now, and some for later, which no fast clock may send now."""
         self._due_at = time.monotonic() + _AHEAD_S
         async with self._house.database.read() as connection:
-            now = datetime.fromtimestamp(await clock.read(connection) / 1000, UTC)
-        due = (now + timedelta(seconds=_AHEAD_S)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            due = timestamps.show(await clock.read(connection) + round(_AHEAD_S * 1000))
         item = {"contactId": self._house.contacts[Channel.WEBHOOK][0], "sendAt": due}
         self._later = await self._house.post_batch(Channel.WEBHOOK, [item] * self._sizes.messages)
         await self._post()
@@ -150,7 +147,7 @@ class _Trial:
         """All of the database's processes stand still, with messages on their way, while more are to come."""
         sending = await self._begun()
         leader = psutil.Process(self._server.process.pid)
-        with _suspended(leader):
+        with families.suspended(leader):
             await asyncio.sleep(self._sizes.outage_s)
         await sending
         await self._post()
@@ -163,7 +160,7 @@ class _Trial:
         sending = await self._begun()
         await wait_until(lambda: "DATA" in house.sinks.mail.commands[seen:], timeout=_READY_S)
         house.sinks.mail.clear_script()
-        with _suspended(psutil.Process(house.stack.supervisor.pids()["worker-1"])):
+        with families.suspended(house.family("worker-1")[0]):
             began = time.monotonic()
             await sending
             await house.quiesce(self._sizes.outage_s)
@@ -197,18 +194,3 @@ class _Trial:
         sending = asyncio.create_task(self._post())
         await wait_until(lambda: self._house.ledger.count() > before, timeout=_READY_S)
         return sending
-
-
-@contextlib.contextmanager
-def _suspended(leader: psutil.Process) -> Iterator[None]:
-    """A process and its children stand still; none of them is left so."""
-    leader.suspend()  # first, so that it makes no more of them
-    family = [*leader.children(recursive=True), leader]
-    for process in family:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in family:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGCONT)

@@ -3,11 +3,10 @@
 import asyncio
 import sys
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Final
 
 from models import migrate
-from tests.faults import postgres_proxy
+from tests.faults import postgres_proxy, source_tree
 from tests.faults.postgres_proxy import Moment, Trap
 from tests.support.postgres import PostgresServer
 from tests.support.processes import free_environment
@@ -23,7 +22,6 @@ _COLUMNS: Final = (
     "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns"
     " WHERE table_schema = 'public' ORDER BY 1, 2"
 )
-_UPGRADE: Final = "import sys; from models import migrate; migrate.upgrade(sys.argv[1])"
 _NOTHING: Final = ("", "")
 _INDEXES: Final = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
 
@@ -60,7 +58,7 @@ async def _killed(url: str, marker: str, moment: Moment) -> bool:
     """Run the migration of the database at ``url`` and kill it there; whether it came to that."""
     async with postgres_proxy.running(url) as proxy:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _UPGRADE, proxy.url(url)), env=free_environment(), cwd=Path(__file__).parents[2]
+            *(sys.executable, "-c", source_tree.UPGRADE, proxy.url(url)), env=free_environment(), cwd=source_tree.ROOT
         )
 
         def kill(_port: int) -> bool:

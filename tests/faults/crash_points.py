@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from uuid import UUID
 
-import psutil
 from sqlalchemy import exists, select, update
 
 from models import ids
 from models.tables import attempts, inbox_items, message_details, messages, workers
 from models.vocabulary import Channel, OnUnknown, Outcome, State, Status
-from tests.faults import broker_proxy, crash_migration, postgres_proxy, rig
+from tests.faults import broker_proxy, crash_migration, families, postgres_proxy, rig
 from tests.faults.broker_proxy import BrokerProxy
 from tests.faults.crash_table import SHARED, Cell, Fate, Point, cells, fate
 from tests.faults.experiment import Found, Place, Size
@@ -128,7 +127,7 @@ class _Matrix:
         give_up_at = time.monotonic() + _REACHED_S
         registered = select(workers.c.pid).where(workers.c.dead_at.is_(None))
         while time.monotonic() < give_up_at:
-            alive = {each.pid for family in self._families("worker").values() for each in family}
+            alive = {each.pid for family in self.house.families("worker").values() for each in family}
             async with self.house.database.read() as connection:
                 if alive & set(await connection.scalars(registered)):
                     return
@@ -213,28 +212,16 @@ class _Matrix:
         """What kills the process of such a service that connected from a port; False where none of them did."""
 
         def kill(port: int) -> bool:
-            for name, family in self._families(service).items():
-                owner = next((each for each in family if _has(each, port)), None)
-                if owner is not None:
-                    for process in (owner, *family):
-                        with contextlib.suppress(psutil.NoSuchProcess):
-                            process.kill()
-                    self.house.kills.append(Kill(time.time(), name, tuple(process.pid for process in family)))
-                    sprung.set()
-                    return True
-            return False
+            found = families.owner_of(port, self.house.families(service))
+            if found is None:
+                return False
+            name, owner = found
+            killed = families.kill([owner, *self.house.family(name)])
+            self.house.kills.append(Kill(time.time(), name, killed))
+            sprung.set()
+            return True
 
         return kill
-
-    def _families(self, service: str) -> dict[str, list[psutil.Process]]:
-        """The processes of each such service that runs, its leader first."""
-        found = {}
-        for name, pid in self.house.stack.supervisor.pids().items():
-            if name.startswith(service):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    leader = psutil.Process(pid)
-                    found[name] = [leader, *leader.children(recursive=True)]
-        return found
 
     async def _done(self, row_ids: list[UUID]) -> bool:
         undone = exists().where(messages.c.id.in_(row_ids), messages.c.state != State.DONE.value)
@@ -286,12 +273,6 @@ class _Matrix:
                 self.faults.append(f"{self.sent[token]}: {state}, shown as {row.status}")
             fates[token] = Fate(arrivals, tuple(ends[row.id]), state)
         return fates
-
-
-def _has(process: psutil.Process, port: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return any(each.laddr.port == port for each in process.net_connections("tcp"))
-    return False
 
 
 def _row_id(message_id: str) -> UUID:

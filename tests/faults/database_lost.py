@@ -5,24 +5,19 @@ database is away, a process that ends or hangs there, a send whose outcome is dr
 """
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 from typing import Final
 
 from models.vocabulary import Channel
-from tests.faults import harmed_postgres, rig, traffic
+from tests.faults import harmed_postgres, rig, small_disk, traffic
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.harmed_postgres import HarmedPostgres
-from tests.faults.rig import Rig
 from tests.support.waiting import wait_until
 
 _CHANNELS: Final = (Channel.WEBHOOK, Channel.EMAIL, Channel.ONSITE)
 _REFUSES_S: Final = 60.0
-_RESUMES_S: Final = 30.0
 _ARRIVE_S: Final = 60.0
 _CUT_EVERY_S: Final = 1.0
-_LONGEST_AWAY_S: Final = 7.0
-"""Longer than intake is patient: of some outages the clients hear a 503, of others only that it takes a while."""
 
 
 @dataclass(frozen=True)
@@ -43,27 +38,10 @@ _SIZES: Final = {
 
 
 @dataclass
-class _Scene:
-    """A house and its database; ``resumed_s``: how long after each harm something was written again."""
+class _Scene(traffic.Harmed):
+    """A house and its ``server``."""
 
-    house: Rig
-    server: HarmedPostgres
-    longest_s: float
-    resumed_s: list[float] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-    async def refuses(self, what: str) -> None:
-        """Nothing can be written now: it is said as it should be."""
-        said = await traffic.refused(self.house, _REFUSES_S)
-        if said is not None:
-            self.faults.append(f"{what}: {said}")
-
-    async def resumes(self) -> None:
-        """What was harmed is well again: the house goes on by itself, and refuses no more."""
-        self.resumed_s.append(await traffic.resumed_s(self.house, _RESUMES_S))
-        answer = await traffic.write_once(self.house)
-        if answer.status != 201:
-            self.faults.append(f"answered {answer.status} though it had resumed")
+    server: HarmedPostgres = field(kw_only=True)
 
 
 async def run(place: Place, size: Size) -> Found:
@@ -73,7 +51,7 @@ async def run(place: Place, size: Size) -> Found:
         harmed_postgres.running() as server,
         rig.opened(place.folder, server.url, seed=place.seed, workers=1, contacts=10) as house,
     ):
-        scene = _Scene(house, server, longest_s=1.0 if size is Size.SHORT else _LONGEST_AWAY_S)
+        scene = _Scene(house, 1.0 if size is Size.SHORT else traffic.LONGEST_AWAY_S, server=server)
         async with traffic.flowing(house, _CHANNELS, clients=1 if size is Size.SHORT else 4):
             for number in range(amount.stops):
                 place.say(f"stopped, {number + 1} of {amount.stops}")
@@ -98,10 +76,8 @@ async def run(place: Place, size: Size) -> Found:
 
 async def _stopped(scene: _Scene) -> None:
     """It ends where it stands, stays away for a while, and starts again."""
-    started_at = time.monotonic() + scene.house.random.uniform(0.2, scene.longest_s)
     await scene.server.stop_at_once()
     await scene.refuses("stopped")
-    await asyncio.sleep(max(0.0, started_at - time.monotonic()))
     await scene.server.start()
     await scene.resumes()
 
@@ -110,7 +86,6 @@ async def _read_only(scene: _Scene) -> None:
     """It answers, and takes nothing."""
     await scene.server.set_read_only(True)
     await scene.refuses("read-only")
-    await asyncio.sleep(scene.house.random.uniform(0.2, scene.longest_s))
     await scene.server.set_read_only(False)
     await scene.resumes()
 
@@ -142,9 +117,9 @@ def _found(scene: _Scene, amount: _Amount) -> Found:
         "cut_off": amount.cuts,
         "read_only": amount.read_only,
         "full": filled,
-        "left_out": [] if filled == amount.full else ["disk full: no file system may be mounted here"],
         "answers": dict(sorted(promises.answers.items())),
         "resumed_s_at_most": round(max(scene.resumed_s), 1),
         "restarts": {name: scene.house.stack.supervisor.restarts(name) for name in ("api", "worker-1", "keeper")},
     }
-    return Found(figures, scene.faults)
+    left_out = [] if filled == amount.full else [small_disk.LEFT_OUT]
+    return Found(figures, scene.faults, left_out)

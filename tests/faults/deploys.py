@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-import psutil
 from sqlalchemy import func, select
 
 from models.tables import messages, workers
 from models.vocabulary import Channel, State
-from tests.faults import invariants, rig
+from tests.faults import families, invariants, rig
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.rig import Rig
 from tests.support.waiting import wait_until
@@ -118,8 +117,7 @@ async def swap(house: Rig, old: Service, new: Service, swaps: Swaps) -> None:
 
 async def workers_of(house: Rig, leader: int) -> list[UUID]:
     """The leases of a service's processes; none where it is not a worker."""
-    family = psutil.Process(leader).children(recursive=True)
-    pids = [leader, *(process.pid for process in family)]
+    pids = [process.pid for process in families.of(leader)]
     async with house.database.read() as connection:
         found = select(workers.c.id).where(workers.c.pid.in_(pids), workers.c.dead_at.is_(None))
         return list(await connection.scalars(found))

@@ -1,7 +1,7 @@
 """What an experiment is: a coroutine that does something terrible to a house, and finds what came of it."""
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,21 @@ class Place:
 
 @dataclass(frozen=True)
 class Found:
-    """What came of it. ``figures``: what to show, by name; ``faults``: what should not be, in words."""
+    """What came of it. ``figures``: what to show, by name; ``faults``: what should not be, in words.
+
+    ``left_out``: what was not done here, and why. ``provoked``: words of those lines in house.log that the experiment
+    itself brings about, and that are no faults therefore.
+    """
 
     figures: Mapping[str, Any]
     faults: list[str]
+    left_out: list[str] = field(default_factory=list)
+    provoked: tuple[str, ...] = ()
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether all of it was left out."""
+        return bool(self.left_out) and not self.figures
 
 
 Experiment = Callable[[Place, Size], Coroutine[Any, Any, Found]]

@@ -274,18 +274,12 @@ class Store:
         for channel in {kind.channel.value for kind in self._kinds}:
             most = max(turn for of, turn in lanes if of == channel)
             for owner, turn in ((UUID(int=0), 0), (_WORKSPACE, most)):
-                execute(
-                    "INSERT INTO lanes (channel, lane, workspace_id, last_turn) VALUES (?, ?, ?, ?)",
-                    [channel, Lane.TRANSACTIONAL.value, owner.hex, turn],
-                )
+                execute(_LANE, [channel, Lane.TRANSACTIONAL.value, owner.hex, turn])
         for number, lease in enumerate(tables.workers):
             if lease is not None:
                 renewed = int(time.time() * 1000) - 1000 if lease == FRESH else 0
                 dead = _LONG_AGO if lease == DEAD else None
-                execute(
-                    "INSERT INTO workers (id, host, pid, started_at, renewed_at, dead_at) VALUES (?, 'h', 1, 0, ?, ?)",
-                    [_worker(number).hex, renewed, dead],
-                )
+                execute(_LEASE, [_worker(number).hex, renewed, dead])
         for number, row in enumerate(tables.rows):
             self._write_message(_message(number).hex, self._kinds[number].channel.value, row)
 
@@ -309,10 +303,7 @@ class Store:
                 [message_id, _CONTACT.hex],
             )
         for each in row.attempts:
-            self._raw.execute(
-                _ATTEMPT,
-                [message_id, *each],
-            )
+            self._raw.execute(_ATTEMPT, [message_id, *each])
 
     def _read(self, numbers: int) -> Tables:
         leases: list[str | None] = [None] * numbers

@@ -5,16 +5,14 @@ message it has sent (a UUID in a set: 90 bytes) grows by 80 MB over the million 
 """
 
 import asyncio
-import contextlib
 import time
 from typing import Final
 
-import psutil
 from sqlalchemy import func, select
 
 from models.tables import inbox_items, messages
 from models.vocabulary import Channel, Lane
-from tests.faults import rig
+from tests.faults import families, rig
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.rig import Rig
 from tests.faults.tenants import Tenant, moved_in
@@ -88,11 +86,5 @@ async def _arrived(house: Rig) -> int:
 
 def _megabytes(house: Rig) -> dict[str, float]:
     """By service, what it and its children hold of memory."""
-    held = {}
-    for name, pid in house.stack.supervisor.pids().items():
-        if name.startswith(("api", "worker", "keeper")):
-            leader = psutil.Process(pid)
-            with contextlib.suppress(psutil.NoSuchProcess):
-                family = [leader, *leader.children(recursive=True)]
-                held[name] = sum(each.memory_info().rss for each in family) / _MEGABYTE
-    return held
+    names = [name for name in house.stack.supervisor.pids() if name.startswith(("api", "worker", "keeper"))]
+    return {name: families.resident(house.family(name)) / _MEGABYTE for name in names}

@@ -6,31 +6,26 @@ makes poison of them at last.
 """
 
 import asyncio
-import contextlib
-import os
-import signal
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-import psutil
 from sqlalchemy import func, select, update
 
-from models import ids
+from models import ids, timestamps
 from models.store import clock
 from models.store.claim_rows import SUSPECT_AFTER
 from models.store.workers import MOST_CRASHES
 from models.tables import attempts, messages
 from models.vocabulary import Channel, FailureReason, Outcome, State
-from tests.faults import invariants, rig
+from tests.faults import families, invariants, rig
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.rig import Rig
 from tests.support import http_sink
 
 _INNOCENTS: Final = {Size.SHORT: 50, Size.MINUTES: 1_000, Size.FULL: 10_000}
 _DIED_BEFORE: Final = {Size.SHORT: MOST_CRASHES - 1, Size.MINUTES: 0, Size.FULL: 0}
-_LATER_S: Final = 2.0
+_LATER_MS: Final = 2_000
 _A_DEATH_S: Final = 60.0
 _QUIET_S: Final = 60.0
 _POLL_S: Final = 0.2
@@ -74,8 +69,7 @@ class _Poison:
     async def post(self, webhook_url: str) -> None:
         """For later, so that what it has done before stands in its row when it goes out."""
         async with self._house.database.read() as connection:
-            now = datetime.fromtimestamp(await clock.read(connection) / 1000, UTC)
-        due = (now + timedelta(seconds=_LATER_S)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            due = timestamps.show(await clock.read(connection) + _LATER_MS)
         contact = (await self._house.ask("/contacts", {"webhookUrl": webhook_url})).body["id"]
         body = {"contactId": contact, "channel": Channel.WEBHOOK.value, "body": "poison", "sendAt": due}
         answer = await self._house.ask("/messages", body)
@@ -88,14 +82,9 @@ class _Poison:
 
     def kill(self, port: int) -> None:
         """SIGKILL to the worker process that connected from there."""
-        for name, pid in self._house.stack.supervisor.pids().items():
-            if name.startswith("worker"):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-                        if any(each.laddr.port == port for each in process.net_connections("tcp")):
-                            os.kill(process.pid, signal.SIGKILL)
-                            self.deaths += 1
-                            return
+        found = families.owner_of(port, self._house.families("worker"))
+        if found is not None:
+            self.deaths += len(families.kill([found[1]]))
 
     async def dies(self) -> tuple[str, str | None]:
         """Wait until it has an end, or no further death comes; its state and the reason."""

@@ -14,13 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-import psutil
 import redis
 from sqlalchemy import func, select
 
 from models.tables import workers
 from models.vocabulary import Channel
-from tests.faults import invariants, rig, traffic
+from tests.faults import families, invariants, rig, traffic
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.rig import Rig
 from tests.support import processes
@@ -115,7 +114,7 @@ async def _harm(place: Place, scene: _Scene) -> Found:
 @contextlib.asynccontextmanager
 async def _measured(scene: _Scene, name: str) -> AsyncIterator[None]:
     """Messages come; how long the answers took."""
-    took_s = scene.house.promises.slowest_s
+    took_s = scene.house.promises.answered_s
     before = len(took_s)
     async with traffic.flowing(scene.house, _CHANNELS):
         yield
@@ -192,11 +191,8 @@ async def _absent_at_start(scene: _Scene) -> None:
     await house.quiesce(_ARRIVE_S)  # or the keeper would first have to rescue what a killed worker had in hand
     before = await _workers(house)
     scene.broker.kill()
-    for name, pid in house.stack.supervisor.pids().items():
-        if name in ("api", "worker-1"):
-            leader = psutil.Process(pid)
-            for process in (leader, *leader.children(recursive=True)):
-                process.kill()
+    for name in ("api", "worker-1"):
+        families.kill(house.family(name))
 
     async def started() -> bool:
         return await _workers(house) > before

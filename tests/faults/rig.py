@@ -6,10 +6,8 @@ with both.
 
 import asyncio
 import contextlib
-import os
 import random
 import secrets
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -25,16 +23,20 @@ from models.errors import StorageUnavailable
 from models.session import Database
 from models.tables import messages, workers
 from models.vocabulary import Channel, State
+from tests.faults import families, house_log
 from tests.faults import sinks as sinks_
 from tests.faults.ledger import Ledger
 from tests.faults.sinks import Sinks
 from tests.support.api_process import Answer, Line
 from tests.support.bot_api import TOKEN
 from wireroom import accounts
+from wireroom.embedded import EmbeddedBroker
 from wireroom.settings import fresh_environment
 from wireroom.supervisor import Service
 from wireroom.up import KEEPER, CannotStart, Stack
 
+SECOND_KEEPER: Final = Service("keeper-2", KEEPER.command, KEEPER.drain_s)
+_BROKER_DRAIN_S: Final = 10.0
 _CLIENTS: Final = 16
 _READY_TRIES: Final = 4
 _PATIENCE_S: Final = 0.1
@@ -43,12 +45,15 @@ _SETTLE_S: Final = 0.1
 
 @dataclass
 class Promises:
-    """What the client was promised: by channel and token, the message's shown id. ``posted``: every token it sent."""
+    """What the client was promised: by channel and token, the message's shown id. ``posted``: every token it sent.
+
+    ``answers``: how many of each status. ``answered_s``: how long each took.
+    """
 
     accepted: dict[Channel, dict[str, str]] = field(default_factory=lambda: {channel: {} for channel in Channel})
     posted: set[str] = field(default_factory=set)
     answers: dict[int, int] = field(default_factory=dict)
-    slowest_s: list[float] = field(default_factory=list)
+    answered_s: list[float] = field(default_factory=list)
 
 
 class Kill(NamedTuple):
@@ -147,7 +152,7 @@ class Rig:
                 await line.close()
                 await asyncio.sleep(_PATIENCE_S)
                 continue
-            self.promises.slowest_s.append(time.monotonic() - began)
+            self.promises.answered_s.append(time.monotonic() - began)
             self.promises.answers[answer.status] = self.promises.answers.get(answer.status, 0) + 1
             if answer.status == 200:
                 self.promises.accepted[channel][token] = answer.body["id"]
@@ -166,23 +171,31 @@ class Rig:
     def _path(self, path: str) -> str:
         return f"/api/workspaces/{self.workspace}{path}"
 
+    def family(self, name: str) -> list[psutil.Process]:
+        """The processes of a service: its leader first, then what that forked. Empty where it does not run."""
+        pid = self.stack.supervisor.pids().get(name)
+        return [] if pid is None else families.of(pid)
+
+    def families(self, service: str) -> dict[str, list[psutil.Process]]:
+        """The processes of each service that runs and whose name begins so."""
+        names = (name for name in self.stack.supervisor.pids() if name.startswith(service))
+        return {name: family for name in names if (family := self.family(name))}
+
     def kill_one(self, names: Sequence[str]) -> Kill | None:
-        """SIGKILL for a random process of a random service: its leader, what that forked, or both; None: none runs."""
-        running = {name: pid for name, pid in self.stack.supervisor.pids().items() if name.startswith(tuple(names))}
-        if not running:
+        """SIGKILL for a random service of those whose names begin with one of these; None where none of them runs."""
+        running = [name for name in self.stack.supervisor.pids() if name.startswith(tuple(names))]
+        return self.kill(self.random.choice(sorted(running))) if running else None
+
+    def kill(self, name: str) -> Kill | None:
+        """SIGKILL for a service's leader, something that it forked, or all of them; None where none of it runs."""
+        family = self.family(name)
+        if len(family) > 1 and self.random.random() < 0.5:
+            family = [self.random.choice(family)]
+        killed = families.kill(family)
+        if not killed:
             return None
-        name = self.random.choice(sorted(running))
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-            leader = psutil.Process(running[name])
-            children = leader.children(recursive=True)
-            family = [leader, *children]
-            if children and self.random.random() < 0.5:
-                family = [self.random.choice(family)]
-            for process in family:
-                os.kill(process.pid, signal.SIGKILL)
-            self.kills.append(Kill(time.time(), name, tuple(process.pid for process in family)))
-            return self.kills[-1]
-        return None
+        self.kills.append(Kill(time.time(), name, killed))
+        return self.kills[-1]
 
     async def quiesce(self, patience_s: float) -> bool:
         """Wait until nothing is queued or being sent; whether it came to that in time."""
@@ -218,10 +231,10 @@ async def opened(
     ledger = Ledger()
     async with sinks_.running(ledger) as sinks:
         environment = {**house_settings(folder, database_url, sinks), **(settings or {})}
-        with (folder / "house.log").open("ab") as log:
+        with (folder / house_log.NAME).open("ab") as log:
             stack = Stack(fresh_environment(environment), workers=workers, output=log)
             await stack.start()
-            stack.supervisor.start(Service("keeper-2", KEEPER.command, drain_s=KEEPER.drain_s))
+            stack.supervisor.start(SECOND_KEEPER)
             database = Database.connect(database_url)
             try:
                 await _ready(stack)
@@ -232,6 +245,11 @@ async def opened(
                 await database.close()
                 stack.kill()
                 await stack.stop()
+
+
+def embedded_broker(stack: Stack) -> Service:
+    """The broker of a house that brings its own."""
+    return Service("broker", EmbeddedBroker(stack.storage.data_dir).command, _BROKER_DRAIN_S)
 
 
 async def _ready(stack: Stack) -> None:

@@ -1,6 +1,7 @@
 """``make faults`` and ``make faults-full``: every experiment, a JSON line each, and a table of them all.
 
-``python -m tests.faults.run [--size minutes] [--seed N] [--only NAME]… [--json FILE]``; ends 1 where one found a fault.
+``python -m tests.faults.run [--size minutes] [--seed N] [--only NAME]… [--json FILE]``; ends 1 where one found a fault
+or broke off, and where something was left out of the full size. The lines go to a new file in ``.faults/``.
 The seed is printed: the same one makes the same choices, though not the same timing.
 """
 
@@ -8,14 +9,17 @@ import argparse
 import asyncio
 import json
 import secrets
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.faults import (
@@ -26,6 +30,7 @@ from tests.faults import (
     deploys,
     explorer,
     fairness,
+    house_log,
     idle_rows,
     mail_peers,
     memory,
@@ -66,34 +71,58 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "memory": memory.run,
     "broken-builds": broken_builds.run,
 }
+BROKE_OFF: Final = "broke off: "
+"""Begins the one fault of an experiment that came to no end: it shows nothing of the house."""
+_FOLDER: Final = Path(".faults")
 _WIDTH: Final = 70
+_WORDS: Final = 600
+_INTERRUPTED: Final = 130
 
 
 def main() -> int:
-    """Run what was asked for; the exit code."""
+    """Run what was asked for; the exit code. What ran before an interrupt is shown all the same."""
+    asked = _asked()
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console()
+    console.print(f"seed {asked.seed}, lines in {asked.json}")
+    table = Table("experiment", "s", "figures", "left out", "faults", title=f"Faults, {asked.size}")
+    clean = True
+    try:
+        with postgres.running() as server:
+            for name in asked.only or EXPERIMENTS:
+                began = time.monotonic()
+                found = _one(console, name, server, asked.seed, asked.size)
+                took_s = round(time.monotonic() - began, 1)
+                clean = clean and not found.faults and not (asked.size is Size.FULL and found.left_out)
+                _note(asked, name, took_s, found)
+                _show(table, name, took_s, found)
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return _INTERRUPTED
+    finally:
+        console.print(table)
+    return 0 if clean else 1
+
+
+async def conduct(name: str, place: Place, size: Size) -> Found:
+    """One experiment; what its house complained of in its log is a fault, too."""
+    try:
+        found = await EXPERIMENTS[name](place, size)
+    except Exception as error:  # noqa: BLE001 - the others are to run all the same
+        found = Found({}, [f"{BROKE_OFF}{_told(error)}"])
+    found.faults.extend(house_log.complaints(place.folder, found.provoked))
+    return found
+
+
+def _asked() -> argparse.Namespace:
+    now = datetime.now(UTC)
     parser = argparse.ArgumentParser(description="Faults on purpose, and what comes of them.")
     parser.add_argument("--size", type=Size, default=Size.MINUTES, choices=list(Size))
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 32))
     parser.add_argument("--only", action="append", choices=sorted(EXPERIMENTS))
-    parser.add_argument("--json", type=Path, default=Path("faults.jsonl"))
-    asked = parser.parse_args()
-    console = Console()
-    console.print(f"seed {asked.seed}")
-    table = Table("experiment", "s", "figures", "faults", title=f"Faults, {asked.size}")
-    clean = True
-    with postgres.running() as server:
-        for name in asked.only or EXPERIMENTS:
-            began = time.monotonic()
-            found = _one(console, name, server, asked.seed, asked.size)
-            took_s = round(time.monotonic() - began, 1)
-            clean = clean and not found.faults
-            line = {"experiment": name, "size": asked.size, "seed": asked.seed, "seconds": took_s}
-            with asked.json.open("a") as lines:
-                lines.write(json.dumps(line | {"figures": found.figures, "faults": found.faults}) + "\n")
-            shown = "\n".join(f"{each} {json.dumps(value)}" for each, value in found.figures.items())
-            table.add_row(name, f"{took_s:.0f}", shown, "\n".join(found.faults) or "none")
-    console.print(table)
-    return 0 if clean else 1
+    parser.add_argument("--json", type=Path, default=_FOLDER / f"{now:%Y%m%dT%H%M%S%f}Z.jsonl")
+    return parser.parse_args()
 
 
 def _one(console: Console, name: str, server: postgres.PostgresServer, seed: int, size: Size) -> Found:
@@ -102,7 +131,27 @@ def _one(console: Console, name: str, server: postgres.PostgresServer, seed: int
         console.status(name) as status,
     ):
         place = Place(Path(folder), server, seed, lambda said: status.update(f"{name}: {said}"[:_WIDTH]))
-        return asyncio.run(EXPERIMENTS[name](place, size))
+        return asyncio.run(conduct(name, place, size))
+
+
+def _told(error: BaseException) -> str:
+    """Its type and its words; those of what it gathers, where it gathers some."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_told(each) for each in error.exceptions)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_WORDS]
+
+
+def _note(asked: argparse.Namespace, name: str, took_s: float, found: Found) -> None:
+    line = {"experiment": name, "size": asked.size, "seed": asked.seed, "seconds": took_s}
+    came = {"figures": found.figures, "left_out": found.left_out, "faults": found.faults}
+    with asked.json.open("a") as lines:
+        lines.write(json.dumps(line | came) + "\n")
+
+
+def _show(table: Table, name: str, took_s: float, found: Found) -> None:
+    shown = "\n".join(f"{each} {json.dumps(value)}" for each, value in found.figures.items())
+    left_out, faults = ("\n".join(words) or "none" for words in (found.left_out, found.faults))
+    table.add_row(name, f"{took_s:.0f}", *(escape(words) for words in (shown, left_out, faults)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+LEFT_OUT: Final = "disk full: no file system may be mounted here"
 _CHUNK: Final = b"\0" * 65_536
 
 

@@ -21,8 +21,6 @@ from tests.faults import rig, sqlite_file, traffic
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.rig import Rig
 from tests.support.waiting import wait_until
-from wireroom.embedded import EmbeddedBroker
-from wireroom.supervisor import Service
 from wireroom.up import API, KEEPER, worker_service
 
 _CHANNELS: Final = (Channel.WEBHOOK, Channel.ONSITE)
@@ -30,7 +28,6 @@ _PAUSE_S: Final = 0.5
 _REST_S: Final = 120.0
 _PATIENCE_S: Final = 60.0
 _ALL_EVERY: Final = 16
-_DRAIN_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -72,14 +69,17 @@ async def run(place: Place, size: Size) -> Found:
                     _start_again(house)
         faults += await traffic.settled(house, _REST_S)
         await _kill_last(house)
+        together += 1
         faults += await asyncio.to_thread(sqlite_file.damage, path)
         missing = await _missing(house)
         faults += [f"{len(missing)} that were promised are gone, as {missing[0]}"] if missing else []
         promises = house.promises
+    if len(house.kills) + together != amount.kills:
+        faults.append(f"{len(house.kills) + together} were killed, not {amount.kills}")
     figures = {
         "messages": traffic.accepted(house),
-        "kills": amount.kills,
-        "of_all_at_once": together + 1,
+        "kills": len(house.kills) + together,
+        "of_all_at_once": together,
         "answers": dict(sorted(promises.answers.items())),
         "missing": len(missing),
     }
@@ -93,7 +93,7 @@ async def _some_written(house: Rig) -> None:
 
 
 async def _kill_one(house: Rig, amount: _Amount) -> None:
-    """SIGKILL for one of them that is old enough; its supervisor starts it again."""
+    """SIGKILL for one of them that is old enough, until one was hit; its supervisor starts it again."""
 
     def old_enough() -> list[str]:
         running = house.stack.supervisor.pids().items()
@@ -101,8 +101,10 @@ async def _kill_one(house: Rig, amount: _Amount) -> None:
             name for name, pid in running if name.startswith(tuple(amount.victims)) and _age_s(pid) > amount.lived_s
         ]
 
-    victims = await wait_until(old_enough, timeout=_PATIENCE_S)
-    house.kill_one([house.random.choice(victims)])
+    hit = None
+    while hit is None:  # the chosen one may have died by itself
+        victims = await wait_until(old_enough, timeout=_PATIENCE_S)
+        hit = house.kill(house.random.choice(victims))
 
 
 def _age_s(pid: int) -> float:
@@ -114,8 +116,7 @@ def _age_s(pid: int) -> float:
 
 async def _kill_all(house: Rig) -> None:
     """SIGKILL for all of them. Once all are gone, and we have hung up too, who opens the file next must mend it."""
-    family = [psutil.Process(pid) for pid in house.stack.supervisor.pids().values()]
-    family += [child for process in family for child in _children(process)]
+    family = [process for each in house.families("").values() for process in each]
     house.stack.supervisor.kill()
     await house.database.close()
     await wait_until(lambda: all(map(_is_gone, family)), timeout=_PATIENCE_S)
@@ -132,16 +133,8 @@ async def _kill_last(house: Rig) -> None:
 
 
 def _start_again(house: Rig) -> None:
-    broker = EmbeddedBroker(house.stack.storage.data_dir)
-    keeper = Service("keeper-2", KEEPER.command, drain_s=KEEPER.drain_s)
-    for service in (Service("broker", broker.command, drain_s=_DRAIN_S), API, worker_service(1), KEEPER, keeper):
+    for service in (rig.embedded_broker(house.stack), API, worker_service(1), KEEPER, rig.SECOND_KEEPER):
         house.stack.supervisor.start(service)
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.children(recursive=True)
-    return []
 
 
 def _is_gone(process: psutil.Process) -> bool:

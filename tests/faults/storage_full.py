@@ -13,25 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from models.vocabulary import Channel
 from tests.faults import rig, small_disk, sqlite_file, traffic
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.rig import Rig
 from tests.faults.small_disk import SmallDisk
 from tests.support.waiting import wait_until
-from wireroom.supervisor import Service
 from wireroom.up import API, KEEPER, worker_service
 
 _CHANNELS: Final = (Channel.WEBHOOK, Channel.ONSITE)
 _MEGABYTES: Final = 16
 _HARMED_S: Final = 60.0
-_RESUMES_S: Final = 30.0
 _ARRIVE_S: Final = 60.0
-_LONGEST_S: Final = 7.0
-"""Longer than intake is patient: of some harms the clients hear a 503, of others only that it takes a while."""
-_WRITERS: Final = (API, worker_service(1), KEEPER, Service("keeper-2", KEEPER.command, drain_s=KEEPER.drain_s))
+_WRITERS: Final = (API, worker_service(1), KEEPER, rig.SECOND_KEEPER)
 
 
 @dataclass(frozen=True)
@@ -46,34 +40,23 @@ class _Amount:
 # In short nothing is started twice: processes cost most of the time.
 _SIZES: Final = {
     Size.SHORT: _Amount(full=1, read_only=0, longest_s=0.5),
-    Size.MINUTES: _Amount(full=3, read_only=1, longest_s=_LONGEST_S),
-    Size.FULL: _Amount(full=20, read_only=5, longest_s=_LONGEST_S),
+    Size.MINUTES: _Amount(full=3, read_only=1, longest_s=traffic.LONGEST_AWAY_S),
+    Size.FULL: _Amount(full=20, read_only=5, longest_s=traffic.LONGEST_AWAY_S),
 }
 
 
 @dataclass
-class _Scene:
-    """A house; ``disk``: what its database is on, None where nothing could be mounted."""
+class _Scene(traffic.Harmed):
+    """A house; ``disk``: what its database is on, in ``folder``; None where nothing could be mounted."""
 
-    house: Rig
-    folder: Path
-    disk: SmallDisk | None
-    longest_s: float
+    folder: Path = field(kw_only=True)
+    disk: SmallDisk | None = field(kw_only=True)
     refusals: list[str] = field(default_factory=list)
-    resumed_s: list[float] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
 
-    async def is_refused(self, harm: str) -> None:
-        """Nothing can be written now: it is said as it should be."""
-        said = await traffic.refused(self.house, _HARMED_S)
+    async def refuses(self, harm: str) -> None:
+        """The same, counted."""
+        await super().refuses(harm)
         self.refusals.append(harm)
-        if said is not None:
-            self.faults.append(f"{harm}: {said}")
-        await asyncio.sleep(self.house.random.uniform(0.0, self.longest_s))
-
-    async def resumes(self) -> None:
-        """There is room again: the house goes on by itself."""
-        self.resumed_s.append(await traffic.resumed_s(self.house, _RESUMES_S))
 
 
 async def run(place: Place, size: Size) -> Found:
@@ -84,7 +67,7 @@ async def run(place: Place, size: Size) -> Found:
     path = folder / "full.db"
     with small_disk.mounted(folder, megabytes=_MEGABYTES) as disk:
         async with rig.opened(place.folder, f"sqlite:///{path}", seed=place.seed, workers=1, contacts=10) as house:
-            scene = _Scene(house, folder, disk, amount.longest_s)
+            scene = _Scene(house, amount.longest_s, folder=folder, disk=disk)
             async with traffic.flowing(house, _CHANNELS, clients=1 if size is Size.SHORT else 4):
                 for number in range(amount.full):
                     place.say(f"full, {number + 1} of {amount.full}")
@@ -107,11 +90,11 @@ async def run(place: Place, size: Size) -> Found:
 async def _out_of_file_size(scene: _Scene) -> None:
     """No file may become longer, by the processes' own limit: what needs no right at all to bring about."""
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-    writers = [process for service in _WRITERS for process in _family(scene.house, service.name)]
+    writers = [process for service in _WRITERS for process in scene.house.family(service.name)]
     for process in writers:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     try:
-        await scene.is_refused("file size")
+        await scene.refuses("file size")
     finally:
         for process in writers:
             with contextlib.suppress(ProcessLookupError):
@@ -122,8 +105,10 @@ async def _out_of_file_size(scene: _Scene) -> None:
 async def _out_of_room(scene: _Scene, disk: SmallDisk) -> None:
     """The disk is full to the last byte."""
     disk.fill()
-    await scene.is_refused("disk full")
-    disk.free()
+    try:
+        await scene.refuses("disk full")
+    finally:
+        disk.free()
     await scene.resumes()
 
 
@@ -137,7 +122,7 @@ async def _read_only(scene: _Scene) -> None:
         for service in _WRITERS:
             house.stack.supervisor.start(service)
         await wait_until(lambda: _listens(house), timeout=_HARMED_S, interval=0.1)
-        await scene.is_refused("read-only")
+        await scene.refuses("read-only")
     await scene.resumes()
 
 
@@ -146,16 +131,20 @@ def _unwritable(scene: _Scene) -> Iterator[None]:
     """The small disk's mount is read-only, or the rights are gone where we are not root, whom those do not bind."""
     if scene.disk is not None:
         scene.disk.set_read_only(True)
-        yield
-        scene.disk.set_read_only(False)
+        try:
+            yield
+        finally:
+            scene.disk.set_read_only(False)
         return
     files = [scene.folder, *scene.folder.iterdir()]
     modes = [file.stat().st_mode for file in files]
     for file, mode in zip(files, modes, strict=True):
         file.chmod(mode & ~0o222)
-    yield
-    for file, mode in zip(files, modes, strict=True):
-        file.chmod(mode)
+    try:
+        yield
+    finally:
+        for file, mode in zip(files, modes, strict=True):
+            file.chmod(mode)
 
 
 async def _listens(house: Rig) -> bool:
@@ -166,18 +155,13 @@ async def _listens(house: Rig) -> bool:
     return False
 
 
-def _family(house: Rig, name: str) -> list[psutil.Process]:
-    leader = psutil.Process(house.stack.supervisor.pids()[name])
-    return [leader, *leader.children(recursive=True)]
-
-
 def _found(scene: _Scene) -> Found:
     promises = scene.house.promises
     figures = {
         "messages": traffic.accepted(scene.house),
         "refused_as": {harm: scene.refusals.count(harm) for harm in sorted(set(scene.refusals))},
-        "left_out": [] if scene.disk else ["disk full: no file system may be mounted here"],
         "answers": dict(sorted(promises.answers.items())),
         "resumed_s_at_most": round(max(scene.resumed_s), 1),
     }
-    return Found(figures, scene.faults)
+    left_out = [] if scene.disk else [small_disk.LEFT_OUT]
+    return Found(figures, scene.faults, left_out)

@@ -3,24 +3,21 @@
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from itertools import permutations
 from typing import Final
 
-import psutil
 import redis
 from sqlalchemy import func, select
 from standardwebhooks import Webhook
 
-from models import ids
+from models import ids, timestamps
 from models.settings import broker_socket
 from models.tables import events, messages
 from models.vocabulary import Channel, Status
-from tests.faults import invariants, rig
+from tests.faults import families, invariants, rig, traffic
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.rig import Rig
 from tests.support.waiting import wait_until
@@ -45,17 +42,11 @@ async def killed_and_woken(place: Place, size: Size) -> Found:
     count = _SIZES[size]
     async with _opened(place) as house:
         await _fill_hands(house, count, _HELD_UP_S)
-        with _family(house, "worker-1") as family:
-            for process in family:
-                process.suspend()
+        with families.suspended(house.family("worker-1")[0]):
             house.stack.supervisor.start(worker_service(2))
             await _fill_hands(house, count, _ARRIVE_S)
-            with _family(house, "worker-2") as killed:
-                for process in killed:
-                    process.kill()
+            families.kill(house.family("worker-2"))
             arrived, took_s = await _arrived(house, 2 * count)
-            for process in family:
-                process.resume()
         # It hears that it was declared dead, and ends, with what it had in hand recorded.
         await wait_until(lambda: house.stack.supervisor.restarts("worker-1") > 0, timeout=_ARRIVE_S)
         quiet = await house.quiesce(_QUIET_S)
@@ -74,9 +65,7 @@ async def flushed(place: Place, size: Size) -> Found:
     """Messages come while no worker listens, and the broker forgets everything: the keeper asks again."""
     count = _SIZES[size]
     async with _opened(place) as house:
-        with _family(house, "worker-1") as family:
-            for process in family:
-                process.suspend()
+        with families.suspended(house.family("worker-1")[0]):
             await house.post(Channel.WEBHOOK, count)
             socket = str(broker_socket(house.stack.storage.data_dir))
             with contextlib.closing(redis.Redis(unix_socket_path=socket)) as client:
@@ -84,18 +73,15 @@ async def flushed(place: Place, size: Size) -> Found:
                 for _ in range(3):  # a wake-up may still be on its way
                     await asyncio.sleep(0.1)
                     client.flushall()
-            for process in family:
-                process.resume()
         began = time.monotonic()
         with contextlib.suppress(AssertionError):
             await wait_until(lambda: len(house.ledger.copies(Channel.WEBHOOK)) == count, timeout=_FLUSHED_S)
         took_s = time.monotonic() - began
-        findings = (await invariants.check(house))[Channel.WEBHOOK]
         arrived = len(house.ledger.copies(Channel.WEBHOOK))
-        faults = [] if arrived == count else [f"{arrived} of {count} arrived in {took_s:.0f} s"]
-        if arrived == count and await house.quiesce(_QUIET_S):
-            findings = (await invariants.check(house))[Channel.WEBHOOK]
-            faults += [str(findings.broken())] if not findings.is_clean else []
+        if arrived == count:
+            faults = await traffic.settled(house, _QUIET_S)
+        else:
+            faults = [f"{arrived} of {count} arrived in {took_s:.0f} s"]
         return Found({"messages": count, "arrived": arrived, "seconds": round(took_s, 1)}, faults)
 
 
@@ -106,11 +92,11 @@ async def any_order(place: Place, size: Size) -> Found:
         await house.post(Channel.WEBHOOK, len(orders))
         await house.quiesce(_QUIET_S)
         shown = list(house.promises.accepted[Channel.WEBHOOK].values())
-        base = datetime.now(UTC).replace(microsecond=0).timestamp() + 60
+        base = (int(time.time()) + 60) * 1000
         await _report_in_order(house, dict(zip(shown, orders, strict=True)), base)
-        expected = tuple(round((base + place_) * 1000) for place_ in range(len(_EVENTS)))
-        columns = (messages.c.delivered_at, messages.c.opened_at, messages.c.clicked_at)
+        expected = tuple(base + which * 1000 for which in range(len(_EVENTS)))
         # Delivery of a webhook is the answer itself, which came before any report.
+        columns = (messages.c.opened_at, messages.c.clicked_at)
         async with house.database.read() as connection:
             rows = (await connection.execute(select(messages.c.id, messages.c.status, *columns))).all()
         faults = [
@@ -121,13 +107,13 @@ async def any_order(place: Place, size: Size) -> Found:
         return Found({"messages": len(rows), "reports": len(rows) * len(_EVENTS), "other": len(faults)}, faults[:3])
 
 
-async def _report_in_order(house: Rig, orders: dict[str, tuple[int, ...]], base: float) -> None:
+async def _report_in_order(house: Rig, orders: dict[str, tuple[int, ...]], base: int) -> None:
     hook = (await house.ask("/hooks", {"provider": "generic"})).body
     for turn in range(len(_EVENTS)):
         told = []
         for message_id, order in orders.items():
             which = order[turn]
-            at = datetime.fromtimestamp(base + which, UTC).isoformat().replace("+00:00", "Z")
+            at = timestamps.show(base + which * 1000)
             told.append({"id": f"{message_id}-{which}", "type": _EVENTS[which], "messageId": message_id, "at": at})
         body = {"events": told}
         now = int(time.time())
@@ -160,19 +146,6 @@ async def _fill_hands(house: Rig, count: int, held_up_s: float) -> None:
     await house.post(Channel.EMAIL, count)
     await wait_until(lambda: mail.commands.count("DATA") >= enough, timeout=_ARRIVE_S)
     mail.clear_script()
-
-
-@contextlib.contextmanager
-def _family(house: Rig, name: str) -> Iterator[list[psutil.Process]]:
-    """The processes of a service; none of them is left suspended."""
-    leader = psutil.Process(house.stack.supervisor.pids()[name])
-    family = [leader, *leader.children(recursive=True)]
-    try:
-        yield family
-    finally:
-        for process in family:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGCONT)
 
 
 async def _arrived(house: Rig, count: int) -> tuple[int, float]:

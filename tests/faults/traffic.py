@@ -5,6 +5,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from models.vocabulary import Channel
@@ -18,6 +19,11 @@ _AT_ONCE: Final = 5
 _LAST_ANSWERS_S: Final = 90.0
 _PROBE_EVERY_S: Final = 0.1
 _MORE: Final = 10
+_REFUSES_S: Final = 60.0
+_RESUMES_S: Final = 30.0
+_SHORTEST_S: Final = 0.2
+LONGEST_AWAY_S: Final = 7.0
+"""Longer than intake is patient: of some harms the clients hear a 503, of others only that it takes a while."""
 
 
 @contextlib.asynccontextmanager
@@ -66,20 +72,38 @@ async def refused(house: Rig, patience_s: float) -> str | None:
     return f"nothing was refused in {patience_s:.0f} s"
 
 
-async def resumed_s(house: Rig, patience_s: float) -> float:
-    """Seconds until something is written again; returns once messages, too, are accepted again.
+@dataclass
+class Harmed:
+    """A house whose database takes no writes now and then. ``longest_s``: how long one harm may go on once it is felt.
 
-    Raises AssertionError where one of the two takes longer than ``patience_s``.
+    ``resumed_s``: how long after each harm something was written again.
     """
-    began = time.monotonic()
 
-    async def written() -> bool:
-        return (await write_once(house)).status == 201
+    house: Rig
+    longest_s: float
+    resumed_s: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
-    await wait_until(written, timeout=patience_s)
-    took_s = time.monotonic() - began
-    await more_accepted(house, patience_s)
-    return took_s
+    async def refuses(self, harm: str) -> None:
+        """Nothing can be written now: it is said as it should be, and stays so for a while."""
+        said = await refused(self.house, _REFUSES_S)
+        if said is not None:
+            self.faults.append(f"{harm}: {said}")
+        await asyncio.sleep(self.house.random.uniform(_SHORTEST_S, self.longest_s))
+
+    async def resumes(self) -> None:
+        """What was harmed is well again: the house goes on by itself, and refuses no more."""
+        began = time.monotonic()
+
+        async def written() -> bool:
+            return (await write_once(self.house)).status == 201
+
+        await wait_until(written, timeout=_RESUMES_S)
+        self.resumed_s.append(time.monotonic() - began)
+        await more_accepted(self.house, _RESUMES_S)
+        answer = await write_once(self.house)
+        if answer.status != 201:
+            self.faults.append(f"answered {answer.status} though it had resumed")
 
 
 async def more_accepted(house: Rig, patience_s: float) -> None:

@@ -23,7 +23,7 @@ from models import migrate
 from models.session import Database
 from models.tables import messages
 from models.vocabulary import State
-from tests.faults import deploys, rig
+from tests.faults import deploys, house_log, rig, source_tree
 from tests.faults import sinks as sinks_
 from tests.faults.deploys import Swaps
 from tests.faults.experiment import Found, Place, Size
@@ -31,17 +31,13 @@ from tests.faults.ledger import Ledger
 from tests.faults.rig import Rig
 from tests.support.processes import free_environment
 from tests.support.waiting import wait_until
-from wireroom.embedded import EmbeddedBroker
 from wireroom.settings import fresh_environment
 from wireroom.supervisor import Service
 from wireroom.up import API, KEEPER, Stack, worker_service
 
-_ROOT: Final = Path(__file__).parents[2]
-_PACKAGES: Final = ("api_shim", "channels", "models", "wireroom", "worker")
 _VERSIONS: Final = "models/migrations/versions"
 _CONTACTS: Final = 20
 _PATIENCE_S: Final = 60.0
-_BROKER_DRAIN_S: Final = 10.0
 _BOTH_S: Final = 20.0
 # (messages on each channel at least, seconds between a client's messages)
 _SIZES: Final = {Size.SHORT: (20, 1.0), Size.MINUTES: (400, 0.2), Size.FULL: (2_000, 0.1)}
@@ -50,7 +46,6 @@ _BLOCKED_S: Final = {Size.SHORT: 5.0, Size.MINUTES: 10.0, Size.FULL: 20.0}
 _SLOWEST_S: Final = 0.7
 """What a request may take, as a share of the time that the migration waits: who queues behind it takes all of that."""
 _MIGRATE: Final = "from wireroom.cli import main; main()"
-_UPGRADE: Final = "import sys; from models import migrate; migrate.upgrade(sys.argv[1])"
 _KEY: Final = """
 import asyncio, json, sys
 from wireroom import accounts
@@ -86,7 +81,7 @@ async def two_versions(place: Place, size: Size) -> Found:
             await sending
             return await deploys.accounts_for(house, swaps, {"former": former.commit[:7], "seen_sending": seen})
     except NoHistory as none:
-        return Found({"not run": str(none)}, [])
+        return Found({}, [], left_out=[f"all of it: {none}"])
 
 
 async def migration_under_load(place: Place, size: Size) -> Found:
@@ -100,21 +95,21 @@ async def migration_under_load(place: Place, size: Size) -> Found:
             over = asyncio.Event()
             sending = deploys.begin_load(house, count, pause_s, over)
             await wait_until(lambda: house.ledger.count() > 0, timeout=_PATIENCE_S)
-            house.promises.slowest_s.clear()
+            house.promises.answered_s.clear()
             async with _locked(house.database, _BLOCKED_S[size]):
                 took_s = await _migrate(house)
             before = house.ledger.count()
             await wait_until(lambda: house.ledger.count() > before, timeout=_PATIENCE_S)
             over.set()
             await sending
-            slowest_s = max(house.promises.slowest_s)
+            slowest_s = max(house.promises.answered_s)
             figures = {"former": former.commit[:7], "migrated_s": round(took_s, 1), "slowest_s": round(slowest_s, 2)}
             found = await deploys.accounts_for(house, Swaps(), figures)
             if slowest_s > _SLOWEST_S * _BLOCKED_S[size]:
                 found.faults.append(f"a request took {slowest_s:.1f} s while the migration waited for its lock")
             return found
     except NoHistory as none:
-        return Found({"not run": str(none)}, [])
+        return Found({}, [], left_out=[f"all of it: {none}"])
 
 
 @dataclass(frozen=True)
@@ -140,16 +135,15 @@ async def _former_house(place: Place) -> AsyncIterator[tuple[Rig, _Former]]:
     url = place.server.url(place.server.create())
     ledger = Ledger()
     async with sinks_.running(ledger) as sinks:
-        with (place.folder / "house.log").open("ab") as log:
+        with (place.folder / house_log.NAME).open("ab") as log:
             environment = fresh_environment(rig.house_settings(place.folder, url, sinks))
             stack = Stack(environment, workers=0, output=log)
             stack.storage.data_dir.mkdir(mode=0o700)
-            await former.say(_UPGRADE, url)
+            await former.say(source_tree.UPGRADE, url)
             workspace, token = json.loads(await former.say(_KEY, url))
             database = Database.connect(url)
             await stack.supervisor.open()
-            broker = EmbeddedBroker(stack.storage.data_dir).command
-            stack.supervisor.start(Service("broker", broker, drain_s=_BROKER_DRAIN_S))
+            stack.supervisor.start(rig.embedded_broker(stack))
             try:
                 for service in (API, worker_service(1), worker_service(2), KEEPER):
                     stack.supervisor.start(former.of(service))
@@ -168,12 +162,12 @@ def _former(folder: Path) -> _Former:
     scripts = ScriptDirectory.from_config(migrate.config_for())
     newest = Path(scripts.get_revision(migrate.head()).path).name
     try:
-        if Path(_git("rev-parse", "--show-toplevel").decode().strip()) != _ROOT:
+        if Path(_git("rev-parse", "--show-toplevel").decode().strip()) != source_tree.ROOT:
             raise NoHistory("this copy has no history of its own")
         added = _git("log", "-1", "--diff-filter=A", "--format=%H", "--", f"{_VERSIONS}/{newest}").decode().strip()
         # One that is in no commit yet is newer than all of them.
         commit = _git("rev-parse", f"{added}^" if added else "HEAD").decode().strip()
-        packed = _git("archive", commit, *_PACKAGES)
+        packed = _git("archive", commit, *source_tree.PACKAGES)
     except (OSError, subprocess.CalledProcessError) as error:
         raise NoHistory(f"git does not tell the version before {newest} ({type(error).__name__})") from error
     folder.mkdir()
@@ -182,7 +176,7 @@ def _former(folder: Path) -> _Former:
 
 
 def _git(*arguments: str) -> bytes:
-    return subprocess.run(("git", "-C", str(_ROOT), *arguments), capture_output=True, check=True).stdout
+    return subprocess.run(("git", "-C", str(source_tree.ROOT), *arguments), capture_output=True, check=True).stdout
 
 
 async def _migrate(house: Rig) -> float:

@@ -19,16 +19,14 @@ from email.utils import formatdate
 from functools import partial
 from typing import Final
 
-import psutil
 import trustme
 
 from models.vocabulary import Channel
-from tests.faults import rig
+from tests.faults import families, rig
 from tests.faults.acts import perform
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.ledger import Ledger
 from tests.faults.peers import COUNTS, Case, Court, Shop
-from tests.faults.rig import Rig
 from tests.faults.web_oracle import BOMB, CANARY, CLOSED, ELSEWHERE, ORACLE, SOON, Bad
 from tests.support.waiting import wait_until
 from tests.support.webhooks import RawPeer, raw_peer, read_request
@@ -63,10 +61,12 @@ async def run(place: Place, size: Size) -> Found:
         first, *others = [bad for bad in ORACLE if size in bad.sizes]
         court.add(await _sent(shop, first, await street.open(first, count)))
         await court.judge(_PATIENCE_S[size])
-        memory = [_resident(house)]
+        memory = [families.resident(house.family("worker-1"))]
         for bad in others:
             court.add(await _sent(shop, bad, await street.open(bad, count)))
-        faults = await court.judge(_PATIENCE_S[size], lambda: memory.append(_resident(house)))
+        faults = await court.judge(
+            _PATIENCE_S[size], lambda: memory.append(families.resident(house.family("worker-1")))
+        )
         growth = max(memory) - memory[0]
         if growth >= _MOST_GROWTH:
             faults.append(f"the worker grew by {growth >> 20} MB")
@@ -80,12 +80,6 @@ async def _sent(shop: Shop, bad: Bad, urls: Sequence[str]) -> Case:
     contacts = await shop.ask("/contacts", *[{"webhookUrl": url} for url in urls])
     promised = await shop.send(Channel.WEBHOOK, [{"contactId": contact["id"]} for contact in contacts])
     return Case(bad.name, shop.workspace, {token: (shown, bad.end) for token, shown in promised.items()})
-
-
-def _resident(house: Rig) -> int:
-    """Bytes of memory that the worker's processes have."""
-    leader = psutil.Process(house.stack.supervisor.pids()["worker-1"])
-    return sum(process.memory_info().rss for process in [leader, *leader.children(recursive=True)])
 
 
 class _Street:
