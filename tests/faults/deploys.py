@@ -27,8 +27,6 @@ from wireroom.up import API, KEEPER, CannotStart, Stack, worker_service
 _CONTACTS: Final = {Size.SHORT: 5, Size.MINUTES: 100, Size.FULL: 200}
 """A chat gets one message a second."""
 _CLIENTS: Final = 4
-_QUIET_S: Final = 480.0
-"""A bot writes 25 a second, whatever waits."""
 _START_S: Final = 60.0
 _HELD_UP_S: Final = 0.25
 """How long the mail server thinks about each mail, so that workers are seen with some in hand."""
@@ -168,7 +166,7 @@ async def until_ready(stack: Stack) -> None:
 
 async def accounts_for(house: Rig, swaps: Swaps, figures: dict[str, object]) -> Found:
     """Wait until all is quiet; nothing was lost, doubled, doubted or refused."""
-    await house.quiesce(_QUIET_S)
+    await house.quiesce(rig.quiet_s(house))
     findings = await invariants.check(house)
     twice = sum(each.twice for each in findings.values())
     marked = sum(each.marked for each in findings.values())

@@ -4,9 +4,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.support.postgres import PostgresServer
+
+BROKE_OFF: Final = "broke off: "
+"""Begins the one fault of an experiment that came to no end: it shows nothing of the house."""
 
 
 class Size(StrEnum):

@@ -129,15 +129,22 @@ _MINUTES: Final = {
     "hold": Scope((_HELD,), _MORE),
     "onsite": Scope((_ONSITE,), _MORE),
 }
+_PEERS: Final = Budget(crashes=1, lapses=0, lost_answers=0, bad_answers=1, reports=0, commands=0)
+_DEAFER: Final = Budget(crashes=1, lapses=0, lost_answers=1, bad_answers=1, reports=0, commands=0)
 _PAIRS: Final = {
     "retry twice": Scope((_RETRIED, _RETRIED), _DEATHS),
+    "retry twice, bad and lost answers": Scope((_RETRIED, _RETRIED), _DEAFER),
+    "retry and hold, bad answers": Scope((_RETRIED, _HELD), _PEERS),
+}
+_MORE_PAIRS: Final = {
     "retry and hold": Scope((_RETRIED, _HELD), _DEATHS),
+    "retry and hold, bad and lost answers": Scope((_RETRIED, _HELD), _DEAFER),
     "onsite twice": Scope((_ONSITE, _ONSITE), _DEATHS),
 }
 _SCOPES: Final[Mapping[Size, Mapping[str, Scope]]] = {
     Size.SHORT: _SHORT,
-    Size.MINUTES: _MINUTES,
-    Size.FULL: _MINUTES | _PAIRS,
+    Size.MINUTES: _MINUTES | _PAIRS,
+    Size.FULL: _MINUTES | _PAIRS | _MORE_PAIRS,
 }
 
 

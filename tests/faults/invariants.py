@@ -1,8 +1,7 @@
 """What must hold once all is quiet, whatever died: promises, ledger and database laid side by side."""
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -114,22 +113,6 @@ async def _inboxes(rig: Rig) -> Counter[str]:
     async with rig.database.read() as connection:
         texts = await connection.scalars(select(inbox_items.c.body))
         return Counter(text.removeprefix("token-") for text in texts)
-
-
-async def delays_s(rig: Rig, hits: Sequence[tuple[float, str]]) -> dict[Channel, list[float]]:
-    """How long after it was hit each message was tried again. ``hits``: when (seconds since 1970), which."""
-    begun: dict[str, list[float]] = defaultdict(list)
-    async with rig.database.read() as connection:
-        for row in await connection.execute(select(attempts.c.message_id, attempts.c.started_at)):
-            begun[ids.show(ids.Kind.MESSAGE, row.message_id)].append(row.started_at / 1000)
-    channels = {each: channel for channel, promised in rig.promises.accepted.items() for each in promised.values()}
-    found: dict[Channel, list[float]] = defaultdict(list)
-    for at, message_id in hits:
-        then = min((each for each in begun[message_id] if each > at), default=None)
-        # Not yet promised when it was hit: the client asks again, and is told of it.
-        if then is not None and message_id in channels:
-            found[channels[message_id]].append(then - at)
-    return found
 
 
 async def attempts_of(rig: Rig, message_id: str) -> str:

@@ -41,6 +41,8 @@ _CLIENTS: Final = 16
 _READY_TRIES: Final = 4
 _PATIENCE_S: Final = 0.1
 _SETTLE_S: Final = 0.1
+_REST_S: Final = 90.0
+_BOT_PER_S: Final = 20
 
 
 @dataclass
@@ -62,6 +64,14 @@ class Kill(NamedTuple):
     at: float
     name: str
     pids: tuple[int, ...]
+
+
+class Held(NamedTuple):
+    """A message in a worker's hands: under which token, and since when (seconds since 1970)."""
+
+    message_id: str
+    token: int
+    since: float
 
 
 class Rig:
@@ -209,12 +219,13 @@ class Rig:
             await asyncio.sleep(_SETTLE_S)
         return False
 
-    async def held_by(self, pids: Collection[int]) -> list[str]:
+    async def held_by(self, pids: Collection[int]) -> list[Held]:
         """The messages that those processes have in hand, or had when they died, unless somebody rescued them."""
         holders = select(workers.c.id).where(workers.c.pid.in_(pids), workers.c.dead_at.is_(None))
-        held = select(messages.c.id).where(messages.c.state == State.SENDING.value, messages.c.worker_id.in_(holders))
+        held = messages.c.state == State.SENDING.value, messages.c.worker_id.in_(holders)
         async with self.database.read() as connection:
-            return [ids.show(ids.Kind.MESSAGE, each) for each in await connection.scalars(held)]
+            rows = await connection.execute(select(messages.c.id, messages.c.token, messages.c.claimed_at).where(*held))
+            return [Held(ids.show(ids.Kind.MESSAGE, row.id), row.token, row.claimed_at / 1000) for row in rows]
 
 
 @contextlib.asynccontextmanager
@@ -250,6 +261,11 @@ async def opened(
 def embedded_broker(stack: Stack) -> Service:
     """The broker of a house that brings its own."""
     return Service("broker", EmbeddedBroker(stack.storage.data_dir).command, _BROKER_DRAIN_S)
+
+
+def quiet_s(house: Rig) -> float:
+    """How long it may take until nothing is under way: a bot writes 25 a second, whatever waits."""
+    return _REST_S + len(house.promises.accepted[Channel.TELEGRAM]) / _BOT_PER_S
 
 
 async def _ready(stack: Stack) -> None:

@@ -44,7 +44,7 @@ from tests.faults import (
     versions,
     web_peers,
 )
-from tests.faults.experiment import Experiment, Found, Place, Size
+from tests.faults.experiment import BROKE_OFF, Experiment, Found, Place, Size
 from tests.support import postgres, processes
 
 EXPERIMENTS: Final[Mapping[str, Experiment]] = {
@@ -71,8 +71,6 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "memory": memory.run,
     "broken-builds": broken_builds.run,
 }
-BROKE_OFF: Final = "broke off: "
-"""Begins the one fault of an experiment that came to no end: it shows nothing of the house."""
 _FOLDER: Final = Path(".faults")
 _WIDTH: Final = 70
 _WORDS: Final = 600
