@@ -67,7 +67,7 @@ async def run(place: Place, size: Size) -> Found:
             for number in range(amount.full if server.disk else 0):
                 place.say(f"full, {number + 1} of {amount.full}")
                 await _full(scene)
-        if not await traffic.all_arrived(house, [Channel.WEBHOOK, Channel.EMAIL], _ARRIVE_S):
+        if not await traffic.all_arrived(house, _CHANNELS, _ARRIVE_S):
             scene.faults.append("something promised never arrived")
         scene.faults += await traffic.settled(house, _ARRIVE_S)
         scene.faults += await server.damage()

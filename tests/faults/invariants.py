@@ -1,6 +1,7 @@
 """What must hold once all is quiet, whatever died: promises, ledger and database laid side by side."""
 
 import math
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
@@ -113,6 +114,14 @@ async def _inboxes(rig: Rig) -> Counter[str]:
     async with rig.database.read() as connection:
         texts = await connection.scalars(select(inbox_items.c.body))
         return Counter(text.removeprefix("token-") for text in texts)
+
+
+async def inboxed(rig: Rig) -> dict[str, float]:
+    """By token, when it came into an inbox, as the ledger has it of the other channels (seconds, monotonic)."""
+    since_1970 = time.time() - time.monotonic()
+    async with rig.database.read() as connection:
+        rows = await connection.execute(select(inbox_items.c.body, inbox_items.c.created_at))
+        return {row.body.removeprefix("token-"): row.created_at / 1000 - since_1970 for row in rows}
 
 
 async def attempts_of(rig: Rig, message_id: str) -> str:

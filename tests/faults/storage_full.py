@@ -78,7 +78,7 @@ async def run(place: Place, size: Size) -> Found:
                 for number in range(amount.read_only):
                     place.say(f"read-only, {number + 1} of {amount.read_only}")
                     await _read_only(scene)
-            if not await traffic.all_arrived(house, [Channel.WEBHOOK], _ARRIVE_S):
+            if not await traffic.all_arrived(house, _CHANNELS, _ARRIVE_S):
                 scene.faults.append("something promised never arrived")
             scene.faults += await traffic.settled(house, _ARRIVE_S)
             scene.faults += await asyncio.to_thread(sqlite_file.damage, path)

@@ -47,12 +47,15 @@ async def flowing(house: Rig, channels: Sequence[Channel], clients: int = 1) -> 
 async def all_arrived(house: Rig, channels: Sequence[Channel], patience_s: float) -> bool:
     """Whether everything promised so far on these channels arrives within ``patience_s`` seconds."""
     promised = {channel: set(house.promises.accepted[channel]) for channel in channels}
+    inboxes = promised.pop(Channel.ONSITE, set())
+
+    async def arrived() -> bool:
+        if not all(tokens <= house.ledger.arrivals[channel].keys() for channel, tokens in promised.items()):
+            return False
+        return not inboxes or inboxes <= (await invariants.inboxed(house)).keys()
+
     with contextlib.suppress(AssertionError):
-        await wait_until(
-            lambda: all(tokens <= house.ledger.arrivals[channel].keys() for channel, tokens in promised.items()),
-            timeout=patience_s,
-        )
-        return True
+        return await wait_until(arrived, timeout=patience_s)
     return False
 
 

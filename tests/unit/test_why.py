@@ -7,38 +7,12 @@ import msgspec
 import pytest
 
 from models.timestamps import show
-from models.vocabulary import CampaignState, Channel, FailureReason, Gate, Outcome, State, Status
+from models.vocabulary import CampaignState, FailureReason, Gate, Outcome, State, Status
 from models.why import FARTHEST_PLACE, Attempt, Situation, explain
+from tests.support.situations import FRESH, NOW, PAST, REFUSED_FOR_NOW
 
-NOW = 1_768_471_200_000
 LATER = NOW + 60_000
 MUCH_LATER = NOW + 600_000
-BEFORE = NOW - 60_000
-
-FRESH = Situation(
-    now=NOW,
-    channel=Channel.EMAIL,
-    state=State.QUEUED,
-    status=Status.QUEUED,
-    due_at=BEFORE,
-    expires_at=None,
-    sending_at=None,
-    ended_at=None,
-    sent_at=None,
-    failure_reason=None,
-    paused=False,
-    campaign=None,
-    rests_until=None,
-    crashes=0,
-    suspect=False,
-    place=None,
-    worker_id=None,
-    worker_lost=False,
-    claimed_at=None,
-    attempts=0,
-    last_attempt=None,
-)
-REFUSED_FOR_NOW = Attempt(BEFORE, Outcome.TRANSIENT, "451", "try later")
 
 
 def situation(**changes: Any) -> Situation:
@@ -49,9 +23,9 @@ def situation(**changes: Any) -> Situation:
     ("changes", "gate", "words"),
     [
         ({"due_at": LATER}, Gate.SCHEDULE, ["scheduled for", show(LATER)]),
-        ({"due_at": LATER, "sending_at": BEFORE}, Gate.LIMIT, ["no room", show(LATER)]),
+        ({"due_at": LATER, "sending_at": PAST}, Gate.LIMIT, ["no room", show(LATER)]),
         (
-            {"due_at": LATER, "sending_at": BEFORE, "attempts": 2, "last_attempt": REFUSED_FOR_NOW},
+            {"due_at": LATER, "sending_at": PAST, "attempts": 2, "last_attempt": REFUSED_FOR_NOW},
             Gate.RETRY,
             ["Attempt 2 failed for now", show(LATER)],
         ),
@@ -62,19 +36,19 @@ def situation(**changes: Any) -> Situation:
         ({"place": 3, "campaign": CampaignState.PAUSED}, Gate.CAMPAIGN, ["campaign is paused"]),
         ({"place": 3, "campaign": CampaignState.CANCELLED}, Gate.CAMPAIGN, ["campaign was cancelled"]),
         ({}, Gate.KEEPER, ["due", "keeper"]),
-        ({"place": 3, "expires_at": BEFORE}, Gate.KEEPER, ["expired at", show(BEFORE)]),
+        ({"place": 3, "expires_at": PAST}, Gate.KEEPER, ["expired at", show(PAST)]),
         ({"place": 0}, Gate.LANE, ["next of its lane"]),
         ({"place": 1}, Gate.LANE, ["1 message comes before"]),
         ({"place": 1200}, Gate.LANE, ["1,200 messages come before"]),
         ({"place": FARTHEST_PLACE}, Gate.LANE, ["10,000 or more"]),
         ({"place": 0, "suspect": True, "crashes": 3}, Gate.SUSPECT, ["ended 3 worker processes"]),
         (
-            {"state": State.SENDING, "status": Status.SENDING, "claimed_at": BEFORE, "attempts": 1},
+            {"state": State.SENDING, "status": Status.SENDING, "claimed_at": PAST, "attempts": 1},
             Gate.WORKER,
-            ["sending it since", show(BEFORE), "attempt 2"],
+            ["sending it since", show(PAST), "attempt 2"],
         ),
         (
-            {"state": State.SENDING, "status": Status.SENDING, "claimed_at": BEFORE, "worker_lost": True},
+            {"state": State.SENDING, "status": Status.SENDING, "claimed_at": PAST, "worker_lost": True},
             Gate.WORKER,
             ["is lost", "takes the message back"],
         ),
@@ -84,19 +58,19 @@ def situation(**changes: Any) -> Situation:
             ["Nobody knows whether attempt 1 arrived"],
         ),
         (
-            {"state": State.DONE, "status": Status.OPENED, "sent_at": BEFORE},
+            {"state": State.DONE, "status": Status.OPENED, "sent_at": PAST},
             None,
-            ["the peer accepted it at", show(BEFORE), "OPENED"],
+            ["the peer accepted it at", show(PAST), "OPENED"],
         ),
         (
             {
                 "state": State.FAILED,
                 "status": Status.FAILED,
-                "ended_at": BEFORE,
+                "ended_at": PAST,
                 "failure_reason": FailureReason.MAILBOX_FULL,
             },
             None,
-            ["given up at", show(BEFORE), "mailbox full"],
+            ["given up at", show(PAST), "mailbox full"],
         ),
         (
             {"state": State.FAILED, "status": Status.DELIVERED, "failure_reason": FailureReason.EXHAUSTED},
@@ -104,9 +78,9 @@ def situation(**changes: Any) -> Situation:
             ["given up", "exhausted", "DELIVERED"],
         ),
         (
-            {"state": State.CANCELLED, "status": Status.FAILED, "ended_at": BEFORE},
+            {"state": State.CANCELLED, "status": Status.FAILED, "ended_at": PAST},
             None,
-            ["cancelled at", show(BEFORE)],
+            ["cancelled at", show(PAST)],
         ),
     ],
 )
@@ -151,14 +125,14 @@ def test_an_end_that_comes_first_is_said() -> None:
 
 
 def test_the_last_error_is_that_of_the_last_attempt() -> None:
-    failed = situation(due_at=LATER, sending_at=BEFORE, attempts=1, last_attempt=REFUSED_FOR_NOW)
+    failed = situation(due_at=LATER, sending_at=PAST, attempts=1, last_attempt=REFUSED_FOR_NOW)
     assert explain(failed).last_error == REFUSED_FOR_NOW
-    accepted = Attempt(BEFORE, Outcome.ACCEPTED, "250", "ok")
+    accepted = Attempt(PAST, Outcome.ACCEPTED, "250", "ok")
     done = situation(state=State.DONE, status=Status.SENT, attempts=2, last_attempt=accepted)
     assert explain(done).last_error is None
 
 
 def test_no_sentence_repeats_what_a_peer_said() -> None:
-    said = Attempt(BEFORE, Outcome.UNKNOWN, "451", "<ann@example.org> is away")
+    said = Attempt(PAST, Outcome.UNKNOWN, "451", "<ann@example.org> is away")
     for state in State:
         assert "ann@" not in explain(situation(state=state, worker_id=UUID(int=1), last_attempt=said)).because

@@ -10,36 +10,12 @@ import pytest
 
 from models.faults import fault_of
 from models.timestamps import show
-from models.vocabulary import CampaignState, Channel, FailureReason, Gate, Outcome, State, Status
-from models.why import Attempt, Situation, Why, explain
+from models.vocabulary import CampaignState, FailureReason, Gate, State, Status
+from models.why import Situation, Why, explain
+from tests.support.situations import FRESH, NOW, PAST, REFUSED_FOR_NOW
 
-NOW = 1_768_471_200_000
-PAST, SOON, LATER, LATEST = NOW - 60_000, NOW + 60_000, NOW + 120_000, NOW + 180_000
-REFUSED_FOR_NOW = Attempt(PAST, Outcome.TRANSIENT, "451", "try later")
+SOON, LATER, LATEST = NOW + 60_000, NOW + 120_000, NOW + 180_000
 
-FRESH = Situation(
-    now=NOW,
-    channel=Channel.EMAIL,
-    state=State.QUEUED,
-    status=Status.QUEUED,
-    due_at=PAST,
-    expires_at=None,
-    sending_at=None,
-    ended_at=None,
-    sent_at=None,
-    failure_reason=None,
-    paused=False,
-    campaign=None,
-    rests_until=None,
-    crashes=0,
-    suspect=False,
-    place=None,
-    worker_id=None,
-    worker_lost=False,
-    claimed_at=None,
-    attempts=0,
-    last_attempt=None,
-)
 WORDS = {
     Gate.SCHEDULE: ["scheduled for"],
     Gate.RETRY: ["failed for now", "next one is due at"],
