@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.support.proxy import pipe
+
 _ACK: Final = b"\r\nack\r\n"
 """dramatiq's word for it, as an argument of its script (RESP, "Bulk strings")."""
 _BLOCK_BYTES: Final = 65_536
@@ -37,11 +39,6 @@ async def _to_server(proxy: BrokerProxy, reader: asyncio.StreamReader, writer: a
         writer.write(block)
 
 
-async def _to_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while block := await reader.read(_BLOCK_BYTES):
-        writer.write(block)
-
-
 @contextlib.asynccontextmanager
 async def running(socket: Path) -> AsyncIterator[BrokerProxy]:
     """A way from a free port of this event loop to the broker at a Unix socket."""
@@ -52,7 +49,7 @@ async def running(socket: Path) -> AsyncIterator[BrokerProxy]:
     async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             answers, asks = await asyncio.open_unix_connection(socket)
-            ways = (_to_server(proxy, reader, asks), _to_client(answers, writer))
+            ways = (_to_server(proxy, reader, asks), pipe(answers, writer))
             tasks = [asyncio.ensure_future(way) for way in ways]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -10,10 +10,11 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, cast
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-_LAST_BYTES_S: Final = 5.0
+from tests.support.proxy import End, Proxy
+
 _COMPLETE: Final = b"C"
 _STARTING: Final = b""
 
@@ -50,12 +51,10 @@ class Trap:
 
 
 @dataclass
-class PostgresProxy:
-    """``port``: where to connect to. ``traps``: those that have not sprung."""
+class PostgresProxy(Proxy):
+    """``traps``: those that have not sprung."""
 
-    port: int = 0
     traps: list[Trap] = field(default_factory=list)
-    connections: set[asyncio.Transport] = field(default_factory=set)
     held: dict[str, "set[_Session]"] = field(default_factory=dict)
 
     def hold(self, marker: str) -> None:
@@ -72,51 +71,13 @@ class PostgresProxy:
         return f"postgresql://postgres@127.0.0.1:{self.port}{urlsplit(direct).path}?sslmode=disable"
 
 
-class _End(asyncio.Protocol):
-    """One end of a connection. ``waits``: nothing is read of it yet."""
-
-    def __init__(
-        self, proxy: PostgresProxy, take: Callable[[bytes], None], lost: Callable[[], None], *, waits: bool
-    ) -> None:
-        self._proxy = proxy
-        self._waits = waits
-        self._take = take
-        self._lost = lost
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # cast: uvloop's transports are no subclass of asyncio's.
-        self.transport = cast(asyncio.Transport, transport)
-        self._proxy.connections.add(self.transport)
-        if self._waits:
-            self.transport.pause_reading()
-
-    def data_received(self, data: bytes) -> None:
-        self._take(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.transport is not None:
-            self._proxy.connections.discard(self.transport)
-        self._lost()
-
-    def write(self, data: bytes) -> None:
-        """Pass it on, while there is somebody."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
-
-    def close(self) -> None:
-        """Hang up."""
-        if self.transport is not None:
-            self.transport.abort()
-
-
 class _Session:
     """One client's connection and ours to the server."""
 
     def __init__(self, proxy: PostgresProxy) -> None:
         self._proxy = proxy
-        self.client = _End(proxy, self._from_client, self._hang_up, waits=True)
-        self.server = _End(proxy, self._from_server, self._hang_up, waits=False)
+        self.client = End(proxy, self._from_client, self._hang_up, waits=True)
+        self.server = End(proxy, self._from_server, self._hang_up)
         self._buffer = bytearray()
         self._begun = False
         self._texts: dict[bytes, str] = {}
@@ -218,45 +179,31 @@ class _Session:
             self._cut = True
 
     def _hang_up(self) -> None:
-        self.client.close()
-        self.server.close()
+        self.client.cut()
+        self.server.cut()
 
 
 @contextlib.asynccontextmanager
 async def running(direct: str) -> AsyncIterator[PostgresProxy]:
     """A way from a free port of this event loop to the server of the URL ``direct``, which is at a Unix socket."""
     proxy = PostgresProxy()
-    loop = asyncio.get_running_loop()
     path = f"{parse_qs(urlsplit(direct).query)['host'][0]}/.s.PGSQL.5432"
-    joining: set[asyncio.Task[None]] = set()
 
-    def accept() -> _End:
+    def accept() -> End:
         session = _Session(proxy)
-        task = loop.create_task(join(session))
-        joining.add(task)
-        task.add_done_callback(joining.discard)
+        proxy.begin(join(session))
         return session.client
 
     async def join(session: _Session) -> None:
         try:
-            await loop.create_unix_connection(lambda: session.server, path)
+            await asyncio.get_running_loop().create_unix_connection(lambda: session.server, path)
         except OSError:  # no server: no client either
-            session.client.close()
+            session.client.cut()
             return
-        if session.client.transport is not None and not session.client.transport.is_closing():
-            session.client.transport.resume_reading()
+        if session.client.is_there:
+            session.client.read()
         else:
-            session.server.close()
+            session.server.cut()
 
-    server = await loop.create_server(accept, "127.0.0.1", 0)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
+    async with proxy.listening(accept):
         yield proxy
-    finally:
-        server.close()
-        for task in joining:
-            task.cancel()
-        for transport in list(proxy.connections):
-            transport.abort()
-        async with asyncio.timeout(_LAST_BYTES_S):
-            await server.wait_closed()

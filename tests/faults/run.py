@@ -103,10 +103,10 @@ def main() -> int:
     return 0 if clean else 1
 
 
-async def conduct(name: str, place: Place, size: Size) -> Found:
+async def conduct(experiment: Experiment, place: Place, size: Size) -> Found:
     """One experiment; what its house complained of in its log is a fault, too."""
     try:
-        found = await EXPERIMENTS[name](place, size)
+        found = await experiment(place, size)
     except Exception as error:  # noqa: BLE001 - the others are to run all the same
         found = Found({}, [f"{BROKE_OFF}{_told(error)}"])
     found.faults.extend(house_log.complaints(place.folder, found.provoked))
@@ -129,7 +129,7 @@ def _one(console: Console, name: str, server: postgres.PostgresServer, seed: int
         console.status(name) as status,
     ):
         place = Place(Path(folder), server, seed, lambda said: status.update(f"{name}: {said}"[:_WIDTH]))
-        return asyncio.run(conduct(name, place, size))
+        return asyncio.run(conduct(EXPERIMENTS[name], place, size))
 
 
 def _told(error: BaseException) -> str:

@@ -14,7 +14,7 @@ SEED = 20_261_122
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 async def test_nothing_is_found_that_should_not_be(name: str, tmp_path: Path, postgres_server: PostgresServer) -> None:
-    found = await conduct(name, Place(tmp_path, postgres_server, SEED, print), Size.SHORT)
+    found = await conduct(EXPERIMENTS[name], Place(tmp_path, postgres_server, SEED, print), Size.SHORT)
     if found.is_nothing and not found.faults:
         pytest.skip("; ".join(found.left_out))
     assert found.faults == [], found.figures

@@ -6,13 +6,7 @@ import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
-
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+from tests.support.proxy import pipe
 
 
 @contextlib.asynccontextmanager
@@ -22,7 +16,7 @@ async def running(tls: ssl.SSLContext, socket_path: str) -> AsyncIterator[int]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_unix_connection(socket_path)
-        both = [asyncio.create_task(_pipe(*each)) for each in ((reader, inner_writer), (inner_reader, writer))]
+        both = [asyncio.create_task(pipe(*each)) for each in ((reader, inner_writer), (inner_reader, writer))]
         lines.update(both)
         await asyncio.wait(both)
         for end in (writer, inner_writer):
