@@ -124,7 +124,7 @@ _SHORT: Final = {
     "hold": Scope((_HELD,), _FEW),
     "onsite": Scope((_ONSITE,), _DEAF),
 }
-_MINUTES: Final = {
+_WHOLE: Final = {
     "retry": Scope((_RETRIED,), _MORE),
     "hold": Scope((_HELD,), _MORE),
     "onsite": Scope((_ONSITE,), _MORE),
@@ -141,10 +141,11 @@ _MORE_PAIRS: Final = {
     "retry and hold, bad and lost answers": Scope((_RETRIED, _HELD), _DEAFER),
     "onsite twice": Scope((_ONSITE, _ONSITE), _DEATHS),
 }
+# In minutes the time goes to two messages: of one, the common sort alone with all that may go wrong.
 _SCOPES: Final[Mapping[Size, Mapping[str, Scope]]] = {
     Size.SHORT: _SHORT,
-    Size.MINUTES: _MINUTES | _PAIRS,
-    Size.FULL: _MINUTES | _PAIRS | _MORE_PAIRS,
+    Size.MINUTES: _SHORT | {"retry": _WHOLE["retry"]} | _PAIRS,
+    Size.FULL: _WHOLE | _PAIRS | _MORE_PAIRS,
 }
 
 
