@@ -30,9 +30,10 @@ from wireroom.up import KEEPER, worker_service
 _CHANNELS: Final = (Channel.EMAIL, Channel.WEBHOOK, Channel.ONSITE)
 _TEN_MINUTES_S: Final = 600
 _HOUR_S: Final = 3600
-_AHEAD_S: Final = 8.0
+_AHEAD_S: Final = 6.0
 """Longer than a keeper and a worker take to come to them on a machine that does other things, too."""
-_MOMENT_S: Final = 0.5
+_MOMENT_S: Final = 3.0
+"""Longer than intake takes: what is due by then needs no keeper."""
 _QUIET_S: Final = 90.0
 _HELD_UP_S: Final = 10.0
 _READY_S: Final = 60.0
