@@ -30,7 +30,7 @@ from wireroom.up import KEEPER, worker_service
 _CHANNELS: Final = (Channel.EMAIL, Channel.WEBHOOK, Channel.ONSITE)
 _TEN_MINUTES_S: Final = 600
 _HOUR_S: Final = 3600
-_AHEAD_S: Final = 6.0
+_AHEAD_S: Final = 15.0
 """Longer than a keeper and a worker take to come to them on a machine that does other things, too."""
 _MOMENT_S: Final = 3.0
 """Longer than intake takes: what is due by then needs no keeper."""
