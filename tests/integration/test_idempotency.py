@@ -214,8 +214,7 @@ async def _until_killed(crowd: Crowd, running: ApiProcess, keys: list[str]) -> d
         except (OSError, EOFError):
             pass
         finally:
-            if running.process.returncode is None:
-                running.process.kill()
+            running.process.kill()
             await line.close()
 
     await asyncio.gather(*map(one, keys))

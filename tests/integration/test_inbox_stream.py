@@ -226,7 +226,7 @@ async def test_items_reach_readers_on_every_process_and_tokens_no_log(
             await wait_until(lambda: first.items == second.items == [message], timeout=2)
             one.process.terminate()
             await wait_until(lambda: first.ended)
-            await one.process.wait()
+            await one.ended()
             other = await send(tenant, contact)
             await deliver(database)
             async with listening(urls[1], token, first.events[-1].id) as again:

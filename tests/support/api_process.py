@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import json
 import socket
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from tests.support.processes import die_with_parent, free_environment
+from tests.support import quick_services
+from tests.support.processes import free_environment
+from tests.support.quick_services import Service
 from tests.support.waiting import wait_until
+
+_STDERR: Final = 2
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,18 @@ class Line:
 class ApiProcess:
     """``python -m api_shim.app`` on ``port``."""
 
-    def __init__(self, port: int, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, port: int, process: Service) -> None:
         self.port = port
         self.process = process
 
     async def kill(self) -> None:
         """SIGKILL."""
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
+        self.process.kill()
+        await self.ended(None)
+
+    async def ended(self, timeout: float | None = 60) -> int:
+        """Its exit code, once it has ended; raises subprocess.TimeoutExpired."""
+        return await asyncio.to_thread(self.process.wait, timeout)
 
 
 @asynccontextmanager
@@ -92,9 +98,7 @@ async def api_process(folder: Path, database_url: str, redis_url: str, port: int
         "WIREROOM_SMTP_URL": "smtp+plain://127.0.0.1:25",
         "WIREROOM_EMAIL_FROM": "Wireroom <noreply@example.org>",
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "api_shim.app", env=environment, cwd=Path(__file__).parents[2], preexec_fn=die_with_parent
-    )
+    process = await asyncio.to_thread(quick_services.start, ("api_shim.app",), environment, _STDERR)
     running = ApiProcess(port, process)
     try:
         await wait_until(lambda: _answers(running), timeout=60, interval=0.05)
@@ -104,7 +108,7 @@ async def api_process(folder: Path, database_url: str, redis_url: str, port: int
 
 
 async def _answers(running: ApiProcess) -> bool:
-    assert running.process.returncode is None, "the server ended"
+    assert running.process.poll() is None, "the server ended"
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", running.port)
     except OSError:

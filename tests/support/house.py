@@ -1,29 +1,20 @@
-"""Worker and keeper as processes of their own, as an operator starts them, to be watched and killed."""
+"""Worker and keeper as processes of their own, to be watched and killed."""
 
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-from tests.support.processes import die_with_parent, free_environment, stop
+from tests.support import quick_services
+from tests.support.processes import free_environment, stop
+from tests.support.quick_services import Service
 
-WORKER: Final = (
-    sys.executable,
-    "-m",
-    "dramatiq",
-    "worker.main",
-    "--skip-logging",
-    "--processes",
-    "1",
-    "--threads",
-    "4",
-)
-KEEPER: Final = (sys.executable, "-m", "worker.keeper")
+WORKER: Final = ("dramatiq", "worker.main", "--skip-logging", "--processes", "1", "--threads", "4")
+KEEPER: Final = ("worker.keeper",)
 
 
 class House:
@@ -41,17 +32,17 @@ class House:
             "WIREROOM_EMAIL_FROM": "Wireroom <noreply@example.org>",
             "WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8",
         }
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[Service] = []
 
-    def start_worker(self, **settings: str) -> "subprocess.Popen[bytes]":
+    def start_worker(self, **settings: str) -> Service:
         """A worker: dramatiq's master, which forks one child."""
         return self._start("worker", WORKER, settings)
 
-    def start_keeper(self) -> "subprocess.Popen[bytes]":
+    def start_keeper(self) -> Service:
         """A keeper."""
         return self._start("keeper", KEEPER, {})
 
-    def kill_worker(self, worker: "subprocess.Popen[bytes]") -> None:
+    def kill_worker(self, worker: Service) -> None:
         """SIGKILL for the whole family of a worker: nobody gets to say goodbye."""
         family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
         for process in family:
@@ -81,18 +72,9 @@ class House:
         for path in sorted(self._folder.glob("*.log")):
             sys.stdout.write(f"--- {path.name}\n{path.read_text(errors='replace')[-4000:]}\n")
 
-    def _start(self, name: str, command: tuple[str, ...], settings: dict[str, str]) -> "subprocess.Popen[bytes]":
+    def _start(self, name: str, command: tuple[str, ...], settings: dict[str, str]) -> Service:
         path = self._folder / f"{name}-{len(self._processes)}.log"
         with path.open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=Path(__file__).parents[2],
-                env=self._environment | settings,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - it calls one function of the C library
-                start_new_session=True,
-            )
+            process = quick_services.start(command, self._environment | settings, log.fileno())
         self._processes.append(process)
         return process

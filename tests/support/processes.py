@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 _PR_SET_PDEATHSIG: Final = 1
 _ENOUGH: Final = 4 << 30  # bytes: ten times what a run takes
@@ -60,7 +60,23 @@ def block_until(ready: Callable[[], bool], process: "subprocess.Popen[bytes]", l
         time.sleep(0.01)
 
 
-def stop(process: "subprocess.Popen[bytes]", sign: signal.Signals = signal.SIGTERM) -> None:
+class Stoppable(Protocol):
+    """What one can ask of a ``subprocess.Popen``, and of other processes."""
+
+    def poll(self) -> int | None:
+        """Its exit code; None: it runs."""
+
+    def send_signal(self, sig: signal.Signals, /) -> None:
+        """Signal it."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended; raises subprocess.TimeoutExpired."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+
+
+def stop(process: Stoppable, sign: signal.Signals = signal.SIGTERM) -> None:
     """Ask the process to end and wait for it; kill it after 10 seconds."""
     if process.poll() is None:
         process.send_signal(sign)
