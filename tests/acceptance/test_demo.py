@@ -63,7 +63,6 @@ async def stopped_at(words: str, *arguments: str, folders: str) -> Answer:
     ("words", "arguments", "code", "last"),
     [
         ("Starting", (), 0, "Stopped."),
-        ("QUEUED", (), 0, "Stopped."),
         ("SENT", ("--once",), 1, "Stopped."),  # who waits for a proof did not get it
         ("Content-Type", (), 0, "a second Ctrl-C does not wait"),
     ],

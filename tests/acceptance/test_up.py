@@ -47,19 +47,41 @@ def tell_apart(up: Up) -> None:
     assert not any(word in apis[0].removeprefix(sys.executable) for word in ("dramatiq", "worker"))
 
 
-async def test_up_carries_a_message_and_a_signal_ends_all_of_it(tmp_path: Path, web_sink: HttpSink) -> None:
+async def test_up_carries_a_message_alone_in_its_folder_and_ends_in_order(tmp_path: Path, web_sink: HttpSink) -> None:
     async with commands.running(tmp_path / "data", "--workers", "2", **LOOPBACK) as up:
         tell_apart(up)
+        await is_refused_a_second_time(up)
         workspace, token = await commands.tenant_of(up)
         message_id = await send_webhook(up, web_sink, workspace, token)
         await wait_until(lambda: web_sink.requests)
         assert [request.headers["webhook-id"] for request in web_sink.requests] == [message_id]
         children = up.children()
-        assert await up.stop() == 0
+        await stops_api_workers_keeper_broker(up)
         assert not any(lives(child) for child in children)
 
 
-async def test_every_part_that_dies_is_started_again(tmp_path: Path, web_sink: HttpSink) -> None:
+async def is_refused_a_second_time(up: Up) -> None:
+    bind = f"127.0.0.1:{commands.free_port()}"
+    answer = await wireroom("up", **(up.settings | {"WIREROOM_BIND": bind}))
+    assert answer.code == 1
+    assert "already runs" in answer.err
+    assert await up.ready()
+
+
+async def stops_api_workers_keeper_broker(up: Up) -> None:
+    workers = up.named("dramatiq")
+    for worker in workers:
+        worker.suspend()
+    up.process.send_signal(signal.SIGTERM)
+    await wait_until(lambda: not up.named("api_shim.app"))
+    assert up.named("worker.keeper")
+    assert up.named("valkey-server")
+    for worker in workers:
+        worker.resume()
+    assert await up.process.wait() == 0
+
+
+async def test_every_part_that_dies_is_started_again_and_none_outlives_up(tmp_path: Path, web_sink: HttpSink) -> None:
     async with commands.running(tmp_path / "data", **LOOPBACK) as up:
         workspace, token = await commands.tenant_of(up)
         for part in PARTS:
@@ -68,10 +90,6 @@ async def test_every_part_that_dies_is_started_again(tmp_path: Path, web_sink: H
         message_id = await send_webhook(up, web_sink, workspace, token)
         await wait_until(lambda: web_sink.requests, timeout=30)
         assert web_sink.requests[0].headers["webhook-id"] == message_id
-
-
-async def test_nothing_is_left_when_up_itself_is_killed(tmp_path: Path) -> None:
-    async with commands.running(tmp_path / "data") as up:
         children = up.children()
         up.process.kill()
         await up.process.wait()
@@ -89,20 +107,6 @@ async def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
         assert not any(lives(child) for child in children)
 
 
-async def test_the_order_of_stopping_is_api_workers_keeper_broker(tmp_path: Path) -> None:
-    async with commands.running(tmp_path / "data") as up:
-        workers = up.named("dramatiq")
-        for worker in workers:
-            worker.suspend()
-        up.process.send_signal(signal.SIGTERM)
-        await wait_until(lambda: not up.named("api_shim.app"))
-        assert up.named("worker.keeper")
-        assert up.named("valkey-server")
-        for worker in workers:
-            worker.resume()
-        assert await up.process.wait() == 0
-
-
 async def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -113,15 +117,6 @@ async def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
     assert bind in answer.err
     assert "WIREROOM_BIND" in answer.err
     assert "Traceback" not in answer.err
-
-
-async def test_one_folder_has_one_wireroom(tmp_path: Path) -> None:
-    async with commands.running(tmp_path / "data") as up:
-        bind = f"127.0.0.1:{commands.free_port()}"
-        answer = await wireroom("up", **(up.settings | {"WIREROOM_BIND": bind}))
-        assert answer.code == 1
-        assert "already runs" in answer.err
-        assert await up.ready()
 
 
 async def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:
