@@ -39,72 +39,95 @@ async def killed_and_woken(place: Place, size: Size) -> Found:
 
     One is killed. The other is suspended for longer than its lease, and wakes when all have arrived.
     """
-    count = _SIZES[size]
     async with _opened(place) as house:
-        await _fill_hands(house, count, _HELD_UP_S)
-        with families.suspended(house.family("worker-1")[0]):
-            house.stack.supervisor.start(worker_service(2))
-            await _fill_hands(house, count, _ARRIVE_S)
-            families.kill(house.family("worker-2"))
-            arrived, took_s = await _arrived(house, 2 * count)
-        # It hears that it was declared dead, and ends, with what it had in hand recorded.
-        await wait_until(lambda: house.stack.supervisor.restarts("worker-1") > 0, timeout=_ARRIVE_S)
-        quiet = await house.quiesce(_QUIET_S)
-        findings = (await invariants.check(house))[Channel.EMAIL]
-        faults = [] if findings.is_clean else [str(findings.broken())]
-        if not quiet:
-            faults.append("it never came to rest")
-        if arrived < 2 * count:
-            faults.append(f"{arrived} of {2 * count} arrived in {took_s:.0f} s")
-        if findings.twice:
-            faults.append(f"{findings.twice} came twice, though none was under way")
-        return Found({"messages": 2 * count, "arrived": arrived, "twice": findings.twice}, faults)
+        return await _killed_and_woken(house, size)
+
+
+async def _killed_and_woken(house: Rig, size: Size) -> Found:
+    count = _SIZES[size]
+    await _fill_hands(house, count, _HELD_UP_S)
+    with families.suspended(house.family("worker-1")[0]):
+        house.stack.supervisor.start(worker_service(2))
+        await _fill_hands(house, count, _ARRIVE_S)
+        families.kill(house.family("worker-2"))
+        arrived, took_s = await _arrived(house, 2 * count)
+    # It hears that it was declared dead, and ends, with what it had in hand recorded.
+    await wait_until(lambda: house.stack.supervisor.restarts("worker-1") > 0, timeout=_ARRIVE_S)
+    quiet = await house.quiesce(_QUIET_S)
+    findings = (await invariants.check(house))[Channel.EMAIL]
+    faults = [] if findings.is_clean else [str(findings.broken())]
+    if not quiet:
+        faults.append("it never came to rest")
+    if arrived < 2 * count:
+        faults.append(f"{arrived} of {2 * count} arrived in {took_s:.0f} s")
+    if findings.twice:
+        faults.append(f"{findings.twice} came twice, though none was under way")
+    return Found({"messages": 2 * count, "arrived": arrived, "twice": findings.twice}, faults)
 
 
 async def flushed(place: Place, size: Size) -> Found:
     """Messages come while no worker listens, and the broker forgets everything: the keeper asks again."""
-    count = _SIZES[size]
     async with _opened(place) as house:
-        with families.suspended(house.family("worker-1")[0]):
-            await house.post(Channel.WEBHOOK, count)
-            socket = str(broker_socket(house.stack.storage.data_dir))
-            with contextlib.closing(redis.Redis(unix_socket_path=socket)) as client:
-                await wait_until(lambda: bool(client.dbsize()), timeout=_QUIET_S)
-                for _ in range(3):  # a wake-up may still be on its way
-                    await asyncio.sleep(0.1)
-                    client.flushall()
-        began = time.monotonic()
-        with contextlib.suppress(AssertionError):
-            await wait_until(lambda: len(house.ledger.copies(Channel.WEBHOOK)) == count, timeout=_FLUSHED_S)
-        took_s = time.monotonic() - began
-        arrived = len(house.ledger.copies(Channel.WEBHOOK))
-        if arrived == count:
-            faults = await traffic.settled(house, _QUIET_S)
-        else:
-            faults = [f"{arrived} of {count} arrived in {took_s:.0f} s"]
-        return Found({"messages": count, "arrived": arrived, "seconds": round(took_s, 1)}, faults)
+        return await _flushed(house, size)
+
+
+async def _flushed(house: Rig, size: Size) -> Found:
+    count = _SIZES[size]
+    before = len(house.ledger.copies(Channel.WEBHOOK))
+    with families.suspended(house.family("worker-1")[0]):
+        await house.post(Channel.WEBHOOK, count)
+        socket = str(broker_socket(house.stack.storage.data_dir))
+        with contextlib.closing(redis.Redis(unix_socket_path=socket)) as client:
+            await wait_until(lambda: bool(client.dbsize()), timeout=_QUIET_S)
+            for _ in range(3):  # a wake-up may still be on its way
+                await asyncio.sleep(0.1)
+                client.flushall()
+    began = time.monotonic()
+    with contextlib.suppress(AssertionError):
+        await wait_until(lambda: len(house.ledger.copies(Channel.WEBHOOK)) == before + count, timeout=_FLUSHED_S)
+    took_s = time.monotonic() - began
+    arrived = len(house.ledger.copies(Channel.WEBHOOK)) - before
+    if arrived == count:
+        faults = await traffic.settled(house, _QUIET_S)
+    else:
+        faults = [f"{arrived} of {count} arrived in {took_s:.0f} s"]
+    return Found({"messages": count, "arrived": arrived, "seconds": round(took_s, 1)}, faults)
 
 
 async def any_order(place: Place, size: Size) -> Found:
     """Reports come in every order, each applied before the next: all messages end with one status, and its times."""
-    orders = list(permutations(range(len(_EVENTS)))) * (1 if size is Size.SHORT else 5)
     async with _opened(place) as house:
-        await house.post(Channel.WEBHOOK, len(orders))
-        await house.quiesce(_QUIET_S)
-        shown = list(house.promises.accepted[Channel.WEBHOOK].values())
-        base = (int(time.time()) + 60) * 1000
-        await _report_in_order(house, dict(zip(shown, orders, strict=True)), base)
-        expected = tuple(base + which * 1000 for which in range(len(_EVENTS)))
-        # Delivery of a webhook is the answer itself, which came before any report.
-        columns = (messages.c.opened_at, messages.c.clicked_at)
-        async with house.database.read() as connection:
-            rows = (await connection.execute(select(messages.c.id, messages.c.status, *columns))).all()
-        faults = [
-            f"{ids.show(ids.Kind.MESSAGE, row.id)} is {row.status} with {row.opened_at} and {row.clicked_at}"
-            for row in rows
-            if row.status != Status.CLICKED.value or (row.opened_at, row.clicked_at) != expected[1:]
-        ]
-        return Found({"messages": len(rows), "reports": len(rows) * len(_EVENTS), "other": len(faults)}, faults[:3])
+        return await _any_order(house, size)
+
+
+async def _any_order(house: Rig, size: Size) -> Found:
+    orders = list(permutations(range(len(_EVENTS)))) * (1 if size is Size.SHORT else 5)
+    before = set(house.promises.accepted[Channel.WEBHOOK].values())
+    await house.post(Channel.WEBHOOK, len(orders))
+    await house.quiesce(_QUIET_S)
+    shown = [each for each in house.promises.accepted[Channel.WEBHOOK].values() if each not in before]
+    base = (int(time.time()) + 60) * 1000
+    await _report_in_order(house, dict(zip(shown, orders, strict=True)), base)
+    expected = tuple(base + which * 1000 for which in range(len(_EVENTS)))
+    # Delivery of a webhook is the answer itself, which came before any report.
+    columns = (messages.c.opened_at, messages.c.clicked_at)
+    theirs = messages.c.id.in_([ids.parse(ids.Kind.MESSAGE, each) for each in shown])
+    async with house.database.read() as connection:
+        rows = (await connection.execute(select(messages.c.id, messages.c.status, *columns).where(theirs))).all()
+    faults = [
+        f"{ids.show(ids.Kind.MESSAGE, row.id)} is {row.status} with {row.opened_at} and {row.clicked_at}"
+        for row in rows
+        if row.status != Status.CLICKED.value or (row.opened_at, row.clicked_at) != expected[1:]
+    ]
+    return Found({"messages": len(rows), "reports": len(rows) * len(_EVENTS), "other": len(faults)}, faults[:3])
+
+
+async def all_three(place: Place, size: Size) -> Found:
+    """One after the other, in one house: each leaves it at rest."""
+    async with _opened(place) as house:
+        found = [await each(house, size) for each in (_flushed, _killed_and_woken, _any_order)]
+    figures = dict(zip(("flushed", "killed-and-woken", "any-order"), (each.figures for each in found), strict=True))
+    return Found(figures, [fault for each in found for fault in each.faults])
 
 
 async def _report_in_order(house: Rig, orders: dict[str, tuple[int, ...]], base: int) -> None:

@@ -67,21 +67,7 @@ async def two_versions(place: Place, size: Size) -> Found:
     It catches a migration that takes away what the former code needs, and a job, a row or a link that only one of the
     versions can read.
     """
-    count, pause_s = _SIZES[size]
-    try:
-        async with _former_house(place) as (house, former):
-            await _migrate(house)
-            over, swaps = asyncio.Event(), Swaps()
-            sending = deploys.begin_load(house, count, pause_s, over)
-            seen = await _both_send(house, former, swaps)
-            for service in (API, worker_service(2), KEEPER):
-                await deploys.swap(house, former.of(service), service, swaps)
-                place.say(f"{service.name} is new, {house.ledger.count()} arrivals")
-            over.set()
-            await sending
-            return await deploys.accounts_for(house, swaps, {"former": former.commit[:7], "seen_sending": seen})
-    except NoHistory as none:
-        return Found({}, [], left_out=[f"all of it: {none}"])
+    return await _deploy(place, size, blocked_s=0.0, replaced=True)
 
 
 async def migration_under_load(place: Place, size: Size) -> Found:
@@ -89,27 +75,65 @@ async def migration_under_load(place: Place, size: Size) -> Found:
 
     It catches a migration that waits for its lock as long as it takes: all that is written waits behind it.
     """
+    return await _deploy(place, size, blocked_s=_BLOCKED_S[size], replaced=False)
+
+
+async def both(place: Place, size: Size) -> Found:
+    """One after the other, in one house."""
+    return await _deploy(place, size, blocked_s=_BLOCKED_S[size], replaced=True)
+
+
+async def _deploy(place: Place, size: Size, *, blocked_s: float, replaced: bool) -> Found:
+    """``blocked_s``: for how long others keep the migration from its lock; ``replaced``: whether processes are, too."""
     count, pause_s = _SIZES[size]
     try:
         async with _former_house(place) as (house, former):
-            over = asyncio.Event()
+            over, swaps, faults = asyncio.Event(), Swaps(), list[str]()
+            figures: dict[str, object] = {"former": former.commit[:7]}
             sending = deploys.begin_load(house, count, pause_s, over)
-            await wait_until(lambda: house.ledger.count() > 0, timeout=_PATIENCE_S)
-            house.promises.answered_s.clear()
-            async with _locked(house.database, _BLOCKED_S[size]):
-                took_s = await _migrate(house)
-            before = house.ledger.count()
-            await wait_until(lambda: house.ledger.count() > before, timeout=_PATIENCE_S)
+            if blocked_s:
+                figures["migrated_s"] = round(await _migrate_blocked(house, blocked_s), 1)
+            else:
+                await _migrate(house)
+            if replaced:
+                figures["seen_sending"] = await _both_send(house, former, swaps)
+                faults += _too_slow(house, blocked_s, figures)  # while the API is replaced clients wait for that
+                await _replace_the_others(place, house, former, swaps)
             over.set()
             await sending
-            slowest_s = max(house.promises.answered_s)
-            figures = {"former": former.commit[:7], "migrated_s": round(took_s, 1), "slowest_s": round(slowest_s, 2)}
-            found = await deploys.accounts_for(house, Swaps(), figures)
-            if slowest_s > _SLOWEST_S * _BLOCKED_S[size]:
-                found.faults.append(f"a request took {slowest_s:.1f} s while the migration waited for its lock")
-            return found
+            if not replaced:
+                faults += _too_slow(house, blocked_s, figures)
+            found = await deploys.accounts_for(house, swaps, figures)
+            return Found(found.figures, found.faults + faults)
     except NoHistory as none:
         return Found({}, [], left_out=[f"all of it: {none}"])
+
+
+async def _migrate_blocked(house: Rig, blocked_s: float) -> float:
+    """Migrate while others hold the locks, until messages arrive again; the seconds that the migration took."""
+    await wait_until(lambda: house.ledger.count() > 0, timeout=_PATIENCE_S)
+    house.promises.answered_s.clear()
+    async with _locked(house.database, blocked_s):
+        took_s = await _migrate(house)
+    before = house.ledger.count()
+    await wait_until(lambda: house.ledger.count() > before, timeout=_PATIENCE_S)
+    return took_s
+
+
+def _too_slow(house: Rig, blocked_s: float, figures: dict[str, object]) -> list[str]:
+    """What is wrong with how long requests took since the migration began to wait, which goes to the figures."""
+    if not blocked_s:
+        return []
+    slowest_s = max(house.promises.answered_s)
+    figures["slowest_s"] = round(slowest_s, 2)
+    waited = f"a request took {slowest_s:.1f} s while the migration waited for its lock"
+    return [waited] if slowest_s > _SLOWEST_S * blocked_s else []
+
+
+async def _replace_the_others(place: Place, house: Rig, former: "_Former", swaps: Swaps) -> None:
+    for service in (API, worker_service(2), KEEPER):
+        await deploys.swap(house, former.of(service), service, swaps)
+        place.say(f"{service.name} is new, {house.ledger.count()} arrivals")
 
 
 @dataclass(frozen=True)
@@ -172,6 +196,8 @@ def _former(folder: Path) -> _Former:
         raise NoHistory(f"git does not tell the version before {newest} ({type(error).__name__})") from error
     folder.mkdir()
     subprocess.run(("tar", "-x", "-C", str(folder)), input=packed, check=True)
+    # Once: its processes start at the same time, and each would compile all of it.
+    subprocess.run((sys.executable, "-m", "compileall", "-q", str(folder)), check=True)
     return _Former(commit, folder)
 
 

@@ -37,6 +37,7 @@ _LOADED: Final = (
     "dramatiq.asyncio",
     "dramatiq.cli",
     "models.store.keeping",
+    "pywebpush",
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.dialects.sqlite.aiosqlite",
     "uvicorn.lifespan.on",
