@@ -53,15 +53,32 @@ def elsewhere(typed: str, replaced: Mapping[str, str]) -> str:
     return typed
 
 
-async def test_the_first_message_is_sent_as_the_readme_says(tmp_path: Path) -> None:
-    first, second, third = blocks("Use it")
+async def test_what_the_readme_says_sends_by_every_channel_but_mail(tmp_path: Path) -> None:
+    """The house of "Use it", which the bot's settings of a later section join."""
+    first, begin, other_way = blocks("Use it")
     settings = dict(re.findall(r"^export (WIREROOM_\w+)=(\S+)", first, re.MULTILINE))
     assert first.endswith("wireroom up\n")
-    async with commands.running(tmp_path / "data", **settings) as up:
-        typed = elsewhere(second + third, own_ports(up))
-        async with typing(f'{typed}\necho "kept: $secret"', up, tmp_path, PATH=path()) as output:
-            await wait_until(lambda: output.read_text().count('"body":"Ada, it left."') == 2, timeout=40)
-            await wait_until(lambda: re.search(r"kept: whsec_\S{44}\n", output.read_text()), timeout=40)
+    push, onsite, bot, chats, telegram = blocks("The other channels", "sh")
+    (report,) = blocks("What providers report", "sh")
+    assert bot.startswith("export WIREROOM_TELEGRAM_BOT_TOKEN=")
+    assert "api.telegram.org" in chats
+    page = f"127.0.0.1:{commands.free_port()}"
+    async with bot_api.running() as api:
+        settings |= {"WIREROOM_TELEGRAM_BOT_TOKEN": bot_api.TOKEN, "WIREROOM_TELEGRAM_API_URL": api.url}
+        async with commands.running(tmp_path / "data", **settings) as up:
+            typed = elsewhere(begin + other_way, own_ports(up)) + '\necho "kept: $secret"\n' + push
+            typed += (
+                elsewhere(onsite, {"127.0.0.1:8000": page, "server 8000": f"server {page.rpartition(':')[2]}"})
+                + telegram
+                + report
+            )
+            async with typing(typed, up, tmp_path, PATH=path()) as output:
+                await wait_until(lambda: output.read_text().count('"body":"Ada, it left."') == 2, timeout=60)
+                await wait_until(lambda: re.search(r"kept: whsec_\S{44}\n", output.read_text()), timeout=40)
+                await wait_until(lambda: '"stored":1' in output.read_text() and api.sent_to("123456789"), timeout=60)
+                assert re.search(r'"key":"[\w-]{87}"', output.read_text())
+                assert '"endpoint":"https://push.example.org/send/fIyMZmv5Q2w"' in output.read_text()
+                await wait_until(lambda: shown(page, up), timeout=20)
 
 
 def own_ports(up: Up) -> dict[str, str]:
@@ -70,29 +87,6 @@ def own_ports(up: Up) -> dict[str, str]:
 
 def path() -> str:
     return f"{Path(commands.WIREROOM).parent}:{os.environ['PATH']}"
-
-
-async def test_the_other_channels_and_reports_go_as_the_readme_says(tmp_path: Path) -> None:
-    _, begin, _ = blocks("Use it")
-    push, onsite, bot, chats, telegram = blocks("The other channels", "sh")
-    (report,) = blocks("What providers report", "sh")
-    assert bot.startswith("export WIREROOM_TELEGRAM_BOT_TOKEN=")
-    assert "api.telegram.org" in chats
-    page = f"127.0.0.1:{commands.free_port()}"
-    async with bot_api.running() as api:
-        settings = {"WIREROOM_TELEGRAM_BOT_TOKEN": bot_api.TOKEN, "WIREROOM_TELEGRAM_API_URL": api.url}
-        async with commands.running(tmp_path / "data", **settings, WIREROOM_WEBHOOK_ALLOW_NETS="127.0.0.0/8") as up:
-            typed = elsewhere(begin, own_ports(up)) + push
-            typed += (
-                elsewhere(onsite, {"127.0.0.1:8000": page, "server 8000": f"server {page.rpartition(':')[2]}"})
-                + telegram
-                + report
-            )
-            async with typing(typed, up, tmp_path, PATH=path()) as output:
-                await wait_until(lambda: '"stored":1' in output.read_text() and api.sent_to("123456789"), timeout=60)
-                assert re.search(r'"key":"[\w-]{87}"', output.read_text())
-                assert '"endpoint":"https://push.example.org/send/fIyMZmv5Q2w"' in output.read_text()
-                await wait_until(lambda: shown(page, up), timeout=20)
 
 
 async def shown(page: str, up: Up) -> bool:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from channels.contract import Content
 from channels.errors import Limited, NotStarted, SendError, Transient, Unknown
@@ -77,6 +78,7 @@ async def test_a_busy_process_does_not_take_its_own_delay_for_the_peers() -> Non
             each.close()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL: tests/faults/web_peers.py
 async def test_a_fifth_of_the_endpoints_hang_and_the_others_do_not_notice(
     tmp_path: Path, database: Database, valkey: ValkeyServer
 ) -> None:
