@@ -89,8 +89,8 @@ async def run(place: Place, size: Size) -> Found:
 @contextlib.asynccontextmanager
 async def _opened(place: Place, server: ShiftedPostgres) -> AsyncIterator[Rig]:
     """A house whose workers and keepers are ten minutes ahead or behind; the database's clock is true at first."""
-    async with rig.opened(place.folder, server.url, seed=place.seed, workers=0, contacts=10) as house:
-        await house.stack.supervisor.stop(KEEPER.name, rig.SECOND_KEEPER.name)
+    async with rig.opened(place.folder, server.url, seed=place.seed, workers=0, contacts=10, keepers=1) as house:
+        await house.stack.supervisor.stop(KEEPER.name)
         for number, seconds in enumerate((_TEN_MINUTES_S, -_TEN_MINUTES_S), 1):
             keeper = Service(f"keeper-{number}", KEEPER.command, KEEPER.drain_s)
             for service in (keeper, worker_service(number)):

@@ -23,6 +23,10 @@ class Size(StrEnum):
     """``make faults-full``: all of them take about an hour."""
 
 
+KEEPERS: Final = {Size.SHORT: 1, Size.MINUTES: 2, Size.FULL: 2}
+"""Of a house of which it is not asked what two of them do to each other: others ask that in short, too."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where an experiment is done. ``server``: a PostgreSQL that all share; who harms it starts one of its own.

@@ -18,7 +18,7 @@ import trustme
 from models.vocabulary import Channel
 from tests.faults import rig
 from tests.faults.acts import Act, perform
-from tests.faults.experiment import Found, Place, Size
+from tests.faults.experiment import KEEPERS, Found, Place, Size
 from tests.faults.ledger import Ledger
 from tests.faults.mail_oracle import ORACLE, Bad
 from tests.faults.peers import COUNTS, Case, Court, End, Shop
@@ -47,7 +47,9 @@ async def run(place: Place, size: Size) -> Found:
     choice = random.Random(place.seed)
     chosen = [bad for bad in ORACLE if size in bad.sizes]
     async with (
-        rig.opened(place.folder, url, seed=place.seed, workers=1, contacts=0, settings=_NO_OTHER) as house,
+        rig.opened(
+            place.folder, url, seed=place.seed, workers=1, contacts=0, settings=_NO_OTHER, keepers=KEEPERS[size]
+        ) as house,
         contextlib.AsyncExitStack() as stack,
     ):
         ledger = Ledger()

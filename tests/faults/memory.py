@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from models.tables import inbox_items, messages
 from models.vocabulary import Channel, Lane
 from tests.faults import families, rig
-from tests.faults.experiment import Found, Place, Size
+from tests.faults.experiment import KEEPERS, Found, Place, Size
 from tests.faults.rig import Rig
 from tests.faults.tenants import Tenant, moved_in
 
@@ -37,7 +37,7 @@ async def run(place: Place, size: Size) -> Found:
     give_up_at = began + _TAKES_S[size]
     samples: list[dict[str, float]] = []
     async with (
-        rig.opened(place.folder, url, seed=place.seed, workers=1, contacts=1) as house,
+        rig.opened(place.folder, url, seed=place.seed, workers=1, contacts=1, keepers=KEEPERS[size]) as house,
         moved_in(house, url, "a") as (tenant,),
     ):
         for share in _SAMPLES_AT:

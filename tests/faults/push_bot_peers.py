@@ -15,7 +15,7 @@ from typing import Any, Final
 from channels.vapid import new_key
 from models.vocabulary import Channel
 from tests.faults import rig
-from tests.faults.experiment import Found, Place, Size
+from tests.faults.experiment import KEEPERS, Found, Place, Size
 from tests.faults.ledger import Ledger
 from tests.faults.peers import COUNTS, Case, Court, Shop
 from tests.faults.push_bot_oracle import BOT, PUSH, BadBot, BadService, Said
@@ -40,7 +40,9 @@ async def run(place: Place, size: Size) -> Found:
     url = place.server.url(place.server.create())
     count = COUNTS.get(size, _FULL)
     async with (
-        rig.opened(place.folder, url, seed=place.seed, workers=1, contacts=0, settings=_NO_OTHER) as house,
+        rig.opened(
+            place.folder, url, seed=place.seed, workers=1, contacts=0, settings=_NO_OTHER, keepers=KEEPERS[size]
+        ) as house,
         contextlib.AsyncExitStack() as stack,
     ):
         pushes, asked = Ledger(), Ledger()

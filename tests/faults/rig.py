@@ -237,15 +237,17 @@ async def opened(
     workers: int = 3,
     contacts: int = 100,
     settings: Mapping[str, str] | None = None,
+    keepers: int = 2,
 ) -> AsyncIterator[Rig]:
-    """An installation that runs, with two keepers and an embedded broker."""
+    """An installation that runs, with one keeper or two, and an embedded broker."""
     ledger = Ledger()
     async with sinks_.running(ledger) as sinks:
         environment = {**house_settings(folder, database_url, sinks), **(settings or {})}
         with (folder / house_log.NAME).open("ab") as log:
             stack = Stack(fresh_environment(environment), workers=workers, output=log)
             await stack.start()
-            stack.supervisor.start(SECOND_KEEPER)
+            if keepers > 1:
+                stack.supervisor.start(SECOND_KEEPER)
             database = Database.connect(database_url)
             try:
                 await _ready(stack)

@@ -24,7 +24,7 @@ import trustme
 from models.vocabulary import Channel
 from tests.faults import families, rig
 from tests.faults.acts import perform
-from tests.faults.experiment import Found, Place, Size
+from tests.faults.experiment import KEEPERS, Found, Place, Size
 from tests.faults.ledger import Ledger
 from tests.faults.peers import COUNTS, Case, Court, Shop
 from tests.faults.web_oracle import BOMB, CANARY, CLOSED, ELSEWHERE, ORACLE, SOON, Bad
@@ -53,7 +53,9 @@ async def run(place: Place, size: Size) -> Found:
     url = place.server.url(place.server.create())
     count = COUNTS.get(size, _FULL)
     async with (
-        rig.opened(place.folder, url, seed=place.seed, workers=1, contacts=0, settings=settings) as house,
+        rig.opened(
+            place.folder, url, seed=place.seed, workers=1, contacts=0, settings=settings, keepers=KEEPERS[size]
+        ) as house,
         _street(authority) as street,
     ):
         shop = await Shop.open(house, "webhooks")
