@@ -136,6 +136,11 @@ BY_NAME: Final[Mapping[str, Help]] = {
     "expired": Help("Its `expiresAt` passed before it was sent.", "Send a new message with a later `expiresAt`."),
     "erased": Help("The contact was erased.", "Nothing can be sent to an erased person."),
     "exhausted": Help("Every try of the schedule failed.", f"{_SEE_WHY} Retry it once the peer works again."),
+    "unreachable": Help(
+        "Every try of the schedule failed, the last one before the recipient's side was reached: at the provider, on "
+        "the way to it, or in the house itself.",
+        f"{_SEE_WHY} Once the operator has mended it, retry it, or all of them by `wireroom replay --fault ours`.",
+    ),
     "poison": Help(
         "Sending it ended its worker process again and again, so it was taken out.",
         "Tell the operator: the workers' logs have the places.",

@@ -25,6 +25,7 @@ _CONNECT_S: Final = 5.0
 _LATE_S: Final = 1.0
 """A timer that fires so late says more of this process than of the server."""
 
+_CONNECTING: Final = frozenset({"connection.connect_tcp.started", "connection.start_tls.started"})
 _FIRST_BYTE: Final = "http11.send_request_headers.started"
 
 
@@ -57,10 +58,13 @@ class Exchange:
         self._proceed = proceed
         self._begun = False
         self._stopped: BaseException | None = None
-        self._late_at = asyncio.get_running_loop().time() + _CONNECT_S + _LATE_S
+        self._late_at = float("inf")
 
     async def trace(self, event: str, _: dict[str, Any]) -> None:
         """Httpcore's ``trace`` extension."""
+        if event in _CONNECTING:
+            # Only from here: before, it waited for one of the connections there may be.
+            self._late_at = asyncio.get_running_loop().time() + _CONNECT_S + _LATE_S
         if event != _FIRST_BYTE:
             return
         try:

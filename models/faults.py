@@ -20,6 +20,7 @@ FAULTS: Final[Mapping[FailureReason, Fault]] = {
     FailureReason.EXPIRED: Fault.SENDER,
     FailureReason.ERASED: Fault.SENDER,
     FailureReason.EXHAUSTED: Fault.RECEIVER,
+    FailureReason.UNREACHABLE: Fault.OURS,
     FailureReason.POISON: Fault.OURS,
     FailureReason.ADDRESS_DEAD: Fault.RECEIVER,
     FailureReason.MAILBOX_FULL: Fault.RECEIVER,

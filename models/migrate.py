@@ -12,10 +12,9 @@ whether the schema serves.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.exc import DBAPIError
@@ -33,8 +32,6 @@ _LOCK_WAIT_MS: Final = 500  # for so long at a time nothing can be written to a 
 _PAUSE_S: Final = 1.0
 _PATIENCE_S: Final = 300.0
 _LOCK_NOT_AVAILABLE: Final = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
-
-T = TypeVar("T")
 
 
 def config_for(connection: Connection | None = None) -> "Config":
@@ -59,12 +56,12 @@ def upgrade(database_url: str) -> None:
     Raises InvalidSetting for a URL that names neither SQLite nor PostgreSQL, StorageUnavailable where the database
     cannot be reached, WireroomError where another transaction keeps a table locked for five minutes.
     """
-    asyncio.run(_with_database(database_url, upgrade_to_head))
+    asyncio.run(_upgrade_at(database_url))
 
 
 def is_at_head(database_url: str) -> bool:
     """Whether the database has the schema that this code knows, or a later one; errors as for ``upgrade``."""
-    return asyncio.run(_with_database(database_url, at_head))
+    return asyncio.run(_is_at_head(database_url))
 
 
 async def upgrade_to_head(database: Database) -> None:
@@ -94,10 +91,18 @@ async def at_head(database: Database) -> bool:
         return _serves(await connection.run_sync(_current))
 
 
-async def _with_database(url: str, work: Callable[[Database], Awaitable[T]]) -> T:
+async def _is_at_head(url: str) -> bool:
     database = Database.connect(url, pool_size=1)
     try:
-        return await work(database)
+        return await at_head(database)
+    finally:
+        await database.close()
+
+
+async def _upgrade_at(url: str) -> None:
+    database = Database.connect(url, pool_size=1, statement_s=None)  # an index takes as long as there are rows
+    try:
+        await upgrade_to_head(database)
     finally:
         await database.close()
 

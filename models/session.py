@@ -65,8 +65,11 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
 
     @classmethod
-    def connect(cls, url: str, *, pool_size: int = 5) -> Self:
-        """A database at ``url`` (``sqlite:///path`` or ``postgresql://…``); opens no connection yet."""
+    def connect(cls, url: str, *, pool_size: int = 5, statement_s: float | None = _COMMAND_S) -> Self:
+        """A database at ``url`` (``sqlite:///path`` or ``postgresql://…``); opens no connection yet.
+
+        ``statement_s``: how long PostgreSQL may take for one statement; None for as long as it needs.
+        """
         target = async_url(url)
         if target.get_backend_name() == "sqlite":
             engine = create_async_engine(
@@ -76,7 +79,7 @@ class Database:
             event.listen(engine.sync_engine, "begin", _begin_sqlite)
         else:
             # A line that is dead at the other end must not stop a lease or the keeper without end.
-            patience = {"timeout": _CONNECT_S, "command_timeout": _COMMAND_S}
+            patience = {"timeout": _CONNECT_S, "command_timeout": statement_s}
             engine = create_async_engine(target, pool_size=pool_size, max_overflow=0, connect_args=patience, **_OPTIONS)
         return cls(engine)
 

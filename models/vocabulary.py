@@ -201,6 +201,8 @@ class FailureReason(StrEnum):
     """The contact was erased."""
     EXHAUSTED = "exhausted"
     """Every try of the schedule failed."""
+    UNREACHABLE = "unreachable"
+    """Every try of the schedule failed, the last one on our own side: the way to the provider, or the house itself."""
     POISON = "poison"
     """Sending it ended its worker process again and again."""
     ADDRESS_DEAD = "address_dead"

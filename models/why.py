@@ -19,6 +19,10 @@ _WHOSE: Final = {
 }
 
 
+_FOR_GOOD: Final = frozenset({FailureReason.ERASED, FailureReason.EXPIRED, FailureReason.OPTED_OUT})
+"""What retry refuses whatever is done about it."""
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """How an attempt ended. ``settled_at``: when an event proved that it arrived, where nobody knew its end."""
 
@@ -189,7 +193,8 @@ def _whose(it: Situation) -> str:
     fault = fault_of(it.status, it.failure_reason)
     if fault is None or it.failure_reason is FailureReason.CANCELLED:
         return ""
-    return f" {_WHOSE[fault]} Retry sends it again."
+    again = "" if it.failure_reason in _FOR_GOOD else " Retry sends it again, unless its address is suppressed."
+    return f" {_WHOSE[fault]}{again}"
 
 
 def _expiry(it: Situation, next_at: int | None) -> str:

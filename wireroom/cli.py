@@ -126,7 +126,7 @@ def run_recount(
     from wireroom import recount  # noqa: PLC0415 - see the top
 
     wrong = asyncio.run(recount.differing(url) if check else recount.mend(url))
-    _print({"wrong": wrong, "mended": 0 if check else wrong}, recount.sentence(wrong, check=check), as_json=as_json)
+    _print(recount.report(wrong, check=check), recount.sentence(wrong, check=check), as_json=as_json)
     raise typer.Exit(1 if wrong and check else 0)
 
 

@@ -176,10 +176,12 @@ async def _examine_messages(database: Database) -> list[Finding]:
                     said = (
                         f"{ids.show(ids.Kind.WORKSPACE, workspace_id)}: {balance.astray:,} are not as they are counted"
                     )
-                    astray.append(Finding("messages", ok=False, detail=said, mend="`wireroom recount` says which"))
+                    astray.append(
+                        Finding("messages", ok=False, detail=said, mend="`wireroom recount --check` says which")
+                    )
     except (TimeoutError, StorageUnavailable):
         return astray or [Finding("messages", ok=True, detail="too many to count in a hurry; the keeper does it")]
-    return astray or [Finding("messages", ok=True, detail=f"all {accepted:,} are accounted for")]
+    return astray or [Finding("messages", ok=True, detail=f"all {accepted:,} are as they are counted")]
 
 
 def _compare_clocks(before: int, theirs: int, after: int) -> Finding:

@@ -1,27 +1,60 @@
 """``wireroom recount``: whether the counts behind every list's total are right, and right ones where they are not."""
 
+from collections.abc import Sequence
+from typing import Any, Final
+
+from models import ids
 from models.store import counts
+from models.store.counts import NO_CAMPAIGN, Count
 from wireroom.accounts import opened
 
+_SHOWN: Final = 20
 
-async def differing(database_url: str) -> int:
-    """How many counts are not what counting every message gives."""
+Wrong = tuple[Count, int]
+"""A count, and what it should be."""
+
+
+async def differing(database_url: str) -> list[Wrong]:
+    """The counts that are not what counting every message gives."""
     async with opened(database_url) as database, database.read() as connection:
-        return len(await counts.differences(connection))
+        return await counts.differences(connection)
 
 
-async def mend(database_url: str) -> int:
-    """Count anew where any count is wrong, while no message can be written; returns how many were."""
+async def mend(database_url: str) -> list[Wrong]:
+    """Count anew where any count is wrong, while no message can be written; returns those that were."""
     async with opened(database_url) as database, database.write() as connection:
-        wrong = len(await counts.differences(connection))
+        wrong = await counts.differences(connection)
         if wrong:
             await counts.rebuild(connection)
         return wrong
 
 
-def sentence(wrong: int, *, check: bool) -> str:
-    """What there is to say of so many wrong counts."""
+def report(wrong: Sequence[Wrong], *, check: bool) -> dict[str, Any]:
+    """The same for programs."""
+    shown = [
+        {
+            "workspace": ids.show(ids.Kind.WORKSPACE, count.workspace_id),
+            "campaign": None if count.campaign_id == NO_CAMPAIGN else ids.show(ids.Kind.CAMPAIGN, count.campaign_id),
+            "channel": count.channel.value,
+            "status": count.status.value,
+            "counted": count.number,
+            "found": right,
+        }
+        for count, right in wrong
+    ]
+    return {"wrong": len(wrong), "mended": 0 if check else len(wrong), "counts": shown}
+
+
+def sentence(wrong: Sequence[Wrong], *, check: bool) -> str:
+    """What there is to say of these counts: each of the first of them, and how many there are."""
     if not wrong:
         return "Every count is right."
-    counted, is_are = ("1 count", ("is", "was")) if wrong == 1 else (f"{wrong:,} counts", ("are", "were"))
-    return f"{counted} {is_are[0]} wrong." if check else f"{counted} {is_are[1]} wrong and {is_are[0]} mended."
+    lines = [
+        f"{ids.show(ids.Kind.WORKSPACE, count.workspace_id)} {count.channel} {count.status}: {count.number:,} counted, "
+        f"{right:,} found"
+        for count, right in wrong[:_SHOWN]
+    ]
+    lines += [f"... and {len(wrong) - _SHOWN:,} more"] if len(wrong) > _SHOWN else []
+    number, is_are = ("1 count", ("is", "was")) if len(wrong) == 1 else (f"{len(wrong):,} counts", ("are", "were"))
+    last = f"{number} {is_are[0]} wrong." if check else f"{number} {is_are[1]} wrong and {is_are[0]} mended."
+    return "\n".join([*lines, last])

@@ -9,10 +9,11 @@ import structlog
 
 from models.session import Database
 from models.store import conservation, keeping
+from models.store.keeping import Next
 from models.vocabulary import Channel, Lane
 
 LATE_MS: Final = 60_000
-"""A lane is late when its next message has been due for so long."""
+"""A lane is late when its next message has been due for so long, and in bulk does not move."""
 
 _SAID_AGAIN_S: Final = 60.0
 _LOOK_S: Final = 5.0
@@ -24,18 +25,25 @@ log = structlog.get_logger(__name__)
 
 
 class LateLanes:
-    """Which lanes to call late: each at most once a minute. Pure."""
+    """Which lanes to call late: each at most once a minute. Pure.
+
+    A long campaign is not late while it goes on: in bulk only what is next for two looks running.
+    """
 
     def __init__(self) -> None:
         self._said: dict[tuple[Channel, Lane], float] = {}
+        self._seen: dict[tuple[Channel, Lane], UUID] = {}
 
-    def look(self, waits: Mapping[tuple[Channel, Lane], int], now: float) -> list[tuple[Channel, Lane]]:
-        """``waits`` are milliseconds, ``now`` monotonic seconds."""
+    def look(self, found: Mapping[tuple[Channel, Lane], Next], now: float) -> list[tuple[Channel, Lane]]:
+        """``found``: the next of each lane that has any; ``now``: monotonic seconds."""
         late = [
             lane
-            for lane, waited in waits.items()
-            if waited > LATE_MS and now - self._said.get(lane, float("-inf")) >= _SAID_AGAIN_S
+            for lane, row in found.items()
+            if row.waited > LATE_MS
+            and (lane[1] is Lane.TRANSACTIONAL or self._seen.get(lane) == row.id)
+            and now - self._said.get(lane, float("-inf")) >= _SAID_AGAIN_S
         ]
+        self._seen = {lane: row.id for lane, row in found.items()}
         self._said.update(dict.fromkeys(late, now))
         return late
 
@@ -58,9 +66,9 @@ class Alarms:
             return
         self._looks_at = now + _LOOK_S
         async with self._database.read() as connection:
-            waits = await keeping.waits(connection)
-        for channel, lane in self._lanes.look(waits, now):
-            seconds = waits[channel, lane] // 1000
+            found = await keeping.next_rows(connection)
+        for channel, lane in self._lanes.look(found, now):
+            seconds = found[channel, lane].waited // 1000
             log.warning("keeper.lane_is_late", channel=channel.value, lane=lane.value, seconds=seconds)
 
     async def conservation(self) -> None:

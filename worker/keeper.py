@@ -51,8 +51,8 @@ _ROUNDS: Final = 20
 _PATIENCE_S: Final = 60.0
 
 
-_SET_BACK_S: Final = 10.0
-"""For so long after the database's clock was set back, what was parked before may still be found."""
+_SET_BACK_S: Final = 1.5
+"""For so long, a turn or two, after the database's clock was set back a transaction may still park by the old time."""
 
 
 @dataclass(slots=True)

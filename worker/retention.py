@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.errors import StorageUnavailable
 from models.session import Database
 from models.store import clock, pruning, settings
 from models.store.pruning import FIRST, Walked
@@ -45,11 +46,22 @@ class Pruner:
             if not self._walks:
                 self._begins_at = time.monotonic() + _REST_S
                 return
-            async with self._database.write() as connection:
-                walked = await self._walks[-1](connection, self._place)
+            walked = await self._step()
             if walked.last is None:
                 self._walks.pop()
             self._place = walked.last or FIRST
+
+    async def _step(self) -> Walked:
+        try:
+            async with self._database.write() as connection:
+                return await self._walks[-1](connection, self._place)
+        except StorageUnavailable:
+            raise
+        except Exception:
+            # The other walks must go on; this one begins anew in an hour.
+            self._walks.pop()
+            self._place = FIRST
+            raise
 
     async def _plan(self) -> list[_Step]:
         """Every walk of this pass."""

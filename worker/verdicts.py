@@ -105,7 +105,8 @@ def _again(
         if channel is Channel.PUSH and (claim.accepted or (error.progress and error.progress.accepted)):
             # One browser has the whole message: that others never answered does not make it fail.
             return msgspec.structs.replace(_ended(claim, error, State.DONE, outcome), sent=True)
-        return _failed(claim, error, FailureReason.EXHAUSTED, outcome)
+        reason = FailureReason.EXHAUSTED if error.blame is Blame.RECIPIENT else FailureReason.UNREACHABLE
+        return _failed(claim, error, reason, outcome)
     return _ended(claim, error, State.QUEUED, outcome, delay_ms=decision.delay_ms)
 
 

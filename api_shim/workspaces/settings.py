@@ -17,8 +17,10 @@ from models.store.settings import WorkspaceSettings
 _ORIGIN = Annotated[str, Meta(min_length=1, max_length=300)]
 _LOCALE = Annotated[str, Meta(max_length=35, pattern=LOCALE)]
 _TIMEZONE = Annotated[str, Meta(max_length=64, pattern=TIMEZONE)]
-# No message goes while its idempotency key, which is kept for three days, can still ask for it.
-_DAYS = Annotated[int, Meta(ge=3, le=36_500)]
+# The links of a message go with it. Those to unsubscribe must work for 30 days after it was sent: 15 U.S.C. 7704,
+# (a)(3)(A)(ii), https://www.law.cornell.edu/uscode/text/15/7704
+_DAYS = Annotated[int, Meta(ge=30, le=36_500)]
+_INBOX_DAYS = Annotated[int, Meta(ge=3, le=36_500)]
 _RATE = Annotated[
     float,
     Meta(
@@ -51,9 +53,9 @@ class SettingsPatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
     ``defaultLocale`` and ``timezone`` are those of contacts that have none. ``allowedOrigins`` are the sites, as in
     ``https://www.example.org``, whose pages may read the inbox of their visitors; they replace the former ones.
-    ``retentionDays``: so long after they ended messages are kept, with their attempts and events; null keeps them for
-    ever. ``inboxRetentionDays``: so long inbox items are kept; null keeps them as long as their messages, which they
-    never outlive.
+    ``retentionDays``: so long after they ended messages are kept, with their attempts, events and links; null keeps
+    them for ever. ``inboxRetentionDays``: so long inbox items are kept; null keeps them as long as their messages,
+    which they never outlive.
     """
 
     tracking: TrackingPatch | UnsetType = UNSET
@@ -61,7 +63,7 @@ class SettingsPatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     default_locale: _LOCALE | UnsetType | None = UNSET
     timezone: _TIMEZONE | UnsetType | None = UNSET
     retention_days: _DAYS | UnsetType | None = UNSET
-    inbox_retention_days: _DAYS | UnsetType | None = UNSET
+    inbox_retention_days: _INBOX_DAYS | UnsetType | None = UNSET
     endpoint_rate: _RATE | UnsetType | None = UNSET
 
 

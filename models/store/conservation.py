@@ -3,6 +3,8 @@
 What was accepted and is still kept (the counts, which the database's triggers keep with every row that is written or
 removed) is what is queued, being sent, held, done, failed or cancelled (the rows). Both are read in one statement,
 which is one snapshot; the rows by the index of the lists alone.
+
+A row that a statement deletes is subtracted as well: only retention deletes any, which the tests of pruning watch.
 """
 
 from uuid import UUID

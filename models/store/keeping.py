@@ -1,9 +1,10 @@
 """What the keeper does to many rows at once, in bounded batches, by the database's clock alone."""
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from sqlalchemy import BigInteger, Integer, Uuid, bindparam, delete, exists, literal, null, select, tuple_, update
+from sqlalchemy import BigInteger, Integer, Uuid, and_, bindparam, delete, exists, literal, null, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
@@ -40,11 +41,12 @@ async def groups_due(connection: AsyncConnection) -> list[turns.Group]:
 async def ready_due(connection: AsyncConnection, group: turns.Group, most: int) -> int:
     """Give turns to up to ``most`` parked rows of a group that are due, the longest due first; returns how many.
 
-    What a dead worker had in hand keeps its place before all that wait, also where a limit put it off since.
+    What a dead worker had in hand keeps its place before all that wait, also where a limit put it off since; not what
+    was tried since and failed, which had its turn.
     """
     channel, lane, workspace_id = group
     rows = await connection.execute(
-        select(messages.c.id, messages.c.crashes)
+        select(messages.c.id, and_(messages.c.crashes > 0, messages.c.tries == 0).label("rescued"))
         .where(
             messages.c.channel == channel.value,
             messages.c.lane == lane.value,
@@ -56,10 +58,10 @@ async def ready_due(connection: AsyncConnection, group: turns.Group, most: int) 
         .with_for_update(skip_locked=True)
     )
     due = rows.all()
-    rescued = [row.id for row in due if row.crashes]
+    rescued = [row.id for row in due if row.rescued]
     if rescued:
         await connection.execute(update(messages).where(messages.c.id.in_(rescued)).values(turn=turns.last_claimed()))
-    others = [row.id for row in due if not row.crashes]
+    others = [row.id for row in due if not row.rescued]
     if others:
         first = (await turns.allot(connection, {group: len(others)}))[group]
         is_sqlite = connection.dialect.name == "sqlite"
@@ -78,12 +80,13 @@ async def follow_clock(connection: AsyncConnection, most: int) -> int:
     """Bring up to ``most`` pauses after the database's clock, which was set back since they began; returns how many.
 
     A row that was claimed "in the future" was parked before the clock was set back: it is to wait as long as it was
-    told, not for the time that the clock lost. Repeating it changes nothing. No index serves this: ask seldom.
+    told, not for the time that the clock lost. Repeating it changes nothing. All that is parked is looked at.
     """
     parked = _batch(
         [
             messages.c.state == literal(State.QUEUED.value, literal_execute=True),
             messages.c.turn.is_(None),
+            ~messages.c.paused,
             messages.c.claimed_at > now_ms(),
         ],
         most,
@@ -113,19 +116,27 @@ async def lanes_with_work(connection: AsyncConnection) -> set[tuple[Channel, Lan
     return {(Channel(row.channel), Lane(row.lane)) for row in rows}
 
 
-async def waits(connection: AsyncConnection) -> dict[tuple[Channel, Lane], int]:
-    """How long (milliseconds) the next row of each lane has been due: one index probe each, none for an empty lane."""
+class Next(NamedTuple):
+    """The next row of a lane, and how long (milliseconds) it has been due."""
+
+    id: UUID
+    waited: int
+
+
+async def next_rows(connection: AsyncConnection) -> dict[tuple[Channel, Lane], Next]:
+    """The next row of each lane: one index probe each, none for an empty lane."""
     found = {}
     for channel in Channel:
         for lane in Lane:
-            waited = await connection.scalar(
-                select(now_ms() - messages.c.due_at)
+            found_rows = await connection.execute(
+                select(messages.c.id, now_ms() - messages.c.due_at)
                 .where(messages.c.channel == channel.value, messages.c.lane == lane.value, messages.c.turn.is_not(None))
                 .order_by(messages.c.turn, messages.c.id)
                 .limit(1)
             )
-            if waited is not None:
-                found[channel, lane] = int(waited)
+            row = found_rows.first()
+            if row is not None:
+                found[channel, lane] = Next(row[0], int(row[1]))
     return found
 
 

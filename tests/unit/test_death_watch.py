@@ -133,7 +133,7 @@ def test_nobody_dies_who_was_not_seen_still_for_four_unbroken_seconds(played: li
 def test_a_clock_that_goes_on_was_not_set_back() -> None:
     set_back = SetBack()
     assert set_back.look(1_000_000, 0.0), "nobody knows what happened before the first look"
-    assert [set_back.look(1_000_000 + second * 1000, second) for second in range(9, 13)] == [True, False, False, False]
+    assert [set_back.look(1_000_000 + second * 1000, second) for second in range(1, 4)] == [True, False, False]
 
 
 def test_a_clock_that_was_set_back_is_noticed_for_a_while() -> None:
@@ -141,5 +141,5 @@ def test_a_clock_that_was_set_back_is_noticed_for_a_while() -> None:
     set_back.look(1_000_000, 0.0)
     assert not set_back.look(1_020_000, 20.0)
     assert set_back.look(1_019_000, 21.0)
-    assert set_back.look(1_028_000, 30.0)
-    assert not set_back.look(1_029_000, 31.0)
+    assert set_back.look(1_020_000, 22.0)
+    assert not set_back.look(1_021_000, 23.0)

@@ -6,11 +6,12 @@ import pytest
 from channels import telegram_errors
 from channels.contract import Receipt
 from channels.errors import Blame, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
+from models.faults import fault_of
 from models.ids import new_id
 from models.progress import Progress
 from models.store.claims import Claim
 from models.store.outcomes import Ended
-from models.vocabulary import Channel, FailureReason, OnUnknown, Outcome, State
+from models.vocabulary import Channel, FailureReason, Fault, OnUnknown, Outcome, State, Status
 from worker import verdicts
 from worker.retry import SCHEDULES
 
@@ -147,6 +148,14 @@ def test_the_end_of_the_schedule_is_exhausted(channel: Channel, error: SendError
         reason=FailureReason.EXHAUSTED,
         endpoint_works=works(channel),
     )
+
+
+@pytest.mark.parametrize("blame", [Blame.SENDER, Blame.OURS])
+def test_who_was_never_reached_is_not_at_fault(blame: Blame) -> None:
+    claimed = claim(tries=len(SCHEDULES[Channel.EMAIL]))
+    found = ended(claimed, Transient("cannot reach the SMTP server", blame=blame))
+    assert (found.state, found.reason) == (State.FAILED, FailureReason.UNREACHABLE)
+    assert fault_of(Status.FAILED, found.reason) is Fault.OURS
 
 
 @pytest.mark.parametrize("earlier", [False, True])
