@@ -16,21 +16,18 @@ from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.vocabulary import Lane, OnUnknown
 from worker import verdicts
-from worker.attempts import Attempts
 from worker.endpoint_rates import EndpointRates
 from worker.pacing import Slots, claim_order
-from worker.preparations import Preparations
 from worker.quota import Quota
 from worker.routes import Route, Wait
+from worker.routing import Routing
 from worker.senders import Senders
 from worker.services import Services
 
 log = structlog.get_logger(__name__)
 
-_GATHER_S: Final = 0.02
-"""How long few free slots are let become more, after a claim."""
-_IDLE_S: Final = 0.1
-"""The same after a claim that found nothing for them."""
+_GATHER_S: Final = {Lane.TRANSACTIONAL: 0.02, Lane.BULK: 0.1}
+"""How long few free slots are let become more, after a claim: a claim of twenty costs nearly what one of 200 does."""
 _ALONE_AFTER_S: Final = 10.0
 _ALONE_FOR_S: Final = 30.0
 
@@ -58,28 +55,30 @@ class Dispatcher:
         self._services = services
         self._slots = Slots(most)
         self._quota = quota
-        self._claiming = asyncio.Lock()
+        self._claiming = {each: asyncio.Lock() for each in Lane}
+        self._deciding = asyncio.Lock()
         self._claims = 0
         self._waiting: set[Lane] = set()
         self._asked = False
-        self._claimed_at = float("-inf")
-        self._gather_s = _GATHER_S
+        self._gathers_until = dict.fromkeys(Lane, float("-inf"))
         self._timer: asyncio.TimerHandle | None = None
         self._unrecorded = 0
-        self._preparations = Preparations(channel, services.database)
-        self._attempts = Attempts(channel, services)
         self._senders = senders
-        self._endpoint_rates = endpoint_rates
+        self._routing = Routing(channel, services, senders, endpoint_rates)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def pull(self, lane: Lane) -> None:
         """Answer a wake-up: claim what there is room for and begin to send it; returns before the sends end."""
         await self._services.wakeups.clear(self._actor, lane.value)
-        async with self._claiming:
-            self._asked = False
-            self._waiting.add(lane)
-            for each in claim_order(self._waiting, self._claims):
-                await self._claim(each)
+        self._asked = False
+        self._waiting.add(lane)
+        for each in claim_order(self._waiting, self._claims):
+            if each is lane:
+                await self._claim(lane)
+                return  # what comes behind has wake-ups of its own
+            if not self._claiming[each].locked():
+                self._begin(self._claim(each))
+                await asyncio.sleep(0)  # it takes its slots first
 
     def pull_suspects(self) -> None:
         """Answer the keeper's word that there are suspects: send them one by one, with nothing else in hand."""
@@ -101,18 +100,27 @@ class Dispatcher:
             await self._senders.close()
 
     async def _claim(self, lane: Lane) -> None:
-        room = await self._room(lane)
-        if not room or not self._services.hand.open or not self._services.lease.holds():
-            return
-        full = self._slots.full(crumbs=True)
-        claimed, seen = await self._take(lane, room, without=full)
+        """One claim of a lane at a time; that of the other lane is not waited for."""
+        async with self._claiming[lane]:
+            async with self._deciding:
+                room = await self._room(lane)
+                if not room or not self._services.hand.open or not self._services.lease.holds():
+                    return
+                room = self._slots.worth_reading(room)
+                self._slots.expect(lane, room)
+                self._quota.spend(room)
+            full = self._slots.full(crumbs=True)
+            claimed: Sequence[Claim] = ()
+            try:
+                claimed, seen = await self._take(lane, room, without=full)
+            finally:
+                self._slots.expect(lane, -room)
+                self._quota.spend(len(claimed) - room)
         if seen < room and not full:
             self._waiting.discard(lane)
-        self._claimed_at = time.monotonic()
-        self._gather_s = _GATHER_S if seen else _IDLE_S
+        self._gathers_until[lane] = time.monotonic() + _GATHER_S[lane]
         if seen:
             self._claims += 1
-            self._quota.spend(len(claimed))
             self._begin(self._send_chunk(claimed, lane))
         if lane in self._waiting and (claimed or not full):
             self._services.wakeups.poke(self._actor, lane.value)
@@ -146,7 +154,7 @@ class Dispatcher:
 
     def _space(self, lane: Lane) -> int:
         """How many slots there are to fill: none rather than crumbs, and no more than can be recorded in time."""
-        gathering = time.monotonic() < self._claimed_at + self._gather_s
+        gathering = time.monotonic() < self._gathers_until[lane]
         if gathering and self._slots.full(crumbs=False):
             return 0
         # What hangs may leave nothing but crumbs for long.
@@ -157,7 +165,7 @@ class Dispatcher:
         room, wait_s = await self._quota.draw(self._space(lane))
         # Slots that were not worth a claim yet are to be filled before long, too.
         if not room and (wait_s or self._slots.free(lane)):
-            self._look_again(wait_s or self._gather_s)
+            self._look_again(wait_s or _GATHER_S[lane])
         return room
 
     def _look_again(self, wait_s: float) -> None:
@@ -199,7 +207,7 @@ class Dispatcher:
     async def _send_chunk(self, claimed: Sequence[Claim], lane: Lane) -> None:
         left = list(claimed)
         try:
-            routes = await self._routes(claimed, lane)
+            routes = await self._routing.of(claimed, lane)
             going = self._put_off(left, routes, lane)
             left = [claim for claim in left if claim.id in going]
             begun = await self._write_beginnings(left)
@@ -217,16 +225,6 @@ class Dispatcher:
             for claim in left:
                 self._slots.give_back(lane, claim.workspace_id)
                 self._begin(self._record(verdicts.given_back(claim, verdicts.AT_ONCE)))
-
-    async def _routes(self, claimed: Sequence[Claim], lane: Lane) -> Mapping[UUID, Route | Wait]:
-        """By message id, how each goes: by its workspace's own sender, else by the operator's."""
-        routes: dict[UUID, Route | Wait] = {} if self._senders is None else await self._senders.routes(claimed, lane)
-        others = [claim for claim in claimed if claim.id not in routes] if routes else claimed
-        prepared = await self._preparations.of({claim.content_id for claim in others})
-        ways = {claim.id: Route(self._attempts, *prepared[claim.content_id]) for claim in others}
-        if self._endpoint_rates is None:
-            return routes | ways
-        return routes | await self._endpoint_rates.spread(others, ways, lane)
 
     def _put_off(
         self, claimed: Sequence[Claim], routes: Mapping[UUID, Route | Wait], lane: Lane

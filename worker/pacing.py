@@ -10,6 +10,9 @@ from models.vocabulary import Lane
 _CHUNK: Final = 200
 """No claim takes more."""
 
+_CRUMBS: Final = 16
+"""So many rows are read in any case."""
+
 
 class Slots:
     """A channel's slots in one process.
@@ -23,6 +26,7 @@ class Slots:
         self.most = most
         self._reserved = most // 4
         self._taken = {Lane.TRANSACTIONAL: 0, Lane.BULK: 0}
+        self._expected = {Lane.TRANSACTIONAL: 0, Lane.BULK: 0}
         self._of_workspace: Counter[UUID] = Counter()
 
     @property
@@ -32,10 +36,14 @@ class Slots:
 
     def free(self, lane: Lane) -> int:
         """How many more messages of ``lane`` may begin."""
-        free = self.most - self.in_flight
+        free = self.most - self.in_flight - sum(self._expected.values())
         if lane is Lane.BULK:
-            free = min(free, self.most - self._reserved - self._taken[Lane.BULK])
+            free = min(free, self.most - self._reserved - self._taken[Lane.BULK] - self._expected[Lane.BULK])
         return max(free, 0)
+
+    def expect(self, lane: Lane, count: int) -> None:
+        """Keep so many slots, or fewer again, for what a claim under way may bring."""
+        self._expected[lane] += count
 
     def chunk(self, lane: Lane, *, crumbs: bool) -> int:
         """How many to claim; unless ``crumbs`` will do, none rather than few while more is to come back soon."""
@@ -52,6 +60,11 @@ class Slots:
         """Workspaces that may have no more; unless ``crumbs`` will do, those too that may have few."""
         held = self._of_workspace.items()
         return [each for each, count in held if self.allowed(each) < (1 if crumbs else max(1, count // 2))]
+
+    def worth_reading(self, room: int) -> int:
+        """How many rows a claim of ``room`` should read: no more than a few where whoever has most may have few."""
+        few = [each for each in map(self.allowed, self.full(crumbs=False)) if each]
+        return min(room, max(_CRUMBS, 2 * max(few))) if few else room
 
     def take(self, lane: Lane, workspace_id: UUID) -> None:
         """A message begins."""

@@ -39,6 +39,29 @@ def test_people_may_hold_every_slot() -> None:
     assert (slots.in_flight, slots.free(T), slots.free(B)) == (7, 1, 1)
 
 
+def test_no_more_is_read_than_whoever_has_most_may_have() -> None:
+    slots = Slots(800)
+    assert slots.worth_reading(200) == 200
+    take(slots, B, 200)
+    assert slots.worth_reading(200) == 200  # 200 more are its share
+    take(slots, B, 190)
+    assert (slots.allowed(OURS), slots.worth_reading(200)) == (10, 20)
+    take(slots, B, 8)
+    assert (slots.allowed(OURS), slots.worth_reading(200)) == (2, 16)
+    take(slots, B, 2)
+    assert (slots.allowed(OURS), slots.worth_reading(200)) == (0, 200), "the others may have more"
+    assert slots.worth_reading(5) == 5
+
+
+def test_what_a_claim_under_way_may_bring_is_kept_free() -> None:
+    slots = Slots(8)
+    slots.expect(B, 4)
+    assert (slots.in_flight, slots.free(T), slots.free(B)) == (0, 4, 2)
+    take(slots, B, 1)
+    slots.expect(B, -4)
+    assert (slots.in_flight, slots.free(T), slots.free(B)) == (1, 7, 5)
+
+
 @given(st.integers(1, 100), moves)
 def test_whoever_takes_what_is_free_keeps_the_limits(most: int, played: list[tuple[Lane, bool, int]]) -> None:
     slots = Slots(most)
