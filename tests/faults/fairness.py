@@ -125,8 +125,12 @@ class _Trial:
         return invariants.percentile(sorted(delays), 0.99), between
 
     async def _shares(self) -> dict[str, int]:
-        """Another's bulk comes: while it is sent, both get as much, but for what a worker has in hand."""
-        came = await self._while_it_comes(Lane.BULK)
+        """Another's bulk comes: while it is sent, both get as much, but for what a worker has in hand.
+
+        Its first quarter is left out: as it comes, it may have what slots are free, and the big one has half of them.
+        """
+        theirs = await self._while_it_comes(Lane.BULK)
+        came = self._beside(theirs[self._sizes.other // 4 :])
         in_hand = self._most * 3 // 4
         if abs(came["others"] - came["big"]) > in_hand:
             self.faults.append(f"another's bulk got {came}, which differ by more than {in_hand} in hand")
@@ -134,20 +138,23 @@ class _Trial:
 
     async def _eighth(self) -> dict[str, int]:
         """Another's people all write at once: bulk still gets its eighth, but for what a worker has in hand."""
-        came = await self._while_it_comes(Lane.TRANSACTIONAL)
+        came = self._beside(await self._while_it_comes(Lane.TRANSACTIONAL))
         if came["big"] < (came["others"] - self._most) / 8:
             self.faults.append(f"bulk got {came['big']} beside {came['others']} of people")
         return came
 
-    async def _while_it_comes(self, lane: Lane) -> dict[str, int]:
-        """How many of each arrived while the other one's messages did.
+    async def _while_it_comes(self, lane: Lane) -> list[float]:
+        """Another sends messages: when each arrived (seconds, monotonic).
 
         The last quarter is left out: what its own endpoint had put off comes when that says, and has no turn before.
         """
         count, before = self._sizes.other, len(self._other.arrivals(self._channel))
         await self._other.bulk(self._channel, count, lane)
         await wait_until(lambda: len(self._other.arrivals(self._channel)) == before + count, timeout=_ARRIVE_S)
-        theirs = self._other.arrivals(self._channel)[before : before + count * 3 // 4]
+        return self._other.arrivals(self._channel)[before : before + count * 3 // 4]
+
+    def _beside(self, theirs: list[float]) -> dict[str, int]:
+        """How many of each arrived from the first to the last of theirs."""
         bulk = self._big.arrivals(self._channel)
         return {"others": len(theirs), "big": bisect_right(bulk, theirs[-1]) - bisect_left(bulk, theirs[0])}
 

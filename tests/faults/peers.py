@@ -145,11 +145,8 @@ class Shop:
 
     async def ask(self, path: str, *bodies: object) -> list[Any]:
         """The answers to POSTs, all of which must do what they ask for."""
-        line = Line(self._house.stack.api.port, self._key)
-        try:
+        async with Line(self._house.stack.api.port, self._key) as line:
             answers = [await line.post(f"/api/workspaces/{self.workspace}{path}", body) for body in bodies]
-        finally:
-            await line.close()
         assert all(answer.status in (200, 201) for answer in answers), answers
         return [answer.body for answer in answers]
 

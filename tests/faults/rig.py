@@ -99,37 +99,35 @@ class Rig:
     async def invite(self, workspace: str, token: str, contacts: int) -> None:
         """People to write to, in a workspace that there is, by its key."""
         self.workspace, self._token = workspace, token
-        line = Line(self.stack.api.port, self._token)
-        for number in range(contacts):
-            subscription = self.sinks.push.subscribe()
-            answer = await line.post(
-                self._path("/contacts"),
-                {
-                    "email": f"reader{number}@example.org",
-                    "webhookUrl": self.sinks.web.url(f"/in/{number}"),
-                    "telegramChatId": str(100_000 + number),
-                },
-            )
-            assert answer.status == 201, answer
-            contact = answer.body["id"]
-            browser = {"endpoint": subscription.endpoint, "p256dh": subscription.p256dh}
-            auth = subscription.browser.auth
-            pushed = await line.post(self._path("/push"), {"contactId": contact, **browser, "auth": auth})
-            assert pushed.status in (200, 201), pushed
-            for channel in Channel:
-                self.contacts.setdefault(channel, []).append(contact)
-        await line.close()
+        async with Line(self.stack.api.port, self._token) as line:
+            for number in range(contacts):
+                subscription = self.sinks.push.subscribe()
+                answer = await line.post(
+                    self._path("/contacts"),
+                    {
+                        "email": f"reader{number}@example.org",
+                        "webhookUrl": self.sinks.web.url(f"/in/{number}"),
+                        "telegramChatId": str(100_000 + number),
+                    },
+                )
+                assert answer.status == 201, answer
+                contact = answer.body["id"]
+                browser = {"endpoint": subscription.endpoint, "p256dh": subscription.p256dh}
+                auth = subscription.browser.auth
+                pushed = await line.post(self._path("/push"), {"contactId": contact, **browser, "auth": auth})
+                assert pushed.status in (200, 201), pushed
+                for channel in Channel:
+                    self.contacts.setdefault(channel, []).append(contact)
 
     async def post(self, channel: Channel, count: int, *, clients: int = _CLIENTS, pause_s: float = 0.0) -> None:
         """Send ``count`` messages, each with an idempotency key, and repeat what got no answer until it gets a 200."""
         tokens = iter([secrets.token_hex(6) for _ in range(count)])
 
         async def client() -> None:
-            line = Line(self.stack.api.port, self._token)
-            for token in tokens:
-                await self._post_one(line, channel, token)
-                await asyncio.sleep(pause_s)
-            await line.close()
+            async with Line(self.stack.api.port, self._token) as line:
+                for token in tokens:
+                    await self._post_one(line, channel, token)
+                    await asyncio.sleep(pause_s)
 
         await asyncio.gather(*(client() for _ in range(clients)))
 
@@ -172,11 +170,8 @@ class Rig:
 
     async def ask(self, path: str, body: object, *, absolute: bool = False, **headers: str) -> Answer:
         """The answer to one POST: under the workspace, unless the path is ``absolute``."""
-        line = Line(self.stack.api.port, self._token)
-        try:
+        async with Line(self.stack.api.port, self._token) as line:
             return await line.post(path if absolute else self._path(path), body, **headers)
-        finally:
-            await line.close()
 
     def _path(self, path: str) -> str:
         return f"/api/workspaces/{self.workspace}{path}"

@@ -80,15 +80,14 @@ async def test_many_clients_of_two_processes_make_one_message_a_key(
     fresh: Counter[str] = Counter()
 
     async def client(number: int) -> None:
-        line = Line(both[number % 2].port, crowd.token)
-        for key in keys:
-            # One of them says something else under every key.
-            answer = await crowd.send(line, key, subject="Hello" if number else "Goodbye")
-            seen[answer.status] += 1
-            if answer.status == 200:
-                made[key].add(answer.body["id"])
-                fresh[key] += "idempotent-replayed" not in answer.headers
-        await line.close()
+        async with Line(both[number % 2].port, crowd.token) as line:
+            for key in keys:
+                # One of them says something else under every key.
+                answer = await crowd.send(line, key, subject="Hello" if number else "Goodbye")
+                seen[answer.status] += 1
+                if answer.status == 200:
+                    made[key].add(answer.body["id"])
+                    fresh[key] += "idempotent-replayed" not in answer.headers
 
     await asyncio.gather(*(client(number) for number in range(CLIENTS)))
     assert set(seen) <= {200, 409, 422}

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tests.support import quick_services
 from tests.support.processes import free_environment
@@ -28,12 +28,18 @@ class Answer:
 
 
 class Line:
-    """One keep-alive connection that sends JSON and reads JSON."""
+    """One keep-alive connection that sends JSON and reads JSON; ``async with`` hangs up at the end."""
 
     def __init__(self, port: int, token: str) -> None:
         self._port = port
         self._token = token
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def post(self, path: str, body: object, **headers: str) -> Answer:
         """The answer to a POST; raises OSError or EOFError where there is none."""
