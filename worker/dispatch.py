@@ -112,14 +112,15 @@ class Dispatcher:
             full = self._slots.full(crumbs=True)
             claimed: Sequence[Claim] = ()
             try:
-                claimed, seen = await self._take(lane, room, without=full)
+                claimed, left = await self._take(lane, room, without=full)
             finally:
                 self._slots.expect(lane, -room)
                 self._quota.spend(len(claimed) - room)
-        if seen < room and not full:
+        if left:
+            self._gathers_until[lane] = time.monotonic() + _GATHER_S[lane]
+        else:
             self._waiting.discard(lane)
-        self._gathers_until[lane] = time.monotonic() + _GATHER_S[lane]
-        if seen:
+        if claimed:
             self._claims += 1
             self._begin(self._send_chunk(claimed, lane))
         if lane in self._waiting and (claimed or not full):
@@ -127,12 +128,13 @@ class Dispatcher:
 
     async def _take(
         self, lane: Lane, most: int, *, suspects: bool = False, without: Collection[UUID] = ()
-    ) -> tuple[list[Claim], int]:
+    ) -> tuple[list[Claim], bool]:
+        """What it has in hand now, and whether the lane may hold more."""
         worker_id = self._services.lease.worker_id
         with self._services.hand.reaching():
             try:
                 async with self._services.database.write() as connection:
-                    claimed, seen = await claims.claim(
+                    claimed, left = await claims.claim(
                         connection,
                         self._channel.name,
                         lane,
@@ -145,12 +147,12 @@ class Dispatcher:
             except StorageUnavailable:
                 # Should it have been committed all the same, the sweep finds what nobody has in hand.
                 log.warning("dispatch.no_database", channel=self._channel.name)
-                return [], 0
+                return [], False  # the keeper asks again
             self._services.hand.take(claim.id for claim in claimed)
         for claim in claimed:
             self._slots.take(lane, claim.workspace_id)
         self._unrecorded += len(claimed)
-        return claimed, seen
+        return claimed, left
 
     def _space(self, lane: Lane) -> int:
         """How many slots there are to fill: none rather than crumbs, and no more than can be recorded in time."""
@@ -194,9 +196,9 @@ class Dispatcher:
                     if not room:
                         await asyncio.sleep(wait_s)
                         continue
-                    claimed, seen = await self._take(lane, 1, suspects=True)
+                    claimed, left = await self._take(lane, 1, suspects=True)
                     self._quota.spend(len(claimed))
-                    if not seen:
+                    if not left:
                         break
                     await self._send_chunk(claimed, lane)
                     if not await hand.emptied(_ALONE_FOR_S):

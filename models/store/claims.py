@@ -64,21 +64,24 @@ async def claim(
     suspects: bool = False,
     without: Collection[UUID] = (),
     allowed: Callable[[UUID], int] | None = None,
-) -> tuple[list[Claim], int]:
-    """Claim up to ``most`` ready messages; returns those to send, and how many rows were seen.
+) -> tuple[list[Claim], bool]:
+    """Claim up to ``most`` ready messages; returns those to send, and whether the lane may hold more.
 
     What must not go out any more ends here with its reason; what must wait loses its turn. Suspects are claimed
     only when asked for. Messages of the workspaces in ``without`` stay on the lane, and so do those beyond the number
     that is ``allowed`` of a workspace.
     """
-    rows = await _next(connection, channel, lane, most, suspects=suspects, without=without)
+    rows, left = await _next(connection, channel, lane, most, suspects=suspects, without=without)
     proceeding: list[Any] = []
     ended: list[tuple[UUID, str, str]] = []
     parked: list[UUID] = []
     taken: Counter[UUID] = Counter()
     last_turn = 0
     for row in rows:
-        if allowed is not None and taken[row.workspace_id] >= allowed(row.workspace_id):
+        if row.workspace_id in without or (
+            allowed is not None and taken[row.workspace_id] >= allowed(row.workspace_id)
+        ):
+            left = True
             continue
         last_turn = row.turn
         try:
@@ -99,21 +102,27 @@ async def claim(
     browsers = await browsers_of(connection, proceeding) if channel is Channel.PUSH else {}
     accepted = await accepted_parts(connection, proceeding) if channel in IN_PARTS else {}
     claims = [_claim(row, lane, browsers.get(row.id, ()), accepted.get(row.id, frozenset())) for row in proceeding]
-    return claims, len(rows)
+    return claims, left
 
 
 async def _next(
     connection: AsyncConnection, channel: Channel, lane: Lane, most: int, *, suspects: bool, without: Collection[UUID]
-) -> Sequence[Any]:
+) -> tuple[Sequence[Any], bool]:
+    """Rows to claim from, and whether there may be more of them."""
     values: dict[str, Any] = {"channel": channel.value, "lane": lane.value, "most": most}
-    if not without:
+    # Who writes to people seldom has much that waits: to go along the lane is far cheaper than by workspaces.
+    if lane is Lane.TRANSACTIONAL or not without:
         rows = (await connection.execute(claim_rows.of_all(suspects=suspects), values)).all()
+        left = len(rows) == most
         # A workspace that sends by its own sender need not wait for the operator's.
-        if rows or channel not in await pauses.standing(connection):
-            return rows
+        if not rows and channel not in await pauses.standing(connection):
+            return rows, left
+        if rows and not (left and all(row.workspace_id in without for row in rows)):
+            return rows, left
     is_sqlite = connection.dialect.name == "sqlite"
     values |= parameters("without", claim_rows.WITHOUT, [(each,) for each in without], is_sqlite=is_sqlite)
-    return (await connection.execute(claim_rows.of_some(suspects=suspects, is_sqlite=is_sqlite), values)).all()
+    rows = (await connection.execute(claim_rows.of_some(suspects=suspects, is_sqlite=is_sqlite), values)).all()
+    return rows, bool(without) or len(rows) == most
 
 
 def _standing(row: Any) -> Standing:

@@ -71,7 +71,7 @@ _PULLING: Final = "        self._asked = False\n        self._waiting.add(lane)\
 _NAMING: Final = _PULLING + '        self._named = {*getattr(self, "_named", ()), *(UUID(each) for each in named)}\n'
 _ALLOWED: Final = "                        allowed=self._slots.allowed,\n"
 _MAY: Final = "    allowed: Callable[[UUID], int] | None = None,\n"
-_ROWS: Final = "    rows = await _next(connection, channel, lane, most, suspects=suspects, without=without)\n"
+_ROWS: Final = "    rows, left = await _next(connection, channel, lane, most, suspects=suspects, without=without)\n"
 _KEEP: Final = '        self.__dict__.setdefault("kept", []).append(b"x" * 65_536)\n'
 
 BUILDS: Final = {
