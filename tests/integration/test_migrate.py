@@ -66,7 +66,7 @@ async def test_who_writes_meanwhile_waits_briefly_for_a_migration_that_waits(emp
     database = Database.connect(empty_postgres_url)
     async with database.write() as connection:
         await connection.execute(text("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)"))
-    async with database.read() as reader:  # as of a long report
+    async with database.write() as reader:  # as a backup of the tables
         await reader.execute(text("LOCK TABLE alembic_version IN SHARE MODE"))
         migrating = asyncio.create_task(asyncio.to_thread(migrate.upgrade, empty_postgres_url))
         for _ in range(2):  # it asks for the table, goes away, and comes again
