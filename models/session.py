@@ -63,8 +63,6 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
-        # There each statement has its own snapshot anyway: BEGIN and COMMIT would be two more round trips.
-        self._reading = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @classmethod
     def connect(cls, url: str, *, pool_size: int = 5, statement_s: float | None = _COMMAND_S) -> Self:
@@ -94,9 +92,9 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """To read with: one snapshot on SQLite, one of each statement's own on PostgreSQL."""
+        """A reading transaction: one snapshot on SQLite, read committed on PostgreSQL."""
         with _honest():
-            async with self._reading.connect() as connection:
+            async with self.engine.connect() as connection:
                 await connection.execution_options(**{_READ_ONLY: True})
                 async with connection.begin():
                     yield connection
