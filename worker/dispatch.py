@@ -1,7 +1,6 @@
 """One channel's work in one process: claim a chunk, send its messages side by side, record each as it ends."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any, Final
@@ -17,7 +16,6 @@ from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.vocabulary import Lane, OnUnknown
 from worker import verdicts
-from worker.bulk_gate import BulkGate
 from worker.endpoint_rates import EndpointRates
 from worker.pacing import Slots, claim_order
 from worker.quota import Quota
@@ -32,7 +30,6 @@ _GATHER_S: Final = {Lane.TRANSACTIONAL: 0.02, Lane.BULK: 0.1}
 """How long few free slots are let become more, after a claim: a claim of twenty costs nearly what one of 200 does."""
 _ALONE_AFTER_S: Final = 10.0
 _ALONE_FOR_S: Final = 30.0
-_OPEN: Final = contextlib.nullcontext()
 
 
 class Dispatcher:
@@ -57,7 +54,6 @@ class Dispatcher:
         self._actor = channel.name.value.lower()
         self._services = services
         self._slots = Slots(most)
-        self._gate = BulkGate(most)
         self._quota = quota
         self._claiming = {each: asyncio.Lock() for each in Lane}
         self._deciding = asyncio.Lock()
@@ -106,6 +102,7 @@ class Dispatcher:
     async def _claim(self, lane: Lane) -> None:
         """One claim of a lane at a time; that of the other lane is not waited for."""
         async with self._claiming[lane]:
+            self._waiting.add(lane)  # the claim before may have read it too soon to see what this one is for
             async with self._deciding:
                 room = await self._room(lane)
                 if not room or not self._services.hand.open or not self._services.lease.holds():
@@ -124,8 +121,6 @@ class Dispatcher:
             self._gathers_until[lane] = time.monotonic() + _GATHER_S[lane]
         else:
             self._waiting.discard(lane)
-        if claimed and lane is Lane.TRANSACTIONAL:
-            self._gate.people_write()
         if claimed:
             self._claims += 1
             self._begin(self._send_chunk(claimed, lane))
@@ -258,8 +253,7 @@ class Dispatcher:
 
     async def _send(self, claim: Claim, route: Route, lane: Lane) -> None:
         try:
-            async with self._gate if lane is Lane.BULK else _OPEN:
-                ended = await route.runner.run(claim, route.prepared)
+            ended = await route.runner.run(claim, route.prepared)
         finally:
             self._slots.give_back(lane, claim.workspace_id)
             self._feed()

@@ -29,7 +29,7 @@ def _broken(file: str, old: str, new: str, caught_by: tuple[str, ...], shows: st
     return Broken((Edit(file, old, new),), caught_by, shows)
 
 
-_SEND: Final = "                ended = await route.runner.run(claim, route.prepared)\n"
+_SEND: Final = "            ended = await route.runner.run(claim, route.prepared)\n"
 _DONE: Final = "claim.id, claim.token, claim.run, claim.claimed_at, verdicts.State.DONE, verdicts.Outcome.ACCEPTED"
 _LEASE: Final = "if self._lost or self._good_until - wakeful_clock() < MARGIN_S:"
 _MERGE: Final = "fact_column(fact): least(fact_column(fact), established.c[fact.value], is_sqlite=is_sqlite)"
@@ -78,7 +78,7 @@ BUILDS: Final = {
     "sent-twice": _broken(
         "worker/dispatch.py",
         _SEND,
-        f"                await route.runner.run(claim, route.prepared)\n{_SEND}",
+        f"            await route.runner.run(claim, route.prepared)\n{_SEND}",
         ("random-kills",),
         "'unmarked'",
     ),
@@ -92,7 +92,7 @@ BUILDS: Final = {
     "recorded-before-sent": _broken(
         "worker/dispatch.py",
         _SEND,
-        f"                await self._services.recorder.submit(Ended({_DONE}))\n{_SEND}",
+        f"            await self._services.recorder.submit(Ended({_DONE}))\n{_SEND}",
         ("killed-and-woken",),
         "'lost'",
     ),
