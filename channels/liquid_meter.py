@@ -19,8 +19,9 @@ MOST_OUTPUT: Final = 2 << 20
 """Characters, what is captured in between included."""
 LONGEST_RANGE: Final = 10_000
 _CHARACTERS_A_UNIT: Final = 16
-_VALUES_A_UNIT: Final = 8
+_VALUES_A_UNIT: Final = 4
 _LARGEST_NUMBER: Final = 1 << 128
+_CONTAINERS: Final = (list, tuple, dict, range)
 
 
 class TooMuch(ResourceLimitError):
@@ -61,14 +62,15 @@ class MeteredContext(RenderContext):
             count += 1
             if isinstance(value, str):
                 self.spend(len(value) // _CHARACTERS_A_UNIT)
-            elif isinstance(value, (list, tuple, dict, range)):
+            elif isinstance(value, int):
+                if not -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER:
+                    raise TooMuch("a number is too large")
+            elif isinstance(value, _CONTAINERS):
                 count += len(value)
                 if count > self._work_left * _VALUES_A_UNIT:
                     break
                 if not isinstance(value, range):
                     pending.extend(value.values() if isinstance(value, dict) else value)
-            elif isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
-                raise TooMuch("a number is too large")
         self.spend(1 + count // _VALUES_A_UNIT)
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:

@@ -13,7 +13,7 @@ from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TA
 
 from channels.render_error import RenderError
 
-MOST_TAGS: Final = 250
+MOST_TAGS: Final = 200
 _LONGEST_EXPRESSION: Final = 1000
 _MOST_WORDS: Final = 1_500
 _MOST_BRACKETS: Final = 8

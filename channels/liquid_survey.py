@@ -7,6 +7,7 @@ from liquid import BoundTemplate, RenderContext
 from liquid.ast import BlockNode, Node
 from liquid.builtin.expressions import FilteredExpression, Path
 from liquid.builtin.expressions.primitive import RangeLiteral
+from liquid.builtin.tags.case_tag import MultiExpressionBlockNode
 from liquid.expression import Expression
 from liquid.token import Token
 
@@ -39,8 +40,10 @@ class Survey:
     def _node(self, node: Node) -> int:
         """What one pass costs, whichever branch it takes; blocks pay for themselves."""
         cost = 1
+        # What a {% when %} asks is compared with the case's value, by rules that cost as much again.
+        times = 2 if isinstance(node, MultiExpressionBlockNode) else 1
         for expression in node.expressions():
-            cost += self._expression(expression)
+            cost += times * self._expression(expression)
         self._scopes[0].update(node.template_scope())
         self._scopes.append(set(node.block_scope()))
         for child in node.children(self._static, include_partials=False):

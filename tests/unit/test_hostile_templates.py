@@ -25,8 +25,8 @@ _END: Final = "{% endfor %}"
 
 HOSTILE: Final = {
     "endless loops": _FOR * 5 + "x" + _END * 5,
-    "a loop after another": (_FOR + "{{ i }}" + _END) * 80,
-    "loops of nothing": (_FOR + _END) * 120,
+    "a loop after another": (_FOR + "{{ i }}" + _END) * 66,
+    "loops of nothing": (_FOR + _END) * 100,
     "a huge range": "{% for i in (1..1000000000) %}x{% endfor %}",
     "a huge range backwards": "{% for i in (1..1000000000) reversed %}x{% endfor %}",
     "a huge range by a value": "{% for i in (1..n) offset: 999999990 %}x{% endfor %}",
@@ -56,7 +56,7 @@ HOSTILE: Final = {
     "brackets": "{{ a" + "[a" * 100_000 + "]" * 100_000 + " }}",
     "nested ifs": "{% if a %}" * 100_000 + "{% endif %}" * 100_000,
     "nested fors": "{% for a in b %}" * 120 + _END * 120,
-    "elsif without end": _FOR + "{% if false %}" + "{% elsif 'a' == 'b' %}z" * 240 + "{% endif %}" + _END,
+    "elsif without end": _FOR + "{% if false %}" + "{% elsif 'a' == 'b' %}z" * 195 + "{% endif %}" + _END,
     "when without end": _FOR + "{% case 'q' %}" + "{% when 'a', 'b', 'c', 'd' %}z" * 120 + "{% endcase %}" + _END,
     "and without end": "{% if " + "a and " * 200_000 + "a %}x{% endif %}",
     "a mebibyte of {{": "{{" * (_MIB // 2),
@@ -85,7 +85,7 @@ HOSTILE: Final = {
     "base64": "{{ big | base64_encode }}",
     "cycles": _FOR + "{% cycle big, big, big %}" + _END,
     "dates": _FOR + "{{ 'Mon, 20 Nov 1995 19:12:08 -0500' | date: '%a %b %d %H %M %S %Y' }}" * 80 + _END,
-    "literals": _FOR + "{{ 'aaaaaaaaaaaaaaaa' | upcase }}" * 200 + _END,
+    "literals": _FOR + "{{ 'aaaaaaaaaaaaaaaa' | upcase }}" * 198 + _END,
     "paths": _FOR + "{{ a.b.c.d.e.f.g.h.i.j.k.l.m[a.b.c][d.e.f] }}" * 20 + _END,
     "an unclosed block": "{% for a in b %}",
     "a break outside": "{% break %}{{ a | upcase }}",
