@@ -4,7 +4,6 @@ import asyncio
 import json
 import shlex
 import shutil
-import socket
 import tempfile
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ from wireroom.demo_scene import Scene
 from wireroom.demo_sinks import Sinks
 from wireroom.demo_view import Board, render, step
 from wireroom.output import console
+from wireroom.ports import free_port
 from wireroom.settings import fresh_environment
 from wireroom.up import FINISHING, CannotStart, Stack, first_done, stop_on_signals
 
@@ -176,13 +176,10 @@ class _Demo:
 
 
 def _environment(folder: Path, sinks: Sinks) -> dict[str, str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     return fresh_environment(
         {
             "WIREROOM_DATA_DIR": str(folder),
-            "WIREROOM_BIND": f"127.0.0.1:{port}",
+            "WIREROOM_BIND": f"127.0.0.1:{free_port()}",
             "WIREROOM_SMTP_URL": f"smtp+plain://127.0.0.1:{sinks.smtp_port}",
             "WIREROOM_EMAIL_FROM": demo_story.SENDER,
             "WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8",

@@ -312,7 +312,7 @@
         this.unread = page.unread;
         this.cursor = page.cursor;
         this.state = "ready";
-        this.note("");
+        this.unnote("offline");
         this.asked.clear();
         for (const row of this.rows.values()) {
           this.seen.unobserve(row.article); // observed anew below, where what was shown could not be reported
@@ -358,7 +358,7 @@
           clearTimeout(silence);
           silence = null;
           this.cursor = event.lastEventId || this.cursor;
-          this.note("");
+          this.unnote("offline");
           act(JSON.parse(event.data));
           this.render();
         };
@@ -442,6 +442,7 @@
     }
 
     async readAll() {
+      this.unnote("failed");
       try {
         for (;;) {
           await each(
@@ -541,11 +542,13 @@
       if (this.isOpen) {
         this.isOpen = false;
         this.fresh.clear();
+        this.unnote("failed");
         this.render();
       }
     }
 
     async showMore() {
+      this.unnote("failed");
       const shown = this.items.length;
       this.more.disabled = true;
       try {
@@ -576,6 +579,13 @@
         if (name) {
           this.announce(this.footer.textContent);
         }
+      }
+    }
+
+    // What failed stays said until something else is done: what comes by itself, as an item, says nothing of it.
+    unnote(name) {
+      if (this.noted === name) {
+        this.note("");
       }
     }
 
@@ -754,6 +764,7 @@
     }
 
     async archive(item) {
+      this.unnote("failed");
       try {
         await this.act(item, "archive");
       } catch {

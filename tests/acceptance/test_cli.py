@@ -8,6 +8,7 @@ from models.vocabulary import Scope
 from tests.support import bot_api, commands, smtp_sink
 from tests.support.commands import wireroom
 from tests.support.waiting import wait_until
+from wireroom.ports import free_port
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ async def test_what_fails_says_why_and_exits_1(migrated: dict[str, str], tmp_pat
     unknown = await wireroom("token", "create", "--workspace", "nobody", "--json", **migrated)
     no_schema = await wireroom("workspace", "create", "acme", WIREROOM_DATA_DIR=str(tmp_path / "empty"))
     bad_setting = await wireroom("migrate", WIREROOM_DATABASE_URL="mysql://localhost/x", **migrated)
-    away = f"postgresql://nobody@127.0.0.1:{commands.free_port()}/x"
+    away = f"postgresql://nobody@127.0.0.1:{free_port()}/x"
     no_database = await wireroom("workspace", "create", "acme", WIREROOM_DATABASE_URL=away)
     answers = (taken, unknown, no_schema, bad_setting, no_database)
     assert [answer.code for answer in answers] == [1, 1, 1, 1, 1]
@@ -125,7 +126,7 @@ async def test_doctor_asks_the_bot_api_who_the_bot_is(migrated: dict[str, str]) 
             for token, url in (
                 (bot_api.TOKEN, api.url),
                 (f"{bot_api.TOKEN}x", api.url),
-                (bot_api.TOKEN, f"http://127.0.0.1:{commands.free_port()}"),
+                (bot_api.TOKEN, f"http://127.0.0.1:{free_port()}"),
             )
         ]
     assert [answer.code for answer in answers] == [0, 1, 1], answers
@@ -140,7 +141,7 @@ async def test_doctor_asks_the_bot_api_who_the_bot_is(migrated: dict[str, str]) 
 async def test_doctor_names_each_fault_and_its_mend(migrated: dict[str, str]) -> None:
     folder = migrated["WIREROOM_DATA_DIR"]
     open_to_all(folder)
-    nobody = f"127.0.0.1:{commands.free_port()}"
+    nobody = f"127.0.0.1:{free_port()}"
     answer = await wireroom(
         "doctor",
         "--json",

@@ -14,6 +14,7 @@ from tests.support import commands
 from tests.support.commands import wireroom
 from tests.support.waiting import wait_until
 from wireroom.client import ApiError, Client
+from wireroom.ports import free_port
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ from wireroom.client import ApiError, Client
 )
 async def test_a_data_directory_that_cannot_be_made_is_named(command: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    bind = f"127.0.0.1:{commands.free_port()}"
+    bind = f"127.0.0.1:{free_port()}"
     answer = await wireroom(*command, WIREROOM_DATA_DIR=str(tmp_path / "file" / "data"), WIREROOM_BIND=bind)
     assert answer.code == 1
     assert re.fullmatch(r"wireroom: WIREROOM_DATA_DIR: \S+/file is not a folder; name a folder .*\n", answer.err)
@@ -116,8 +117,8 @@ async def test_a_broker_that_does_not_answer_is_said_once_and_stops_nothing(tmp_
     log = tmp_path / "up.log"
     settings = {
         "WIREROOM_DATA_DIR": str(tmp_path / "data"),
-        "WIREROOM_BIND": f"127.0.0.1:{commands.free_port()}",
-        "WIREROOM_REDIS_URL": f"redis://127.0.0.1:{commands.free_port()}/0",
+        "WIREROOM_BIND": f"127.0.0.1:{free_port()}",
+        "WIREROOM_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
         "WIREROOM_LOG_FORMAT": "json",
     }
     async with commands.started(log, **settings):
@@ -128,7 +129,7 @@ async def test_a_broker_that_does_not_answer_is_said_once_and_stops_nothing(tmp_
 
 
 async def test_up_says_what_is_on_and_that_it_finishes(tmp_path: Path) -> None:
-    bind = f"127.0.0.1:{commands.free_port()}"
+    bind = f"127.0.0.1:{free_port()}"
     folder = str(tmp_path / "data")
     async with commands.started(tmp_path / "up.log", WIREROOM_DATA_DIR=folder, WIREROOM_BIND=bind) as said:
         await wait_until(lambda: "Ctrl-C" in said.read_text(), timeout=40)
@@ -199,7 +200,7 @@ async def test_doctor_doubts_what_nothing_reads_and_a_short_key(sqlite_url: str)
 
 
 async def test_send_without_an_api_says_where_it_looked() -> None:
-    place = f"127.0.0.1:{commands.free_port()}"
+    place = f"127.0.0.1:{free_port()}"
     who = ("--workspace", "ws_x", "--token", "wr_live_x", "--contact", "ct_x", "--body", "x")
     answer = await wireroom("send", *who, "--url", f"http://{place}")
     assert answer.code == 1

@@ -14,6 +14,7 @@ from tests.support.commands import Up
 from tests.support.no_tls import NO_TLS
 from tests.support.processes import free_environment
 from tests.support.waiting import wait_until
+from wireroom.ports import free_port
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -62,7 +63,7 @@ async def test_what_the_readme_says_sends_by_every_channel_but_mail(tmp_path: Pa
     (report,) = blocks("What providers report", "sh")
     assert bot.startswith("export WIREROOM_TELEGRAM_BOT_TOKEN=")
     assert "api.telegram.org" in chats
-    page = f"127.0.0.1:{commands.free_port()}"
+    page = f"127.0.0.1:{free_port()}"
     async with bot_api.running() as api:
         settings |= {"WIREROOM_TELEGRAM_BOT_TOKEN": bot_api.TOKEN, "WIREROOM_TELEGRAM_API_URL": api.url}
         async with commands.running(tmp_path / "data", **settings) as up:
@@ -82,7 +83,7 @@ async def test_what_the_readme_says_sends_by_every_channel_but_mail(tmp_path: Pa
 
 
 def own_ports(up: Up) -> dict[str, str]:
-    return {"9000": str(commands.free_port()), "http://127.0.0.1:8080": up.url}
+    return {"9000": str(free_port()), "http://127.0.0.1:8080": up.url}
 
 
 def path() -> str:

@@ -11,6 +11,7 @@ from tests.support.commands import Up, lives, wireroom
 from tests.support.http_sink import HttpSink
 from tests.support.no_tls import NO_TLS
 from tests.support.waiting import wait_until
+from wireroom.ports import free_port
 
 LOOPBACK = {"WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8"}
 PARTS = ("api_shim.app", "dramatiq", "worker.keeper", "valkey-server")
@@ -61,7 +62,7 @@ async def test_up_carries_a_message_alone_in_its_folder_and_ends_in_order(tmp_pa
 
 
 async def is_refused_a_second_time(up: Up) -> None:
-    bind = f"127.0.0.1:{commands.free_port()}"
+    bind = f"127.0.0.1:{free_port()}"
     answer = await wireroom("up", **(up.settings | {"WIREROOM_BIND": bind}))
     assert answer.code == 1
     assert "already runs" in answer.err

@@ -207,8 +207,18 @@ async def test_what_goes_wrong_is_said_and_can_be_tried_again(visit: Visit) -> N
     await visit.context.route(f"{visit.api.url}/inbox/*/archive", refuse)
     await shown.item("Hello").hover()
     await shown.panel.get_by_role("button", name="Archive: Hello").click()
-    await expect(shown.panel.get_by_text("That did not work. Please try again.")).to_be_visible()
+    failed = shown.panel.get_by_text("That did not work. Please try again.")
+    await expect(failed).to_be_visible()
     await expect(shown.item("Hello")).to_be_visible()
+    # What comes by itself says nothing of it.
+    await visit.deliver("Later")
+    await expect(shown.item("Later")).to_be_visible()
+    await expect(failed).to_be_visible()
+    await visit.context.unroute(f"{visit.api.url}/inbox/*/archive")
+    await shown.item("Hello").hover()
+    await shown.panel.get_by_role("button", name="Archive: Hello").click()
+    await expect(shown.item("Hello")).to_have_count(0)
+    await expect(failed).to_have_count(0)
 
 
 async def test_without_a_stream_it_asks_now_and_then(visit: Visit) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import random
 import secrets
-import socket
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from tests.support.api_process import Answer, Line
 from tests.support.bot_api import TOKEN
 from wireroom import accounts
 from wireroom.embedded import EmbeddedBroker
+from wireroom.ports import free_port
 from wireroom.settings import fresh_environment
 from wireroom.supervisor import Service
 from wireroom.up import KEEPER, CannotStart, Stack
@@ -279,7 +279,7 @@ def house_settings(folder: Path, database_url: str, sinks: Sinks) -> dict[str, s
     return {
         "WIREROOM_DATA_DIR": str(folder / "var"),
         "WIREROOM_DATABASE_URL": database_url,
-        "WIREROOM_BIND": f"127.0.0.1:{_free_port()}",
+        "WIREROOM_BIND": f"127.0.0.1:{free_port()}",
         "WIREROOM_SMTP_URL": f"smtp+plain://127.0.0.1:{sinks.mail.port}",
         "WIREROOM_EMAIL_FROM": "Wireroom <noreply@example.org>",
         "WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8",
@@ -287,8 +287,3 @@ def house_settings(folder: Path, database_url: str, sinks: Sinks) -> dict[str, s
         "WIREROOM_TELEGRAM_API_URL": sinks.bot.url,
         "WIREROOM_LOG_LEVEL": "warning",
     }
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -27,6 +26,7 @@ from tests.support.no_tls import NO_TLS
 from tests.support.people import browser
 from tests.support.processes import die_with_parent, free_environment, stop
 from tests.support.waiting import wait_until
+from wireroom.ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 SEED: Final = 20260115
@@ -55,8 +55,7 @@ def _start(environment: Mapping[str, str], log: IO[bytes]) -> "subprocess.Popen[
 @contextlib.asynccontextmanager
 async def server(folder: Path, database_url: str, redis_url: str) -> AsyncIterator[Api]:
     """``api_shim.app`` as a process of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = free_environment() | {
         "WIREROOM_DATA_DIR": str(folder),
         "WIREROOM_DATABASE_URL": database_url,

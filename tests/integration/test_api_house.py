@@ -2,7 +2,6 @@ import asyncio
 import json
 import re
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tests.support.broker import ValkeyServer
 from tests.support.no_tls import NO_TLS
 from tests.support.processes import free_environment
 from tests.support.waiting import wait_until
+from wireroom.ports import free_port
 
 
 async def test_the_document_holds_every_operation(api: Api, tenant: Tenant) -> None:
@@ -129,8 +129,7 @@ async def refuses(port: int) -> bool:
 
 
 async def test_the_process_finishes_what_is_in_flight(tmp_path: Path, sqlite_url: str, redis_url: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = free_environment() | {
         "WIREROOM_DATA_DIR": str(tmp_path),
         "WIREROOM_DATABASE_URL": sqlite_url,

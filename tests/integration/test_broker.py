@@ -23,6 +23,7 @@ from tests.support import processes
 from tests.support.broker import ValkeyServer
 from tests.support.waiting import wait_until
 from wireroom.embedded import find_server
+from wireroom.ports import free_port
 from worker.broker import WakingRedisBroker, connect, make_broker
 
 QUEUES = ("email", "webhook")
@@ -248,8 +249,7 @@ def test_addresses_over_tcp(url: str) -> None:
 @contextlib.contextmanager
 def server_on_a_port(folder: Path, *options: str, config: str = "") -> Iterator[int]:
     """A server or sentinel on a free port of 127.0.0.1."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     file = folder / f"{port}.conf"
     file.write_text(f'port {port}\nbind 127.0.0.1\ndir "{folder}"\n{config}')
     log = folder / f"{port}.log"

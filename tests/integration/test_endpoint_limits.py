@@ -20,6 +20,7 @@ from tests.support.waiting import wait_until
 from tests.support.webhooks import LOOPBACK, opened
 
 CONTENT = Content(body="b")
+_ATTEMPTS = 3
 
 
 async def outcome(channel: WebhookChannel, url: str) -> type[SendError] | None:
@@ -82,10 +83,20 @@ async def test_a_busy_process_does_not_take_its_own_delay_for_the_peers() -> Non
 async def test_a_fifth_of_the_endpoints_hang_and_the_others_do_not_notice(
     tmp_path: Path, database: Database, valkey: ValkeyServer
 ) -> None:
-    """The short form; the long one is ``pytest -s tests/integration/long_hang.py``."""
-    found = await hanging.compare(tmp_path, database, valkey.url, rounds=30, stretches=3)
-    # Below a tenth of a second it is the machine that is measured.
-    assert found.median <= 2 * max(found.normal, 0.1), found
-    assert found.most_in_hand <= 25
-    # What was refused burnt no try.
-    assert found.failed == 0
+    """The short form; the long one is ``pytest -s tests/integration/long_hang.py``.
+
+    Endpoints that delay others do so each time; a machine that is busy with something else, now and then.
+    """
+    seen: list[hanging.Comparison] = []
+    while len(seen) < _ATTEMPTS:
+        folder = tmp_path / str(len(seen))
+        folder.mkdir()
+        found = await hanging.compare(folder, database, valkey.url, rounds=30, stretches=3)
+        assert found.most_in_hand <= 25
+        # What was refused burnt no try.
+        assert found.failed == 0
+        # Below a tenth of a second it is the machine that is measured.
+        if found.median <= 2 * max(found.normal, 0.1):
+            return
+        seen.append(found)
+    pytest.fail(f"the others were delayed: {seen}")

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from tests.support import quick_services
 from tests.support.processes import free_environment
 from tests.support.quick_services import Service
 from tests.support.waiting import wait_until
+from wireroom.ports import free_port
 
 _STDERR: Final = 2
 
@@ -93,8 +93,7 @@ class ApiProcess:
 @asynccontextmanager
 async def api_process(folder: Path, database_url: str, redis_url: str, port: int = 0) -> AsyncIterator[ApiProcess]:
     """A server that answers, killed at the end of the block; ``port`` 0: any that is free."""
-    with socket.create_server(("127.0.0.1", port)) as probe:
-        port = int(probe.getsockname()[1])
+    port = port or free_port()
     environment = free_environment() | {
         "WIREROOM_DATA_DIR": str(folder),
         "WIREROOM_DATABASE_URL": database_url,

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -22,6 +21,7 @@ from tests.support.no_tls import NO_TLS
 from tests.support.processes import free_environment, quick_root
 from tests.support.waiting import wait_until
 from wireroom import accounts
+from wireroom.ports import free_port
 
 WIREROOM = str(Path(sys.executable).with_name("wireroom"))
 
@@ -81,14 +81,6 @@ async def started(log: Path, /, **settings: str) -> AsyncIterator[Path]:
         process.terminate()
         code = await asyncio.wait_for(process.wait(), 60)
     assert code == 0
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Up:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.processes import block_until, die_with_parent, short_folder, stop
+from wireroom.ports import free_port
 
 _MASTER: Final = Path("/usr/lib/postfix/sbin/master")
 _QUEUES: Final = (
@@ -111,10 +112,9 @@ def read(raw: bytes) -> EmailMessage:
 @contextlib.contextmanager
 def running() -> Iterator[Postfix]:
     """A Postfix until the end of the block."""
-    with short_folder() as folder, socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = int(reserved.getsockname()[1])
+    with short_folder() as folder:
+        port = free_port()
         _lay_out(folder, port)
-        reserved.close()
         log = folder / "master.log"
         with log.open("wb") as output:
             process = subprocess.Popen(

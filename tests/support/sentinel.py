@@ -10,9 +10,9 @@ from typing import Final
 
 import redis
 
-from tests.support.commands import free_port
 from tests.support.processes import block_until, die_with_parent, short_folder, stop
 from wireroom.embedded import find_server
+from wireroom.ports import free_port
 
 SERVICE: Final = "wireroom"
 

@@ -1,0 +1,21 @@
+"""A port for a server that is started later, by another process."""
+
+import contextlib
+import random
+import socket
+from typing import Final
+
+# Below those that systems give to connections and to whoever asks for any port (Linux from 32,768 on, others from
+# 49,152): a port chosen among those would be given to somebody else now and then before its server has started.
+_CHOICE: Final = range(20_000, 32_000)
+_TRIES: Final = 100
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody had a moment ago; raises OSError where none can be had."""
+    for _ in range(_TRIES):
+        port = random.SystemRandom().choice(_CHOICE)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port of 127.0.0.1 is free")
