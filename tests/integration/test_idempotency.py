@@ -174,7 +174,7 @@ async def test_a_process_that_stands_still_holds_up_its_own_keys_alone(
         await line.close()
 
 
-@pytest.mark.timeout(400)  # it starts up to twelve servers, on a machine that may be busy
+@pytest.mark.timeout(400)  # on a busy machine all have their answers before the kill comes, in most rounds
 async def test_killed_between_commit_and_answer_the_repeat_makes_no_second_message(
     tmp_path: Path, database_url: str, database: Database, redis_url: str
 ) -> None:
@@ -183,7 +183,7 @@ async def test_killed_between_commit_and_answer_the_repeat_makes_no_second_messa
     keys = itertools.count()
     sent = 0
     lost = 0  # stored, and not answered before the kill
-    for _ in range(6):
+    for _ in range(30):
         round_ = [f"order-{next(keys)}" for _ in range(IN_FLIGHT)]
         async with api_process(tmp_path, database_url, redis_url) as running:
             crowd = crowd or await crowd_of(running, database_url)
