@@ -582,7 +582,7 @@
       }
     }
 
-    // What failed stays said until something else is done: what comes by itself, as an item, says nothing of it.
+    // What failed stays said until something else is done, or the connection is lost: what comes says nothing of it.
     unnote(name) {
       if (this.noted === name) {
         this.note("");

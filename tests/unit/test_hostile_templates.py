@@ -55,7 +55,7 @@ HOSTILE: Final = {
     "parentheses": "{{ " + "(" * 100_000 + " }}",
     "brackets": "{{ a" + "[a" * 100_000 + "]" * 100_000 + " }}",
     "nested ifs": "{% if a %}" * 100_000 + "{% endif %}" * 100_000,
-    "nested fors": "{% for a in b %}" * 120 + _END * 120,
+    "nested fors": "{% for a in b %}" * 100 + _END * 100,
     "elsif without end": _FOR + "{% if false %}" + "{% elsif 'a' == 'b' %}z" * 195 + "{% endif %}" + _END,
     "when without end": _FOR + "{% case 'q' %}" + "{% when 'a', 'b', 'c', 'd' %}z" * 120 + "{% endcase %}" + _END,
     "and without end": "{% if " + "a and " * 200_000 + "a %}x{% endif %}",
