@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from bench.processes import Children, Process, busy_seconds, cpu_seconds, pinned
 from bench.settings import PROFILE_VARIABLE
 from bench.sinks.remote import Sink
 from wireroom import up
+from wireroom.ports import free_port
 from wireroom.settings import fresh_environment
 
 _READY_S: Final = 30.0
@@ -112,16 +112,9 @@ def settings_for(folder: Path, *, database_url: str, redis_url: str, smtp_port: 
         "WIREROOM_DATA_DIR": str(folder),
         "WIREROOM_DATABASE_URL": database_url,
         "WIREROOM_REDIS_URL": redis_url,
-        "WIREROOM_BIND": f"127.0.0.1:{_free_port()}",
+        "WIREROOM_BIND": f"127.0.0.1:{free_port()}",
         "WIREROOM_SECRET_KEY": secrets.token_urlsafe(32),
         "WIREROOM_SMTP_URL": f"smtp+plain://127.0.0.1:{smtp_port}",
         "WIREROOM_EMAIL_FROM": f"{traffic.SENDER_NAME} <{traffic.SENDER}>",
         "WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8",
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
