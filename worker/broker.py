@@ -24,10 +24,10 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from models.errors import InvalidSetting
-from models.vocabulary import Channel
+from worker import queues
 from worker.settings import THREADS
 
-_QUEUES: Final = len(Channel) + 1  # one per channel, and the tracker's
+_QUEUES: Final = len(queues.PEOPLE) + len(queues.BULK)
 _NAMESPACE: Final = "wireroom"
 _WAIT_S: Final = 1
 _SOCKET_TIMEOUT_S: Final = 5.0  # longer than a wait in BLPOP

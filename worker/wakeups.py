@@ -1,6 +1,7 @@
 """Wake-ups: telling the workers that a lane has work, without anybody waiting for it.
 
-A wake-up is a job of dramatiq that says no more than (actor, lane). At most one per lane is on its way: a key
+A wake-up is a job of dramatiq that says no more than (actor, lane), on the queue that ``worker.queues`` names. At most
+one per lane is on its way: a key
 in Redis, ``wireroom:wake:<actor>:<lane>``, says so. Its worker deletes the key before it claims, so that what
 comes after the claim's snapshot wakes anew; the key's short life covers a worker that never came to it.
 
@@ -19,6 +20,7 @@ import dramatiq
 import redis
 import structlog
 
+from worker import queues
 from worker.broker import WakingRedisBroker, connect
 
 _KEY_LIFE_MS: Final = 2_000
@@ -72,9 +74,9 @@ class Wakeups:
         """Send a job whatever the key says."""
         await self._run(partial(self._enqueue, actor, lane))
 
-    async def depth(self, actor: str) -> int | None:
-        """How many jobs of ``actor`` nobody has taken yet; None while Redis does not answer."""
-        return await self._run(partial(self._broker.depth, actor))
+    async def depth(self, actor: str, lane: str) -> int | None:
+        """How many jobs nobody has taken yet on the lane's queue; None while Redis does not answer."""
+        return await self._run(partial(self._broker.depth, queues.of(actor, lane)))
 
     async def reachable(self) -> bool:
         """Whether Redis answers now."""
@@ -105,7 +107,7 @@ class Wakeups:
     def _enqueue(self, actor: str, lane: str) -> None:
         # By name: whoever sends a wake-up knows nothing of the code that it wakes.
         message: dramatiq.Message[Any] = dramatiq.Message(
-            queue_name=actor, actor_name=actor, args=(lane,), kwargs={}, options={}
+            queue_name=queues.of(actor, lane), actor_name=actor, args=(lane,), kwargs={}, options={}
         )
         self._broker.enqueue(message)
 

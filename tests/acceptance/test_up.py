@@ -12,12 +12,13 @@ from tests.support.http_sink import HttpSink
 from tests.support.no_tls import NO_TLS
 from tests.support.waiting import wait_until
 from wireroom.ports import free_port
+from worker import queues
 
 LOOPBACK = {"WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8"}
 PARTS = ("api_shim.app", "dramatiq", "worker.keeper", "valkey-server")
 
 
-async def send_webhook(up: Up, sink: HttpSink, workspace: str, token: str) -> str:
+async def send_webhook(up: Up, sink: HttpSink, workspace: str, token: str, lane: str = "transactional") -> str:
     """Accept one message for ``sink``; its id."""
     base = f"{up.url}/api/workspaces/{workspace}"
     async with httpx.AsyncClient(
@@ -25,7 +26,7 @@ async def send_webhook(up: Up, sink: HttpSink, workspace: str, token: str) -> st
     ) as client:
         contact = await client.post(f"{base}/contacts", json={"webhookUrl": sink.url("/in")})
         assert contact.status_code == 201, contact.text
-        message = {"contactId": contact.json()["id"], "channel": "WEBHOOK", "body": "hello"}
+        message = {"contactId": contact.json()["id"], "channel": "WEBHOOK", "body": "hello", "lane": lane}
         accepted = await client.post(f"{base}/messages", json=message)
         assert accepted.status_code == 200, accepted.text
         return str(accepted.json()["id"])
@@ -40,9 +41,10 @@ async def kill_and_await_successor(up: Up, part: str) -> None:
 
 
 def tell_apart(up: Up) -> None:
-    """Two workers, known by their command lines, and an API that cannot be taken for one."""
+    """Two workers and that of bulk, known by their command lines, and an API that cannot be taken for one."""
     lines = [" ".join(commands.command_of(child)) for child in psutil.Process(up.process.pid).children()]
-    assert len([line for line in lines if "dramatiq" in line]) == 2
+    workers = [line for line in lines if "dramatiq" in line]
+    assert sorted(f" {' '.join(queues.BULK)}" in line for line in workers) == [False, False, True]
     apis = [line for line in lines if "api_shim" in line]
     assert len(apis) == 1
     assert not any(word in apis[0].removeprefix(sys.executable) for word in ("dramatiq", "worker"))
@@ -56,6 +58,8 @@ async def test_up_carries_a_message_alone_in_its_folder_and_ends_in_order(tmp_pa
         message_id = await send_webhook(up, web_sink, workspace, token)
         await wait_until(lambda: web_sink.requests)
         assert [request.headers["webhook-id"] for request in web_sink.requests] == [message_id]
+        in_bulk = await send_webhook(up, web_sink, workspace, token, lane="bulk")
+        await wait_until(lambda: in_bulk in [request.headers["webhook-id"] for request in web_sink.requests])
         children = up.children()
         await stops_api_workers_keeper_broker(up)
         assert not any(lives(child) for child in children)

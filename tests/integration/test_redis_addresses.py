@@ -104,11 +104,11 @@ async def test_wakeups_find_the_new_master_by_themselves(watched: Sentinel) -> N
     try:
         await wait_until(wakeups.reachable)
         await wakeups.top_up("email", "bulk")
-        assert await wakeups.depth("email") == 1
+        assert await wakeups.depth("email", "bulk") == 1
         await asyncio.to_thread(watched.kill_master)
         assert not await wakeups.reachable()
         await wait_until(wakeups.reachable, timeout=30)
         await wakeups.top_up("email", "transactional")
-        assert await wakeups.depth("email")
+        assert await wakeups.depth("email", "transactional")
     finally:
         await asyncio.to_thread(wakeups.close)
