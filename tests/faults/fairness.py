@@ -29,7 +29,7 @@ _CHUNK: Final = 200
 
 
 class _Sizes(NamedTuple):
-    """``million``: the big workspace's, on both channels together. ``judged``: by the clock, too, as said below.
+    """``million``: of the big workspace, waiting on one channel. ``judged``: by the clock, too, as said below.
 
     ``hands``: what a worker may have in hand of a channel; None for as many as it is made for.
     """
@@ -43,8 +43,8 @@ class _Sizes(NamedTuple):
 
 # In short the machine is shared with other tests: what goes in between is the same there, but no time is.
 _SIZES: Final = {
-    Size.SHORT: _Sizes(3_000, 20, 300, judged=False, hands=80),
-    Size.MINUTES: _Sizes(100_000, 300, 3_000, judged=True, hands=None),
+    Size.SHORT: _Sizes(1_500, 20, 300, judged=False, hands=80),
+    Size.MINUTES: _Sizes(50_000, 300, 3_000, judged=True, hands=None),
     Size.FULL: _Sizes(1_000_000, 1_000, 5_000, judged=True, hands=None),
 }
 _HANDS: Final = {Channel.WEBHOOK: 400, Channel.EMAIL: 800}
@@ -92,7 +92,7 @@ class _Trial:
         self._big, self._small, self._other = tenants
         self._channel = channel
         self._sizes = sizes
-        self._stock = sizes.million // 2
+        self._stock = sizes.million
         self._most = most
         self._say = say
 
