@@ -46,6 +46,9 @@ class NameServer:
             raise OSError("no such name")
         return [ip_address(address) for address in answer]
 
+    def close(self) -> None:
+        """It holds nothing."""
+
 
 @dataclass
 class RawPeer:
