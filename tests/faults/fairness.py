@@ -18,12 +18,16 @@ from tests.faults.experiment import Found, Place, Size
 from tests.faults.rig import Rig
 from tests.faults.tenants import Tenant, moved_in
 from tests.support.waiting import wait_until
+from wireroom.up import worker_service
+from worker import queues
 
 _DELAYED_MS: Final = 100.0
 _PROBE_EVERY_S: Final = 0.02
 _ARRIVE_S: Final = 120.0
 _QUIET_S: Final = 240.0
 _RESTOCK_S: Final = 0.2
+_STOCKED_AT_ONCE: Final = 5_000
+_BULK: Final = worker_service(1, queues.BULK, name="bulk")
 _CHUNK: Final = 200
 """What one claim takes: so much of bulk may be on its way out as a person's message comes."""
 
@@ -183,7 +187,11 @@ class _Trial:
     async def _stocked(self) -> AsyncIterator[None]:
         """Bulk waits all the time: what was sent of it is made up for."""
         enough = asyncio.Event()
-        await self._big.bulk(self._channel, self._stock)
+        # Nothing of it is sent before all of it is there.
+        await self._house.stack.supervisor.stop(_BULK.name)
+        await self._big.bulk(self._channel, self._stock, at_once=_STOCKED_AT_ONCE)
+        self._house.stack.supervisor.start(_BULK)
+        await wait_until(lambda: self._big.arrivals(self._channel), timeout=_ARRIVE_S)
         restocking = asyncio.create_task(self._restock(enough))
         try:
             yield
