@@ -72,8 +72,9 @@ async def run(place: Place, size: Size) -> Found:
         court.add(await _sent(shop, first, await street.open(first, count)))
         await court.judge(_PATIENCE_S[size])
         memory = [families.resident(house.family("worker-1"))]
-        for bad in others:
-            court.add(await _sent(shop, bad, await street.open(bad, count)))
+        async with court.watching():
+            for bad in others:
+                court.add(await _sent(shop, bad, await street.open(bad, count)))
         faults = await court.judge(
             _PATIENCE_S[size], lambda: memory.append(families.resident(house.family("worker-1")))
         )
