@@ -106,7 +106,7 @@ class Stack:
             raise CannotStart(f"another Wireroom already runs on {self.storage.data_dir}")
         if self._broker is None:
             await asyncio.to_thread(_look_for_broker, self.storage.redis_url)
-        await asyncio.to_thread(_migrate, self.storage.database_url)
+        await _migrate(self.storage.database_url)
         await self.supervisor.open()
         if self._broker is not None:
             self.supervisor.start(Service("broker", self._broker.command, drain_s=_BROKER_DRAIN_S))
@@ -172,10 +172,10 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _migrate(database_url: str) -> None:
+async def _migrate(database_url: str) -> None:
     from models import migrate  # noqa: PLC0415 - see the top
 
-    migrate.upgrade(database_url)
+    await migrate.upgrade_at(database_url)
 
 
 def _look_for_broker(redis_url: str) -> None:
@@ -203,7 +203,7 @@ def run(environment: Mapping[str, str], *, workers: int, bulk_workers: int, as_j
 async def _run(stack: Stack, *, as_json: bool) -> int:
     stopped, killed = stop_on_signals(stack)
     try:
-        await stack.start()
+        # Starting, too: a migration may wait for others for minutes.
         await first_done(_settle(stack, as_json=as_json), stopped.wait())
         await stopped.wait()
     finally:
@@ -229,7 +229,8 @@ def stop_on_signals(stack: Stack) -> tuple[asyncio.Event, asyncio.Event]:
 
 
 async def _settle(stack: Stack, *, as_json: bool) -> None:
-    """Announce it once it is ready. What is missing, a database or a broker elsewhere, may come later."""
+    """Start it, and announce it once it is ready. A database or a broker elsewhere that is missing may come later."""
+    await stack.start()
     while True:
         try:
             await stack.wait_ready()

@@ -116,6 +116,11 @@ class Keeper:
         async with self._database.read() as connection:
             beats = await workers.heartbeats(connection, _LEASE_MS)
             abandoned = await workers.abandoned(connection)
+        stale = min((beat.id for beat in beats if beat.stale), default=None)
+        if stale is not None:
+            # Who lives cannot renew a lease while nothing can be written, though reading goes on: no turn then.
+            async with self._database.write() as connection:
+                await workers.touch(connection, stale)
         for beat in self._watch.look(beats, time.monotonic()):
             async with self._database.write() as connection:
                 if await workers.declare_dead(connection, beat.id, beat.renewed_at):

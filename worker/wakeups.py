@@ -21,7 +21,7 @@ import redis
 import structlog
 
 from worker import queues
-from worker.broker import WakingRedisBroker, connect
+from worker.broker import WakingRedisBroker, connect, try_out
 
 _KEY_LIFE_MS: Final = 2_000
 _TIMEOUT_S: Final = 0.5
@@ -79,8 +79,8 @@ class Wakeups:
         return await self._run(partial(self._broker.depth, queues.of(actor, lane)))
 
     async def reachable(self) -> bool:
-        """Whether Redis answers now."""
-        return await self._run(self._broker.client.ping) is not None
+        """Whether Redis takes wake-ups now."""
+        return await self._run(self._tried_out) is not None
 
     def close(self) -> None:
         """Send what was poked, then close the connections; takes a few of the time-outs at most."""
@@ -88,6 +88,10 @@ class Wakeups:
             self._closed = True
         self._threads.shutdown(wait=True)
         self._broker.close()
+
+    def _tried_out(self) -> bool:
+        try_out(self._broker.client)
+        return True
 
     def _send_pending(self) -> None:
         while True:

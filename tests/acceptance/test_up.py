@@ -5,7 +5,10 @@ from pathlib import Path
 
 import httpx
 import psutil
+from sqlalchemy import text
 
+from models import migrate
+from models.session import Database
 from tests.support import commands
 from tests.support.commands import Up, lives, wireroom
 from tests.support.http_sink import HttpSink
@@ -128,3 +131,23 @@ async def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     answer = await wireroom("up", WIREROOM_DATA_DIR=str(tmp_path / "data"), WIREROOM_RATE_EMAIL="fast")
     assert answer.code == 1
     assert "WIREROOM_RATE_EMAIL" in answer.err
+
+
+async def test_it_stops_while_its_migration_waits_for_another_one(tmp_path: Path, empty_postgres_url: str) -> None:
+    database = Database.connect(empty_postgres_url)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    settings = {
+        "WIREROOM_DATA_DIR": str(tmp_path / "data"),
+        "WIREROOM_DATABASE_URL": empty_postgres_url,
+        "WIREROOM_BIND": f"127.0.0.1:{free_port()}",
+    }
+
+    async def waits() -> bool:
+        async with database.read() as connection:
+            return bool(await connection.scalar(waiting))
+
+    async with database.write() as connection:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": migrate.LOCK})
+        async with commands.started(tmp_path / "up.log", **settings):
+            await wait_until(waits, timeout=30)
+    await database.close()

@@ -80,6 +80,14 @@ async def test_doctor_takes_both_addresses(tmp_path: Path, tls_url: str, watched
         assert (broker["ok"], broker["detail"]) == (True, "answers")
 
 
+async def test_doctor_says_of_a_replica_that_it_cannot_be_used(tmp_path: Path, valkey: ValkeyServer) -> None:
+    with redis.Redis.from_url(valkey.url) as client:
+        client.replicaof("127.0.0.1", 1)
+    answer = await wireroom("doctor", "--json", WIREROOM_DATA_DIR=str(tmp_path / "data"), WIREROOM_REDIS_URL=valkey.url)
+    (broker,) = (each for each in answer.json()["findings"] if each["part"] == "broker")
+    assert (broker["ok"], broker["detail"]) == (False, "cannot be used (ReadOnlyError)")
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_messages_flow_on_when_the_master_dies(
     tmp_path: Path, database: Database, watched: Sentinel, mail_sink: SmtpSink
