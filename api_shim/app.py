@@ -24,6 +24,7 @@ from api_shim.protocol import BoundedProtocol
 from api_shim.routing import routes
 from api_shim.services import Services
 from api_shim.settings import ApiSettings
+from api_shim.sns_peer import Fetch
 from channels.rendering import warm_up
 from channels.settings import ChannelSettings
 from models import logs, threads
@@ -40,14 +41,20 @@ _KEEP_ALIVE_S = 75
 log = structlog.get_logger("api_shim")
 
 
-def create_app(settings: ApiSettings, storage: StorageSettings, channels: ChannelSettings) -> Starlette:
-    """The application. It opens its connections when it starts, and starts whether or not they can be made."""
+def create_app(
+    settings: ApiSettings, storage: StorageSettings, channels: ChannelSettings, fetch: Fetch | None = None
+) -> Starlette:
+    """The application. It opens its connections when it starts, and starts whether or not they can be made.
+
+    ``fetch`` replaces the way to Amazon SNS.
+    """
     services = Services(
         settings,
         storage,
         Database.connect(storage.database_url, pool_size=10),
         Wakeups(storage.redis_url),
         channels,
+        fetch,
     )
 
     @contextlib.asynccontextmanager

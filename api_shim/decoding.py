@@ -37,9 +37,14 @@ _MISSING: Final = re.compile(r"\AObject missing required field `(?P<field>.*)`\Z
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body's bytes; of one over ``limit`` bytes nothing is kept (413)."""
+    """The body's bytes, which no encoding may hide (415); of one over ``limit`` bytes nothing is kept (413)."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Problem(problems.UNSUPPORTED_ENCODING, "Send the body without Content-Encoding.")
+    return await read_encoded(request, limit)
+
+
+async def read_encoded(request: Request, limit: int) -> bytes:
+    """The bytes as they come; of over ``limit`` bytes nothing is kept (413)."""
     chunks: list[bytes] = []
     size = 0
     try:

@@ -5,18 +5,22 @@ import base64
 import binascii
 import hmac
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from api_shim import problems
+from api_shim import hook_effects, problems
+from api_shim.hook_effects import Effect
+from api_shim.hook_providers import PROVIDERS
+from api_shim.inflating import read_inflated
 from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
 from api_shim.workspaces.hooks import BASIC_AUTH, SIGNING_KEY
-from channels.providers.contract import BadSignature, HookRequest, HookSecrets, ProviderAdapter, TooManyEvents
-from channels.providers.generic import GenericProvider
+from channels.providers import sns, telegram
+from channels.providers.contract import BadSignature, HookRequest, HookSecrets, TooManyEvents
 from models.events import ParsedEvent
 from models.secrets import Keyring, token_digest
 from models.store import events, hooks
@@ -31,44 +35,74 @@ _BY_PASSWORD: Final = 'Basic realm="hook"'
 # No registered scheme: signatures are told by headers that each provider names for itself.
 _BY_SIGNATURE: Final = 'Webhook-Signature realm="hook"'
 
-_ADAPTERS: Final[Mapping[Provider, ProviderAdapter]] = {Provider.GENERIC: GenericProvider()}
+_NOT_PROVED: Final = "The signature does not prove where the request comes from."
 
 
 class HookReply(msgspec.Struct):
     """What became of the events of one request.
 
-    ``stored`` are new, ``repeated`` were known; the ``unreadable`` among them are kept and change nothing.
+    ``stored`` are new, ``repeated`` were known; the ``unreadable`` among them are kept and change nothing. ``method``
+    and ``callback_query_id`` are for Telegram: by these the answer ends the waiting of a pressed button.
     """
 
     stored: int
     repeated: int
     unreadable: int
+    method: str | UnsetType = UNSET
+    callback_query_id: str | UnsetType = UNSET
+
+
+class HookThere(msgspec.Struct):
+    """Somebody listens here for that provider's reports, which come by ``POST``."""
+
+    provider: Provider
+
+
+async def look(call: Call) -> Reply:
+    """Say that the hook is there: some providers look, by HEAD, before they use an address."""
+    hook = await _hook(call)
+    _check_basic_auth(hook, await call.services.keyring(), call.request.headers.get("authorization", ""))
+    return Reply(HookThere(hook.provider))
 
 
 async def receive(call: Call) -> Reply:
     """Take in a provider's request."""
     hook = await _hook(call)
-    adapter = _ADAPTERS[hook.provider]
     keyring = await call.services.keyring()
     headers = dict(call.request.headers.items())
     _check_basic_auth(hook, keyring, headers.get("authorization", ""))
-    request = HookRequest(headers=headers, body=await call.body(HOOK_BYTES))
-    now = time.time()
+    body = await read_inflated(call.request, HOOK_BYTES)
+    request = HookRequest(headers=headers, body=body, urls=_urls(call, hook, keyring))
+    await _prove(call, hook, keyring, request)
     try:
-        adapter.verify(request, HookSecrets(signing_keys=_signing_keys(hook, keyring, now)), now)
-    except BadSignature:
-        raise _unauthorized("The signature does not prove where the request comes from.", _BY_SIGNATURE) from None
-    try:
-        parsed = adapter.parse(request)
+        parsed = PROVIDERS[hook.provider].adapter.parse(request)
     except TooManyEvents as error:
         raise Problem(problems.TOO_LARGE, f"{error}.") from None
-    new = await store(call, parsed, workspace_id=hook.workspace_id, source_id=hook.id, provider=hook.provider)
+    new = await store(
+        call,
+        parsed,
+        workspace_id=hook.workspace_id,
+        source_id=hook.id,
+        provider=hook.provider,
+        beside=_beside(hook, keyring, request, parsed),
+    )
     unreadable = sum(event.type is EventType.IGNORED for event in parsed)
-    return Reply(HookReply(stored=new, repeated=len(parsed) - new, unreadable=unreadable))
+    reply = HookReply(stored=new, repeated=len(parsed) - new, unreadable=unreadable)
+    if hook.provider is Provider.SES:
+        call.services.sns.confirm(sns.read(body))
+    if hook.provider is Provider.TELEGRAM:
+        _answer_button(reply, parsed)
+    return Reply(reply)
 
 
 async def store(
-    call: Call, parsed: Sequence[ParsedEvent], *, workspace_id: UUID, source_id: UUID, provider: Provider
+    call: Call,
+    parsed: Sequence[ParsedEvent],
+    *,
+    workspace_id: UUID,
+    source_id: UUID,
+    provider: Provider,
+    beside: Effect | None = None,
 ) -> int:
     """Store the events and wake the tracker; returns how many are new. ``source_id``: within it events are told apart.
 
@@ -77,23 +111,72 @@ async def store(
     new = 0
     for start in range(0, len(parsed), _AT_ONCE):
         async with call.services.database.write() as connection:
-            new += await events.insert(
+            fresh = await events.insert(
                 connection,
                 workspace_id=workspace_id,
                 source_id=source_id,
                 provider=provider.value,
                 events_=parsed[start : start + _AT_ONCE],
             )
+            if beside is not None:
+                await beside(connection, fresh)
+        new += fresh
         await asyncio.sleep(0)
     call.services.wakeups.poke("tracker", "events")
     return new
+
+
+async def _prove(call: Call, hook: HookRow, keyring: Keyring, request: HookRequest) -> None:
+    """Raises Problem (401 or 406) where the request is not its provider's, 503 where nobody can tell now."""
+    known, now = PROVIDERS[hook.provider], time.time()
+    given = HookSecrets(signing_keys=_signing_keys(hook, keyring, now), topic_arns=tuple(hook.topic_arns))
+    url: str | None = None
+    try:
+        if hook.provider is Provider.SES:
+            url = sns.examine(request, given.topic_arns, now).signing_cert_url
+            given = msgspec.structs.replace(given, certificate=await call.services.sns.certificate(url))
+        known.adapter.verify(request, given, now)
+    except BadSignature:
+        if known.refusal is problems.UNAUTHORIZED:
+            raise _unauthorized(_NOT_PROVED, _BY_SIGNATURE) from None
+        raise Problem(known.refusal, _NOT_PROVED) from None
+    if url is not None and given.certificate is not None:
+        call.services.sns.remember(url, given.certificate)
+
+
+def _beside(hook: HookRow, keyring: Keyring, request: HookRequest, parsed: Sequence[ParsedEvent]) -> Effect | None:
+    """What a provider's request does beside its events."""
+    token = PROVIDERS[hook.provider].token
+    if token is not None:
+        return hook_effects.keeping_token(hook, token(request), request.body)
+    if hook.provider is Provider.TELEGRAM:
+        return hook_effects.following_chats(hook, keyring, parsed)
+    return None
+
+
+def _answer_button(reply: HookReply, parsed: Sequence[ParsedEvent]) -> None:
+    for event in parsed:
+        waiting = telegram.callback_id(event)
+        if waiting is not None:
+            reply.method, reply.callback_query_id = "answerCallbackQuery", waiting
+
+
+def _urls(call: Call, hook: HookRow, keyring: Keyring) -> tuple[str, ...]:
+    """The hook's address as its provider may know it: with the query that was added to it, and with credentials."""
+    path, query = call.request.url.path, call.request.url.query
+    plain = f"{call.services.settings.public_url}{path}"
+    urls = [plain, f"{plain}?{query}"] if query else [plain]
+    if hook.basic_auth is not None:
+        user = keyring.open_text(hook.basic_auth, BASIC_AUTH)
+        urls += [url.replace("://", f"://{user}@", 1) for url in urls]
+    return tuple(urls)
 
 
 async def _hook(call: Call) -> HookRow:
     """The hook that the path names; raises Problem (404), the same for every part of it that is wrong."""
     async with call.services.database.read() as connection:
         hook = await hooks.by_key_digest(connection, token_digest(call.path("hookKey")))
-    if hook is None or hook.provider != call.path("provider") or hook.provider not in _ADAPTERS:
+    if hook is None or hook.provider != call.path("provider"):
         raise problems.not_found("hook")
     return hook
 

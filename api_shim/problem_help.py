@@ -68,6 +68,11 @@ BY_NAME: Final[Mapping[str, Help]] = {
         "Mind that ids belong to the workspace that they were made in.",
     ),
     "method-not-allowed": Help("The address exists, but not for this method.", "`Allow` lists the methods."),
+    "not-acceptable": Help(
+        "The request does not prove that it comes from the hook's provider, or brings a proof that was used for "
+        "another body. Mailgun takes this answer for one not to repeat the request after.",
+        "See that the hook has the `signingKey` that the provider shows now.",
+    ),
     "request-timed-out": Help("The request did not arrive within its time.", "Send it again, in one go."),
     "conflict": Help(
         "What is asked for does not go with the present state: a message that is sent cannot be cancelled, a name is "
@@ -85,7 +90,10 @@ BY_NAME: Final[Mapping[str, Help]] = {
     "request-too-large": Help(
         "The body is longer than the operation takes, or holds more items.", "Split it: `detail` gives the limit."
     ),
-    "unsupported-encoding": Help("The body is compressed.", "Send it without `Content-Encoding`."),
+    "unsupported-encoding": Help(
+        "The body is compressed, or not as it says.",
+        "Send it without `Content-Encoding`; a hook also takes `gzip`, alone.",
+    ),
     "request-head-too-large": Help("Address and headers are over 64 KiB.", "Shorten them."),
     "idempotency-mismatch": Help(
         "The `Idempotency-Key` was used for a request with another body within the last 72 hours.",
@@ -100,6 +108,10 @@ BY_NAME: Final[Mapping[str, Help]] = {
         "Close those of pages that nobody sees. Connect again after the seconds of `Retry-After`.",
     ),
     "internal": Help("An error of ours.", f"{_OURS} Tell the operator: the log has the place."),
+    "certificate-unavailable": Help(
+        "The certificate by which the provider signed cannot be fetched from it now, so nothing was stored.",
+        f"{_OURS} The provider repeats it.",
+    ),
     "storage-unavailable": Help(
         "The database cannot be reached now. Whether the request took effect is not known.",
         f"{_OURS} Repeat it after the seconds of `Retry-After`, messages with the same `Idempotency-Key`.",

@@ -52,6 +52,7 @@ MISSING_SCOPE: Final = ProblemType("missing-scope", "The key does not have the s
 NOT_FOUND: Final = ProblemType("not-found", "Not found", 404)
 METHOD_NOT_ALLOWED: Final = ProblemType("method-not-allowed", "The address knows no such method", 405)
 TIMED_OUT: Final = ProblemType("request-timed-out", "The request did not arrive in time", 408)
+NOT_ACCEPTABLE: Final = ProblemType("not-acceptable", "Not proved, and not worth repeating", 406)
 CONFLICT: Final = ProblemType("conflict", "The present state does not allow it", 409)
 LAST_ADMIN: Final = ProblemType("last-admin", "A workspace keeps its last admin", 409)
 IDEMPOTENCY_IN_FLIGHT: Final = ProblemType(
@@ -66,6 +67,9 @@ IDEMPOTENCY_MISMATCH: Final = ProblemType(
 TOO_MANY_SIGN_INS: Final = ProblemType("too-many-sign-ins", "Too many sign-ins failed, or are under way", 429)
 TOO_MANY_STREAMS: Final = ProblemType("too-many-streams", "Too many streams are open", 429)
 INTERNAL: Final = ProblemType("internal", "An error of ours", 500)
+CERTIFICATE_UNAVAILABLE: Final = ProblemType(
+    "certificate-unavailable", "The provider's certificate cannot be fetched now", 503
+)
 STORAGE_UNAVAILABLE: Final = ProblemType("storage-unavailable", "The database cannot be reached now", 503)
 
 REFUSALS: Final = {
@@ -89,6 +93,7 @@ ALL_TYPES: Final = (
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     TIMED_OUT,
+    NOT_ACCEPTABLE,
     CONFLICT,
     LAST_ADMIN,
     IDEMPOTENCY_IN_FLIGHT,
@@ -100,6 +105,7 @@ ALL_TYPES: Final = (
     TOO_MANY_STREAMS,
     INTERNAL,
     STORAGE_UNAVAILABLE,
+    CERTIFICATE_UNAVAILABLE,
     *REFUSALS.values(),
 )
 

@@ -52,6 +52,16 @@ _OWN: Final = (
         short_errors=True,
     ),
     Operation(
+        "GET",
+        "/hooks/{provider}/{hookKey}",
+        hooks.look,
+        summary="Whether a hook listens at the address; HEAD too",
+        tag=_INCOMING,
+        scope=None,
+        responses={200: hooks.HookThere},
+        errors=(problems.UNAUTHORIZED, problems.NOT_FOUND),
+    ),
+    Operation(
         "POST",
         "/hooks/{provider}/{hookKey}",
         hooks.receive,
@@ -63,9 +73,11 @@ _OWN: Final = (
         errors=(
             problems.UNAUTHORIZED,
             problems.NOT_FOUND,
+            problems.NOT_ACCEPTABLE,
             problems.TIMED_OUT,
             problems.TOO_LARGE,
             problems.UNSUPPORTED_ENCODING,
+            problems.CERTIFICATE_UNAVAILABLE,
         ),
         headers={
             "webhook-id": "Standard Webhooks: the id of the delivery.",

@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import Final
 
 from api_shim.auth import Authenticator
 from api_shim.idempotency import KeysInFlight
@@ -11,7 +12,9 @@ from api_shim.origins import Origins
 from api_shim.sessions import Sessions
 from api_shim.settings import ApiSettings
 from api_shim.sign_ins import SignIns
+from api_shim.sns_peer import Fetch, SnsPeer
 from api_shim.waiting import Waiters
+from channels.guarded_http import GuardedHttp, HttpConfig
 from channels.registry import configured
 from channels.settings import ChannelSettings
 from channels.vapid import Vapid, load
@@ -20,6 +23,9 @@ from models.secrets import Keyring, load_keyring, load_own
 from models.session import Database
 from models.settings import StorageSettings
 from worker.wakeups import Wakeups
+
+# SNS waits for 15 seconds for our answer.
+_PATIENCE_S: Final = 10.0
 
 
 class Services:
@@ -36,7 +42,9 @@ class Services:
         database: Database,
         wakeups: Wakeups,
         channels: ChannelSettings,
+        fetch: Fetch | None = None,
     ) -> None:
+        """``fetch`` replaces the way to Amazon SNS."""
         self.settings = settings
         self.database = database
         self.wakeups = wakeups
@@ -50,6 +58,8 @@ class Services:
         self.keys_in_flight = KeysInFlight()
         self.channels = configured(channels)
         self.channel_settings = channels
+        self._http = GuardedHttp(HttpConfig(allow_nets=channels.webhook_allow_nets, total_timeout_s=_PATIENCE_S))
+        self.sns = SnsPeer(fetch or self._http.get)
         self._storage = storage
         self._keyring: Keyring | None = None
         self._intake: Intake | None = None
@@ -87,6 +97,8 @@ class Services:
         if self._intake is not None:
             await self._intake.drain()
         await self.authenticator.drain()
+        await self.sns.drain()
+        await self._http.close()
         await asyncio.to_thread(self.wakeups.close)
         await asyncio.to_thread(self.passwords.close)
         await self.database.close()

@@ -14,6 +14,7 @@ from channels.errors import Permanent
 from channels.guard import Network
 from channels.mime import Mail
 from channels.mime_encoding import has_control
+from channels.relay_headers import relay_header
 from channels.smtp_dial import SmtpDialler
 from channels.smtp_pool import SmtpPool
 from channels.smtp_replies import receipt
@@ -81,6 +82,7 @@ class EmailChannel:
         server = parse_smtp_url(config.url)
         self._sender = parse_sender(config.sender)
         self._signer = config.signer
+        self._relay = relay_header(server.host)
         self._bounce_domain = config.bounce_domain
         dialler = None if config.guarded is None else SmtpDialler(config.guarded)
         limit = _limit(server.connections, config)
@@ -94,6 +96,7 @@ class EmailChannel:
             sender=self._sender.address,
             domain=self._sender.domain,
             signer=self._signer,
+            relay=self._relay,
         )
 
     async def send(self, envelope: Envelope, prepared: Mail) -> Receipt:

@@ -47,7 +47,7 @@ class HttpConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A URL as it is dialled and asked. ``head``: the part of a request's head that all requests to it share."""
+    """A URL as it is dialled and asked. ``head``: what all requests to it share of their heads, behind the method."""
 
     scheme: str
     host: str
@@ -88,13 +88,26 @@ class GuardedHttp:
         for a destination that the guard refuses, Transient where nothing was sent, and Unknown where the line broke
         after that; whatever ``proceed`` raises passes through. The status, once received, is never taken back.
         """
+        target = self._checked(address)
+        request = b"".join((b"POST", target.head, _rest_of_head(headers, len(body)), body))
+        return await self._exchange(target, request, proceed)
+
+    async def get(self, address: str) -> Answer:
+        """Read what lies there: an answer with its body, at most ``response_cap`` bytes of it. Raises as ``post``."""
+        target = self._checked(address)
+        return await self._exchange(target, b"".join((b"GET", target.head, b"\r\n")), lambda: None, keep_body=True)
+
+    def _checked(self, address: str) -> _Target:
         try:
-            target = self._target(address)
+            return self._target(address)
         except ValueError:
             raise Permanent("the address is not a URL", reason=FailureReason.INVALID_ADDRESS) from None
         except ForbiddenDestination as refused:
             raise forbidden(refused) from None
-        request = b"".join((target.head, _rest_of_head(headers, len(body)), body))
+
+    async def _exchange(
+        self, target: _Target, request: bytes, proceed: Callable[[], None], *, keep_body: bool = False
+    ) -> Answer:
         pool = self._pool(target.scheme)
         now = asyncio.get_running_loop().time()
         until = now + self._config.total_timeout_s
@@ -104,7 +117,7 @@ class GuardedHttp:
         except BaseException:
             pool.keep(connection)
             raise
-        answering = connection.send(request, until)
+        answering = connection.send(request, until, keep_body=keep_body)
         try:
             return await answering
         except asyncio.CancelledError:
@@ -125,7 +138,7 @@ class GuardedHttp:
         url = self._guard.check_url(address)
         host, port = url.raw_host or "", url.port or 0
         head = (
-            f"POST {url.raw_path_qs} HTTP/1.1\r\nhost: {url.host_port_subcomponent}\r\n"
+            f" {url.raw_path_qs} HTTP/1.1\r\nhost: {url.host_port_subcomponent}\r\n"
             f"user-agent: {self._config.user_agent}\r\naccept: */*\r\naccept-encoding: identity\r\n"
         )
         return _Target(url.scheme, host, port, f"{host}:{port}", head.encode())

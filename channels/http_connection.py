@@ -46,11 +46,12 @@ class Headers(Mapping[str, str]):
 
 
 class Answer(NamedTuple):
-    """What the peer answered; of its body only the status is ever of use."""
+    """What the peer answered. ``body`` is kept only where it was asked for, and may have been cut short."""
 
     status: int
     reason: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
     @property
     def detail(self) -> str:
@@ -93,6 +94,7 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answering",
+        "_body",
         "_body_bytes",
         "_cap",
         "_complete",
@@ -130,15 +132,17 @@ class HttpConnection(asyncio.Protocol):
         self._status = _NO_STATUS
         self._reason = b""
         self._fields: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] | None = None
         self._interim = self._read_bytes = self._body_bytes = 0
         self._complete = self._reusable = False
 
-    def send(self, request: bytes, until: float) -> asyncio.Future[Answer]:
+    def send(self, request: bytes, until: float, *, keep_body: bool = False) -> asyncio.Future[Answer]:
         """Write a whole request; its answer, or Unknown, by the moment ``until``."""
         self._answering = answering = self._loop.create_future()
         self._status = _NO_STATUS
         self._reason = b""
         self._fields = []
+        self._body = [] if keep_body else None
         self._interim = self._read_bytes = self._body_bytes = 0
         self._complete = False
         self.until = until
@@ -241,6 +245,8 @@ class HttpConnection(asyncio.Protocol):
     def on_body(self, piece: bytes) -> None:
         """A piece of the body."""
         self._body_bytes += len(piece)
+        if self._body is not None and self._body_bytes <= self._cap:
+            self._body.append(piece)
 
     def on_message_complete(self) -> None:
         """The answer is whole; behind an interim one comes another."""
@@ -252,7 +258,8 @@ class HttpConnection(asyncio.Protocol):
             self._reusable = self._body_bytes <= self._cap and self._parser.should_keep_alive()
 
     def _answer(self) -> Answer:
-        return Answer(self._status, self._reason.decode("utf-8", "surrogateescape"), Headers(self._fields))
+        reason = self._reason.decode("utf-8", "surrogateescape")
+        return Answer(self._status, reason, Headers(self._fields), b"".join(self._body or ()))
 
     def _is_over(self) -> bool:
         """Whether more was read than an answer may cost. Chunks' extensions and trailers are no body, but count."""

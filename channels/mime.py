@@ -26,6 +26,7 @@ from channels.mime_encoding import (
     parameter,
 )
 from channels.plain_text import html_to_text
+from channels.relay_headers import RelayHeader
 from channels.rendering import Escape, RenderError, Template, Text, Texts, escape_for
 from models.vocabulary import FailureReason
 
@@ -54,11 +55,23 @@ class Mail:
     """A compiled mail: ``fill`` gives the bytes for one recipient."""
 
     def __init__(
-        self, content: Content, *, sender_name: str, sender: str, domain: str, signer: Signer | None = None
+        self,
+        content: Content,
+        *,
+        sender_name: str,
+        sender: str,
+        domain: str,
+        signer: Signer | None = None,
+        relay: RelayHeader | None = None,
     ) -> None:
-        """Compile; ``domain`` is the right side of Message-IDs. Raises Permanent where the content cannot be sent."""
+        """Compile; ``domain`` is the right side of Message-IDs. Raises Permanent where the content cannot be sent.
+
+        ``relay``: a header for the server that the mail goes through, unless the sender gives one of that name.
+        """
         self._domain = domain
         self._signer = signer
+        is_given = relay is not None and relay.name.lower() in {name.lower() for name in content.headers}
+        self._relay = None if is_given else relay
         texts = _compile_texts(content)
         self._subject = texts.subject
         if isinstance(self._subject, Text) and any(has_control(literal) for literal in self._subject.pieces[::2]):
@@ -111,9 +124,11 @@ class Mail:
         subject = subject.strip(" ")
         if subject:
             head += header("Subject", subject)
+        if self._relay is not None:
+            head += self._relay.line(message_id, run).encode()
         unsubscribe = [] if opt_out_url is None else unsubscribe_headers(opt_out_url)
         head += b"".join(unsubscribe)
-        _expect_fields(head, 4 + bool(subject) + len(unsubscribe))
+        _expect_fields(head, 4 + bool(subject) + (self._relay is not None) + len(unsubscribe))
         body = self._body if self._liquid is None else self._layout.entity([_fill(self._liquid, variables)])
         return self._signed(head + self._fixed, _joined(body, variables), int(date.timestamp()))
 

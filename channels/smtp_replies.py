@@ -46,6 +46,9 @@ _ADDRESS_ITSELF: Final = re.compile(_LOCAL_PART.pattern + r"[\w.\[\]-]*")
 # It begins with a set of letters, to which a search leaps: it is made for every mail.
 _QUEUE_ID: Final = re.compile(r"[QqIi](?:(?<=\b[Qq])ueued as |(?<=\b[Ii])[Dd]=)([\w.-]*\w)")
 
+# "Ok 0102018f…-000000" is what Amazon SES says: its own id of the mail, by which it reports.
+_SES_ID: Final = re.compile(r"Ok ([0-9a-f]{16}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{6})\b")
+
 _NEEDS_AUTH: Final = frozenset({530, 534, 535, 538})
 """Authentication or encryption is asked for, or failed (RFC 4954, section 6; RFC 3207, section 4)."""
 
@@ -136,7 +139,7 @@ def show_text(text: str) -> str:
 
 def receipt(code: int, text: str) -> Receipt:
     """What a positive answer to the final dot says; ``provider_id`` is the peer's queue id where it names one."""
-    queued = _QUEUE_ID.search(text)
+    queued = _SES_ID.match(text) or _QUEUE_ID.search(text)
     return Receipt(
         code=show_code(code, text),
         detail=show_text(text) or None,

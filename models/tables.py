@@ -502,6 +502,16 @@ subscriptions = Table(  # where our own status events go
     Index(None, "workspace_id", "id"),
 )
 
+hook_tokens = Table(  # what proved a request and does not cover its body: good for one body alone
+    "hook_tokens",
+    metadata,
+    Column("workspace_id", Uuid, primary_key=True),
+    Column("hook_id", Uuid, primary_key=True),
+    Column("token_digest", LargeBinary(32), primary_key=True),
+    Column("body_digest", LargeBinary(32), nullable=False),
+    Column("seen_at", BigInteger, nullable=False, index=True),
+)
+
 events = Table(
     "events",
     metadata,

@@ -25,7 +25,7 @@ from models import logs
 from models.errors import StorageUnavailable
 from models.session import Database
 from models.settings import StorageSettings
-from models.store import campaigns, clock, counts, endpoints, erasing, keeping, workers
+from models.store import campaigns, clock, counts, endpoints, erasing, hook_tokens, keeping, workers
 from worker import queues, tracker
 from worker.alarms import Alarms
 from worker.leases import LEASE_S
@@ -47,6 +47,8 @@ _BROKEN_TURN_S: Final = 2.5
 _LEASE_MS: Final = int(LEASE_S * 1000)
 _DAY_MS: Final = 86_400_000
 _KEYS_KEPT_MS: Final = 3 * _DAY_MS
+# An hour longer than any provider repeats a request under the same token.
+_TOKENS_KEPT_MS: Final = 10 * 3_600_000
 _ROUNDS: Final = 20
 _PATIENCE_S: Final = 60.0
 
@@ -217,6 +219,7 @@ class Keeper:
         async with self._database.write() as connection:
             await keeping.retry_parked_events(connection, _BATCH)
             await keeping.forget_keys(connection, _KEYS_KEPT_MS, _BATCH)
+            await hook_tokens.forget(connection, _TOKENS_KEPT_MS, _BATCH)
             await workers.forget(connection, _DAY_MS)
             await endpoints.forget(connection)
 

@@ -9,17 +9,38 @@ from api_shim.text_forms import BASIC_AUTH, NO_CONTROLS
 from api_shim.workspaces.paging import PageQuery, Pagination
 from models.vocabulary import BounceType, EventType, Provider
 
-_SIGNING_KEY = Annotated[str, Meta(max_length=100, description="`whsec_…`; made if absent or null.")]
+_SIGNING_KEY = Annotated[
+    str,
+    Meta(
+        max_length=300,
+        description="What the provider signs with. generic (`whsec_…`) and telegram (its `secret_token`): made if "
+        "absent or null. mailgun: needed. sendgrid, resend, mandrill: shown by the provider once it knows the address; "
+        "until the hook has it, nothing is taken. The others have none.",
+    ),
+]
 _BASIC_AUTH = Annotated[str, Meta(max_length=200, pattern=BASIC_AUTH)]
 _TOPIC_ARNS = Annotated[
-    list[Annotated[str, Meta(min_length=1, max_length=300, pattern=NO_CONTROLS)]], Meta(max_length=100)
+    list[Annotated[str, Meta(min_length=1, max_length=300, pattern=NO_CONTROLS)]],
+    Meta(max_length=100, description="The SNS topics that ses takes from: at least one. For no other provider."),
 ]
 
 
 class HookRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """A hook under which a provider reports events. ``basicAuth`` is ``user:password``, asked of each request."""
 
-    provider: Literal["generic"]
+    provider: Literal[
+        "sendgrid",
+        "mailgun",
+        "postmark",
+        "ses",
+        "resend",
+        "brevo",
+        "mailjet",
+        "sparkpost",
+        "mandrill",
+        "telegram",
+        "generic",
+    ]
     signing_key: _SIGNING_KEY | None = None
     basic_auth: _BASIC_AUTH | None = None
     topic_arns: _TOPIC_ARNS = []
@@ -28,8 +49,8 @@ class HookRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 class HookPatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """What is to change of a hook; its address stays.
 
-    A new ``signingKey``, or null to have one made, leaves the old one valid beside it for 24 hours. ``basicAuth``
-    null asks for none any more.
+    A new ``signingKey``, or null to have one made (generic and telegram), leaves the old one valid beside it for 24
+    hours. ``basicAuth`` null asks for none any more.
     """
 
     signing_key: _SIGNING_KEY | UnsetType | None = UNSET

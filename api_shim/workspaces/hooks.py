@@ -7,6 +7,8 @@ from uuid import UUID
 
 from msgspec import UNSET
 
+from api_shim.hook_providers import changed_key, check_topics
+from api_shim.hook_providers import signing_key as new_key
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.hook_types import (
     EventList,
@@ -18,7 +20,7 @@ from api_shim.workspaces.hook_types import (
     HookView,
 )
 from api_shim.workspaces.paging import PageQuery, Pagination
-from api_shim.workspaces.rotation import given_or_new, rotated
+from api_shim.workspaces.rotation import rotated
 from api_shim.workspaces.stored import change_one, fetch_one, remove_one
 from api_shim.workspaces.views import event_fields, shown
 from models import ids
@@ -53,14 +55,16 @@ def _view(call: Call, keyring: Keyring, row: HookRow, *, signing_key: str | None
 
 async def create(call: Call, request: HookRequest) -> Reply:
     """Make a hook; its signing key is shown in this answer alone."""
-    signing_key = given_or_new(request.signing_key, "#/signingKey")
+    provider = Provider(request.provider)
+    signing_key = new_key(provider, request.signing_key)
+    check_topics(provider, request.topic_arns)
     keyring = await call.services.keyring()
     hook_key = secrets.token_urlsafe(_KEY_BYTES)
     new = NewHook(
-        provider=Provider(request.provider),
+        provider=provider,
         hook_key_digest=token_digest(hook_key),
         hook_key=keyring.seal(hook_key.encode(), HOOK_KEY),
-        signing_key=keyring.seal(signing_key.encode(), SIGNING_KEY),
+        signing_key=None if signing_key is None else keyring.seal(signing_key.encode(), SIGNING_KEY),
         basic_auth=None if request.basic_auth is None else keyring.seal(request.basic_auth.encode(), BASIC_AUTH),
         topic_arns=request.topic_arns,
     )
@@ -86,9 +90,13 @@ async def get(call: Call) -> Reply:
 
 async def patch(call: Call, request: HookPatch) -> Reply:
     """Change a hook; a signing key that is new is shown in this answer alone."""
+    provider = (await fetch_one(call, Kind.HOOK, "hook", hooks.get)).provider
     keyring = await call.services.keyring()
-    signing_key = None if request.signing_key is UNSET else given_or_new(request.signing_key, "#/signingKey")
-    changed: dict[str, Any] = {} if request.topic_arns is UNSET else {"topic_arns": request.topic_arns}
+    signing_key = None if request.signing_key is UNSET else changed_key(provider, request.signing_key)
+    changed: dict[str, Any] = {}
+    if request.topic_arns is not UNSET:
+        check_topics(provider, request.topic_arns)
+        changed["topic_arns"] = request.topic_arns
     if isinstance(request.basic_auth, str):
         changed["basic_auth"] = keyring.seal(request.basic_auth.encode(), BASIC_AUTH)
     elif request.basic_auth is None:

@@ -13,16 +13,26 @@ from models.events import ParsedEvent
 
 
 class HookRequest(msgspec.Struct, frozen=True):
-    """A request as it came in: header names in lower case, the body's bytes untouched."""
+    """A request as it came in: header names in lower case, the body's bytes untouched but inflated.
+
+    ``urls``: the public address that it was sent to, in every form in which its provider may know it.
+    """
 
     headers: Mapping[str, str]
     body: bytes
+    urls: tuple[str, ...] = ()
 
 
 class HookSecrets(msgspec.Struct, frozen=True):
-    """What a hook's owner and its provider share."""
+    """What a hook's owner and its provider share.
+
+    ``topic_arns``: the only topics that the hook takes from. ``certificate``: PEM, where the provider publishes its
+    key at an address that the request names.
+    """
 
     signing_keys: tuple[str, ...] = ()
+    topic_arns: tuple[str, ...] = ()
+    certificate: bytes | None = None
 
 
 class BadSignature(Exception):

@@ -13,6 +13,7 @@ import msgspec
 from channels import standard_webhooks
 from channels.json_arrays import TooManyItems, raw_items
 from channels.providers.contract import BadSignature, HookRequest, HookSecrets, TooManyEvents
+from channels.providers.reading import LONGEST_REASON, LONGEST_WORD, MOST_EVENTS, UNREADABLE, clean
 from models import ids, timestamps
 from models.events import ParsedEvent
 from models.vocabulary import BounceType, EventType
@@ -30,11 +31,6 @@ _TYPES: Final = {
         EventType.FAILED,
     )
 }
-_MOST_EVENTS: Final = 10_000
-_LONGEST_WORD: Final = 200
-_LONGEST_REASON: Final = 1000
-# The database keeps no NUL in a text.
-_UNSTORABLE: Final = {0: " "}
 
 
 class GenericEvent(msgspec.Struct, rename="camel"):
@@ -66,8 +62,6 @@ class _RawBody(msgspec.Struct):
 
 _BODY: Final = msgspec.json.Decoder(_RawBody)
 _EVENT: Final = msgspec.json.Decoder(GenericEvent)
-# What msgspec raises for bytes that are no JSON of the wanted shape, however hostile.
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class GenericProvider:
@@ -87,10 +81,10 @@ class GenericProvider:
         """
         delivery = request.headers.get(standard_webhooks.ID_HEADER, "")
         try:
-            items = raw_items(_BODY.decode(request.body).events, _MOST_EVENTS)
+            items = raw_items(_BODY.decode(request.body).events, MOST_EVENTS)
         except TooManyItems:
-            raise TooManyEvents(f"at most {_MOST_EVENTS:,} events") from None
-        except _UNREADABLE as error:
+            raise TooManyEvents(f"at most {MOST_EVENTS:,} events") from None
+        except UNREADABLE as error:
             return [_unreadable(request.body, f"{delivery}#", error)]
         return [_parse_one(raw, f"{delivery}#{place}") for place, raw in enumerate(items)]
 
@@ -98,12 +92,12 @@ class GenericProvider:
 def _parse_one(raw: bytes, place: str) -> ParsedEvent:
     try:
         event = _EVENT.decode(raw)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return _unreadable(raw, place, error)
     kind = _TYPES.get(event.type)
     return ParsedEvent(
         type=EventType.IGNORED if kind is None else kind,
-        provider_event=_clean(event.type, _LONGEST_WORD),
+        provider_event=clean(event.type, LONGEST_WORD),
         dedupe=_digest("place", place) if event.id is None else _digest("id", str(event.id)),
         raw=raw,
         at=_time(event.at),
@@ -120,7 +114,7 @@ def _unreadable(raw: bytes, place: str, error: Exception) -> ParsedEvent:
         dedupe=_digest("place", place),
         raw=raw,
         at=None,
-        reason=_clean(f"not readable: {error}", _LONGEST_REASON),
+        reason=clean(f"not readable: {error}", LONGEST_REASON),
     )
 
 
@@ -145,8 +139,4 @@ def _time(text: str | None) -> int | None:
 def _reason(detail: Any) -> str | None:
     if detail is None:
         return None
-    return _clean(detail if isinstance(detail, str) else msgspec.json.encode(detail).decode(), _LONGEST_REASON)
-
-
-def _clean(text: str, longest: int) -> str:
-    return text[:longest].translate(_UNSTORABLE)
+    return clean(detail if isinstance(detail, str) else msgspec.json.encode(detail).decode(), LONGEST_REASON)

@@ -139,19 +139,20 @@ async def change(
     return None if row is None else read(row, SuppressionRow)
 
 
-async def forget_blocked(connection: AsyncConnection, workspace_id: UUID) -> None:
+async def forget_blocked(connection: AsyncConnection, workspace_id: UUID, chat_digest: bytes | None = None) -> None:
     """Remove what says that chats take nothing from the workspace's bot: it has another one now.
 
-    Chats that are dead for any bot stay suppressed.
+    ``chat_digest``: the one chat that let the bot in again. Chats that are dead for any bot stay suppressed.
     """
-    await connection.execute(
-        delete(suppressions).where(
-            suppressions.c.workspace_id == workspace_id,
-            suppressions.c.channel == Channel.TELEGRAM.value,
-            suppressions.c.kind == SuppressionKind.DEAD.value,
-            suppressions.c.reason == FailureReason.BLOCKED.value,
-        )
-    )
+    conditions = [
+        suppressions.c.workspace_id == workspace_id,
+        suppressions.c.channel == Channel.TELEGRAM.value,
+        suppressions.c.kind == SuppressionKind.DEAD.value,
+        suppressions.c.reason == FailureReason.BLOCKED.value,
+    ]
+    if chat_digest is not None:
+        conditions.append(suppressions.c.address_digest == chat_digest)
+    await connection.execute(delete(suppressions).where(*conditions))
 
 
 async def remove(connection: AsyncConnection, workspace_id: UUID, suppression_id: UUID) -> bool:

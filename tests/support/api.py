@@ -12,6 +12,7 @@ import uvicorn
 
 from api_shim.app import create_app, server_config
 from api_shim.settings import ApiSettings
+from api_shim.sns_peer import Fetch
 from models import ids
 from models.ids import Kind
 from models.secrets import new_token
@@ -97,14 +98,23 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(folder: Path, database_url: str, redis_url: str, **environment: str) -> AsyncIterator[Api]:
-    """Serve until the end of the block."""
+async def serving(
+    folder: Path,
+    database_url: str,
+    redis_url: str,
+    *,
+    telegram_url: str | None = None,
+    fetch: Fetch | None = None,
+    **environment: str,
+) -> AsyncIterator[Api]:
+    """Serve until the end of the block. ``fetch``: the way to Amazon SNS."""
     # Named as TCP: asyncio else lets the kernel hold back the second part of each answer for 40 ms (Nagle's algorithm).
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         settings = ApiSettings.read({"WIREROOM_BIND": f"127.0.0.1:{port}"} | environment)
-        app = create_app(settings, storage_settings(folder, database_url, redis_url), channel_settings())
+        storage = storage_settings(folder, database_url, redis_url)
+        app = create_app(settings, storage, channel_settings(telegram_url=telegram_url), fetch)
         server = uvicorn.Server(server_config(app, settings))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         await wait_until(lambda: server.started or task.done())

@@ -90,5 +90,7 @@ async def raw_peer(
 async def read_request(reader: asyncio.StreamReader) -> bytes:
     """One request to the end of its body."""
     head = await reader.readuntil(b"\r\n\r\n")
-    _, _, rest = head.lower().partition(b"content-length:")
+    _, has_body, rest = head.lower().partition(b"content-length:")
+    if not has_body:
+        return head
     return head + await reader.readexactly(int(rest.split(b"\r\n", 1)[0]))

@@ -313,3 +313,21 @@ async def test_a_reset_line_leaves_the_end_unknown(http: GuardedHttp) -> None:
     async with raw_peer(serve) as peer, asyncio.timeout(10):
         with pytest.raises(Unknown):
             await post(http, peer.url(), body=bytes(8_000_000))
+
+
+async def test_what_is_read_has_a_body_and_what_is_posted_has_none(http: GuardedHttp) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n1\r\n!\r\n0\r\n\r\n"
+    async with raw_peer(says(*one_by_one(chunked))) as peer:
+        for _ in range(2):
+            read = await http.get(f"{peer.url()}?b=c")
+            assert (read.status, read.body) == (200, b"ok!")
+            assert (await post(http, peer.url())).body == b""
+        assert peer.connections == 1
+
+
+async def test_of_what_is_read_no_more_is_kept_than_the_cap() -> None:
+    client = GuardedHttp(HttpConfig(LOOPBACK, response_cap=1_000))
+    pieces = [b"x" * 600] * 3
+    async with raw_peer(says(b"HTTP/1.1 200 OK\r\nContent-Length: 1800\r\n\r\n", *pieces)) as peer:
+        assert len((await client.get(peer.url())).body) <= 1_000
+    await client.close()
