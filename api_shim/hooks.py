@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from api_shim import problems
+from api_shim import bounce_mail, problems
 from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
 from api_shim.workspaces.hooks import BASIC_AUTH, SIGNING_KEY
@@ -32,6 +32,7 @@ _BY_PASSWORD: Final = 'Basic realm="hook"'
 _BY_SIGNATURE: Final = 'Webhook-Signature realm="hook"'
 
 _ADAPTERS: Final[Mapping[Provider, ProviderAdapter]] = {Provider.GENERIC: GenericProvider()}
+_KNOWN: Final = frozenset({*_ADAPTERS, Provider.BOUNCE_MAIL})
 
 
 class HookReply(msgspec.Struct):
@@ -48,10 +49,13 @@ class HookReply(msgspec.Struct):
 async def receive(call: Call) -> Reply:
     """Take in a provider's request."""
     hook = await _hook(call)
-    adapter = _ADAPTERS[hook.provider]
     keyring = await call.services.keyring()
     headers = dict(call.request.headers.items())
     _check_basic_auth(hook, keyring, headers.get("authorization", ""))
+    if hook.provider is Provider.BOUNCE_MAIL:
+        is_new, counts = await bounce_mail.receive(call, hook)
+        return Reply(HookReply(stored=int(is_new), repeated=int(not is_new), unreadable=int(not counts)))
+    adapter = _ADAPTERS[hook.provider]
     request = HookRequest(headers=headers, body=await call.body(HOOK_BYTES))
     now = time.time()
     try:
@@ -93,7 +97,7 @@ async def _hook(call: Call) -> HookRow:
     """The hook that the path names; raises Problem (404), the same for every part of it that is wrong."""
     async with call.services.database.read() as connection:
         hook = await hooks.by_key_digest(connection, token_digest(call.path("hookKey")))
-    if hook is None or hook.provider != call.path("provider") or hook.provider not in _ADAPTERS:
+    if hook is None or hook.provider != call.path("provider") or hook.provider not in _KNOWN:
         raise problems.not_found("hook")
     return hook
 

@@ -359,3 +359,5 @@ class Provider(StrEnum):
     """Our own links, pixels and workers."""
     GENERIC = "generic"
     """Any service that signs with Standard Webhooks and speaks our own format."""
+    BOUNCE_MAIL = "bounce-mail"
+    """Mail that came back to a return path of ours."""

@@ -17,9 +17,12 @@ _TOPIC_ARNS = Annotated[
 
 
 class HookRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A hook under which a provider reports events. ``basicAuth`` is ``user:password``, asked of each request."""
+    """A hook under which a provider reports events. ``basicAuth`` is ``user:password``, asked of each request.
 
-    provider: Literal["generic"]
+    ``bounce-mail`` takes raw mails (RFC 5322), each proved by the return path of a message that stands in it.
+    """
+
+    provider: Literal["generic", "bounce-mail"]
     signing_key: _SIGNING_KEY | None = None
     basic_auth: _BASIC_AUTH | None = None
     topic_arns: _TOPIC_ARNS = []
