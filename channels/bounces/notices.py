@@ -21,6 +21,7 @@ _MOST_RECIPIENTS: Final = 50
 # The library looks at each line by some hundred patterns: short lines, and not too many, bound its time.
 _SCANNED_CHARACTERS: Final = 6_000
 _LINE_CHARACTERS: Final = 200
+_SCANNED_LINES: Final = 300
 
 _SYSTEM: Final = re.compile(
     r"(?:^|[<\"\s])(?:mailer[-_. ]?daemon|mail[-_. ]?daemon|mdaemon|daemon|post-?master|mailerdaemon|bounces?"
@@ -159,7 +160,7 @@ def _by_library(mail: MailPart, text: str) -> tuple[list[str], list[str]]:
     lines = []
     for line in text[:_SCANNED_CHARACTERS].split("\n"):
         lines += [line[at : at + _LINE_CHARACTERS] for at in range(0, max(len(line), 1), _LINE_CHARACTERS)]
-    body = "\n".join(lines).encode("ascii", "replace").decode("ascii")
+    body = "\n".join(lines[:_SCANNED_LINES]).encode("ascii", "replace").decode("ascii")
     if mail.get_content_maintype() == "multipart":
         part: Message = Message(compat32)
         part["content-type"] = "text/plain"

@@ -27,6 +27,11 @@ def test_our_token_and_the_mail_it_is_about_are_found(case: Case) -> None:
     assert report.message_id == (MESSAGE_ID if MESSAGE_ID.encode() in case.raw else None)
 
 
+@pytest.mark.parametrize("before", ["", "prvs=1234abcdef=", "SRS0=ab12=CD=bounces.example.org=", "<"])
+def test_what_forwarders_put_before_a_token_does_not_hide_it(before: str) -> None:
+    assert parse(f"To: {before}{TOKEN.upper()}@fwd.example.net\n\nx".encode()).tokens == (TOKEN,)
+
+
 def test_the_corpus_is_as_wide_as_the_world_is() -> None:
     assert len(CASES) > 90
     assert len({case.name for case in CASES}) == len(CASES)
