@@ -45,7 +45,7 @@ _SUBJECT: Final = re.compile(
     re.IGNORECASE,
 )
 _OUR_COPY: Final = re.compile(
-    r"^\s*(?:-{2,}[ =*]*(?:this is a copy|below this line|original message|the header|returned mail"
+    r"^[ \t]{0,40}(?:-{2,}[ =*]*(?:this is a copy|below this line|original message|the header|returned mail"
     r"|message (?:header|text|content|follows)"
     r"|forwarded message|start of returned|included is|your original|- ?transcript of (?:original|message)"
     r"|unsent message|un?delivered)"
@@ -53,8 +53,8 @@ _OUR_COPY: Final = re.compile(
     r"|message headers follow|included is a copy|the (?:original )?(?:message|header)s? (?:follows|of your"
     r"|was received from)"
     r"|here is your returned mail|-{5,} ?(?:message|original|returned|header)|this is a copy of"
-    r"|original message( follows| headers)?:?\s*$"
-    r"|received: (?:from|by) |return-path: )",
+    r"|original message( follows| headers)?:?[ \t]*$"
+    r"|received: ?(?:from|by) |return-path: ?<|message-id: ?<)",
     re.IGNORECASE | re.MULTILINE,
 )
 _DELAY: Final = re.compile(
@@ -70,13 +70,13 @@ _GIVEN_UP: Final = re.compile(
 # Most certain first. Each is followed by an address, on its line or on the next.
 _KEYS: Final[Sequence[re.Pattern[str]]] = (
     re.compile(
-        r"^\s*(?:recipient address|failed recipient|undeliverable address|intended recipient"
+        r"^[ \t]{0,40}(?:recipient address|failed recipient|undeliverable address|intended recipient"
         r"|original recipient)s?\b[ :]*",
         re.I | re.M,
     ),
     re.compile(r"\bfailed to deliver to\b", re.I),
     re.compile(
-        r"^\s*(?:user mailbox exceeds allowed size|mailbox (?:is )?full|unknown user|user not known"
+        r"^[ \t]{0,40}(?:user mailbox exceeds allowed size|mailbox (?:is )?full|unknown user|user not known"
         r"|invalid final delivery userid"
         r"|undeliverable to|unable to deliver (?:mail )?to|cannot deliver (?:mail )?to|delivery failed"
         r"|unrouteable address"
@@ -92,7 +92,7 @@ _KEYS: Final[Sequence[re.Pattern[str]]] = (
         re.I,
     ),
     re.compile(r"\brcpt to:", re.I),
-    re.compile(r"^\s*(?=<[^<>\s]{1,250}>:)", re.M),
+    re.compile(r"^[ \t]{0,40}(?=<[^<>\s]{1,250}>:)", re.M),
 )
 _FAR: Final = 300
 

@@ -79,6 +79,8 @@ HOSTILE: Final[dict[str, Callable[[], bytes]]] = {
     ),
     "tokens": lambda: _FROM + b"\n" + b"b-" * 2 * _MIB + b"@",
     "every notice's beginning": lambda: _FROM + b"\n" + BEGINNINGS + b"\n" + b"@a, " * 2_000,
+    "empty lines": lambda: _FROM + b"\nx" + b"\n" * 5 * _MIB,
+    "blank lines": lambda: _FROM + b"\nx" + b" \n\t" * _MIB,
     "zeros": lambda: b"\0" * 5 * _MIB,
     "line ends": lambda: b"\r" * 5 * _MIB,
     "every octet": lambda: bytes(range(256)) * 20_000,
