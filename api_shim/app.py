@@ -64,7 +64,8 @@ def create_app(
         except (StorageUnavailable, SQLAlchemyError) as error:
             log.warning("no database yet; requests are answered 503", error=type(error).__name__)
         try:
-            yield
+            async with _bounces(settings, services):
+                yield
         finally:
             await services.close()
 
@@ -74,6 +75,23 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.services = services
     return app
+
+
+@contextlib.asynccontextmanager
+async def _bounces(settings: ApiSettings, services: Services) -> AsyncIterator[None]:
+    """Take in bounce mail by LMTP until the end of the block, where it is asked for; raises OSError."""
+    if settings.lmtp is None:
+        yield
+        return
+    from api_shim.lmtp import LmtpServer  # noqa: PLC0415 - its library is not needed by most
+
+    server = LmtpServer(services)
+    await server.start(*settings.lmtp)
+    log.info("lmtp.listens", port=server.port)
+    try:
+        yield
+    finally:
+        await server.stop()
 
 
 def server_config(app: Starlette, settings: ApiSettings) -> uvicorn.Config:

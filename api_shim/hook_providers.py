@@ -31,12 +31,12 @@ _SECRET_BYTES: Final = 32
 class HookProvider:
     """A provider. ``check_key`` raises ValueError for what is no signing key of its; None: it signs nothing.
 
-    ``make_key``: where the key is ours to give. ``needs_key``: it shows its key before it is told the hook's address;
+    Without an ``adapter`` it sends raw mails, which ``bounce_mail`` reads. ``make_key``: where the key is ours to give. ``needs_key``: it shows its key before it is told the hook's address;
     others show it afterwards, and until the hook has it nothing is proved. ``token``: what a request may prove but
     once. ``by_topic``: messages come from topics that the hook names.
     """
 
-    adapter: ProviderAdapter
+    adapter: ProviderAdapter | None = None
     check_key: Callable[[str], object] | None = None
     make_key: Callable[[], str] | None = None
     needs_key: bool = False
@@ -74,6 +74,7 @@ PROVIDERS: Final[Mapping[Provider, HookProvider]] = {
     Provider.SPARKPOST: HookProvider(SparkPostProvider()),
     Provider.MANDRILL: HookProvider(MandrillProvider(), check_key=_check_plain_key),
     Provider.TELEGRAM: HookProvider(TelegramProvider(), check_key=check_secret, make_key=_new_secret),
+    Provider.BOUNCE_MAIL: HookProvider(),
 }
 
 

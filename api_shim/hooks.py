@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from api_shim import hook_effects, problems
+from api_shim import bounce_mail, hook_effects, problems
 from api_shim.hook_effects import Effect
 from api_shim.hook_providers import PROVIDERS
 from api_shim.inflating import read_inflated
@@ -20,7 +20,7 @@ from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
 from api_shim.workspaces.hooks import BASIC_AUTH, SIGNING_KEY
 from channels.providers import sns, telegram
-from channels.providers.contract import BadSignature, HookRequest, HookSecrets, TooManyEvents
+from channels.providers.contract import BadSignature, HookRequest, HookSecrets, ProviderAdapter, TooManyEvents
 from models.events import ParsedEvent
 from models.secrets import Keyring, token_digest
 from models.store import events, hooks
@@ -71,11 +71,15 @@ async def receive(call: Call) -> Reply:
     keyring = await call.services.keyring()
     headers = dict(call.request.headers.items())
     _check_basic_auth(hook, keyring, headers.get("authorization", ""))
+    adapter = PROVIDERS[hook.provider].adapter
+    if adapter is None:
+        is_new, counts = await bounce_mail.receive(call, hook)
+        return Reply(HookReply(stored=int(is_new), repeated=int(not is_new), unreadable=int(not counts)))
     body = await read_inflated(call.request, HOOK_BYTES)
     request = HookRequest(headers=headers, body=body, urls=_urls(call, hook, keyring))
-    await _prove(call, hook, keyring, request)
+    await _prove(call, hook, adapter, keyring, request)
     try:
-        parsed = PROVIDERS[hook.provider].adapter.parse(request)
+        parsed = adapter.parse(request)
     except TooManyEvents as error:
         raise Problem(problems.TOO_LARGE, f"{error}.") from None
     new = await store(
@@ -126,7 +130,7 @@ async def store(
     return new
 
 
-async def _prove(call: Call, hook: HookRow, keyring: Keyring, request: HookRequest) -> None:
+async def _prove(call: Call, hook: HookRow, adapter: ProviderAdapter, keyring: Keyring, request: HookRequest) -> None:
     """Raises Problem (401 or 406) where the request is not its provider's, 503 where nobody can tell now."""
     known, now = PROVIDERS[hook.provider], time.time()
     given = HookSecrets(signing_keys=_signing_keys(hook, keyring, now), topic_arns=tuple(hook.topic_arns))
@@ -135,7 +139,7 @@ async def _prove(call: Call, hook: HookRow, keyring: Keyring, request: HookReque
         if hook.provider is Provider.SES:
             url = sns.examine(request, given.topic_arns, now).signing_cert_url
             given = msgspec.structs.replace(given, certificate=await call.services.sns.certificate(url))
-        known.adapter.verify(request, given, now)
+        adapter.verify(request, given, now)
     except BadSignature:
         if known.refusal is problems.UNAUTHORIZED:
             raise _unauthorized(_NOT_PROVED, _BY_SIGNATURE) from None

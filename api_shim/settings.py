@@ -1,4 +1,4 @@
-"""Where the HTTP server listens and how the world reaches it."""
+"""Where the HTTP server and the LMTP server listen, and how the world reaches the former."""
 
 import os
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Final, Self
 from models.errors import InvalidSetting
 from models.settings import DEFAULT_BIND, public_url
 
+LMTP_VARIABLE: Final = "WIREROOM_LMTP_BIND"
 _HIGHEST_PORT: Final = 65535
 
 
@@ -17,23 +18,35 @@ class ApiSettings:
     """``WIREROOM_BIND`` and ``WIREROOM_PUBLIC_URL`` (without a slash at its end).
 
     ``proxies`` is ``FORWARDED_ALLOW_IPS``, uvicorn's own: addresses and networks, or ``*``, whose ``X-Forwarded-For``
-    is believed. Nobody's, unless it is set: a client on this machine would name itself as it likes.
+    is believed. Nobody's, unless it is set: a client on this machine would name itself as it likes. ``lmtp`` is
+    ``WIREROOM_LMTP_BIND``, where bounce mail is taken in; None: nowhere.
     """
 
     host: str
     port: int
     public_url: str
     proxies: tuple[str, ...] = ()
+    lmtp: tuple[str, int] | None = None
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read the environment; raises InvalidSetting, naming the variable."""
-        bind = environ.get("WIREROOM_BIND") or DEFAULT_BIND
-        host, _, port = bind.rpartition(":")
-        if not host or not port.isascii() or not port.isdigit() or int(port) > _HIGHEST_PORT:
-            raise InvalidSetting(f"WIREROOM_BIND: {bind!r} is no host:port, as in 127.0.0.1:8080")
-        proxies = _proxies(environ.get("FORWARDED_ALLOW_IPS", ""))
-        return cls(host=host.strip("[]"), port=int(port), public_url=public_url(environ), proxies=proxies)
+        host, port = _place("WIREROOM_BIND", environ.get("WIREROOM_BIND") or DEFAULT_BIND, "127.0.0.1:8080")
+        lmtp = environ.get(LMTP_VARIABLE)
+        return cls(
+            host=host,
+            port=port,
+            public_url=public_url(environ),
+            proxies=_proxies(environ.get("FORWARDED_ALLOW_IPS", "")),
+            lmtp=_place(LMTP_VARIABLE, lmtp, "127.0.0.1:2424") if lmtp else None,
+        )
+
+
+def _place(variable: str, bind: str, example: str) -> tuple[str, int]:
+    host, _, port = bind.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > _HIGHEST_PORT:
+        raise InvalidSetting(f"{variable}: {bind!r} is no host:port, as in {example}")
+    return host.strip("[]"), int(port)
 
 
 def _proxies(text: str) -> tuple[str, ...]:

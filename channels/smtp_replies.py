@@ -209,6 +209,11 @@ def _whose(text: str, sender: str, recipient: str) -> _Whose:
     return _Whose.UNSAID if names_recipient or _SAYS_RECIPIENT.search(words) else _Whose.SENDER
 
 
+def speaks_of_sender(text: str) -> bool:
+    """Whether a reply's words, its addresses left out, speak of whoever sent the mail."""
+    return _SAYS_SENDER.search(_ADDRESS_ITSELF.sub(" ", text)) is not None
+
+
 def _names(text: str, address: str) -> bool:
     """Whether the text holds this e-mail address, and not just a part of another."""
     found = rf"(?<![\w.+=-]){re.escape(address)}(?![\w-]|\.\w)"

@@ -51,6 +51,9 @@ def configure(level: str, form: str) -> None:
     root.setLevel(level.upper())
     for chatty in ("aiosqlite", "alembic", "asyncio", "httpx", "httpcore", "telegram", "uvicorn", "dramatiq"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # They log what they read: addresses of mails, and errors over mails that are none.
+    for indiscreet in ("flufl.bounce", "mail.log"):
+        logging.getLogger(indiscreet).setLevel(logging.CRITICAL)
 
 
 def places(error: BaseException) -> str:

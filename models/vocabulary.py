@@ -130,6 +130,44 @@ class BounceType(StrEnum):
     """The address may work another day."""
 
 
+class MailKind(StrEnum):
+    """What a mail is that came back to a return path."""
+
+    DSN = "dsn"
+    """A report on delivery, as RFC 3464 has it or in a mail server's own words."""
+    ARF = "arf"
+    """A report of abuse (RFC 5965): the recipient complained."""
+    AUTOREPLY = "autoreply"
+    """An answer that no person wrote (RFC 3834): the mail has arrived."""
+    OTHER = "other"
+    """Any other mail."""
+
+
+class BounceReason(StrEnum):
+    """Why a mail did not arrive, as a report says it. Stable words that clients may switch on."""
+
+    ADDRESS_DEAD = "address_dead"
+    """There is no such mailbox, or no such domain, or it was closed."""
+    MAILBOX_FULL = "mailbox_full"
+    """The mailbox is full."""
+    TOO_LARGE = "too_large"
+    """The mail is larger than that side takes."""
+    SPAM = "spam"
+    """It was taken for spam or for something harmful."""
+    POLICY = "policy"
+    """Refused by policy: authentication, reputation, a block list, a limit."""
+    RELAY_DENIED = "relay_denied"
+    """That server does not take mail for the address."""
+    DNS = "dns"
+    """The domain's servers could not be found."""
+    LOOP = "loop"
+    """The mail went in a circle."""
+    EXPIRED = "expired"
+    """It could not be delivered for too long a time."""
+    REJECTED = "rejected"
+    """Refused for another reason."""
+
+
 class Gate(StrEnum):
     """What a message that has not ended waits for."""
 
@@ -341,3 +379,5 @@ class Provider(StrEnum):
     """Mandrill, which is Mailchimp Transactional."""
     TELEGRAM = "telegram"
     """The updates of a Telegram bot."""
+    BOUNCE_MAIL = "bounce-mail"
+    """Mail that came back to a return path of ours."""

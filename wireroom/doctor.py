@@ -27,7 +27,7 @@ from models.secrets import SHORT_KEY
 from models.session import Database
 from models.settings import StorageSettings
 from models.store import clock, conservation
-from wireroom import data_dir, database_faults
+from wireroom import bounce_check, data_dir, database_faults
 from wireroom.embedded import EmbeddedBroker
 from wireroom.output import console
 from wireroom.settings import unknown_variables
@@ -57,14 +57,17 @@ async def examine(environment: Mapping[str, str]) -> list[Finding]:
     """A finding for every part, as ``environment`` configures it. Changes nothing."""
     try:
         storage = StorageSettings.read(environment)
-        ApiSettings.read(environment)
+        api = ApiSettings.read(environment)
         channels = ChannelSettings.read(environment)
         WorkerSettings.read(environment)
         registry.configured(channels)
     except InvalidSetting as error:
         return [Finding("settings", ok=False, detail=str(error), mend=_CORRECT), *_doubts(environment)]
     findings = [_examine_folder(storage), *await _examine_database(storage), await _examine_broker(storage)]
-    findings += [await _examine_smtp(channels), *_examine_mail(channels), _examine_push(channels)]
+    findings += [await _examine_smtp(channels), *_examine_mail(channels)]
+    if (bounces := await bounce_check.examine(api, channels)) is not None:
+        findings.append(Finding("bounces", ok=True, detail=bounces.detail, mend=bounces.mend))
+    findings.append(_examine_push(channels))
     findings.append(await _examine_telegram(channels))
     return [*findings, *_doubts(environment), *_examine_keys(storage)]
 
@@ -265,9 +268,6 @@ def _examine_mail(settings: ChannelSettings) -> list[Finding]:
             said = f"{key.algorithm}; the DNS must have the TXT record {name}: {key.record()}"
             longer = f"make one of {SHORT_RSA} bits or more, under another selector" if key.is_short else None
             findings.append(Finding("DKIM", ok=True, detail=said, mend=longer))
-    if settings.bounce_domain is not None:
-        said = f"to b-…@{settings.bounce_domain}, whose mail must come back to this Wireroom"
-        findings.append(Finding("bounces", ok=True, detail=said))
     return findings
 
 

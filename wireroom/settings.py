@@ -20,6 +20,7 @@ KNOWN: Final = frozenset(
         "WIREROOM_DKIM_KEY_FILE",
         "WIREROOM_DKIM_SELECTOR",
         "WIREROOM_EMAIL_FROM",
+        "WIREROOM_LMTP_BIND",
         "WIREROOM_LOG_FORMAT",
         "WIREROOM_LOG_LEVEL",
         "WIREROOM_PUBLIC_URL",

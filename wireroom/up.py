@@ -17,7 +17,7 @@ from typing import IO, Final
 import structlog
 import typer
 
-from api_shim.settings import ApiSettings
+from api_shim.settings import LMTP_VARIABLE, ApiSettings
 from channels import registry
 from channels.settings import ChannelSettings
 from models.errors import WireroomError
@@ -32,6 +32,7 @@ from worker.settings import THREADS, WorkerSettings
 
 log = structlog.get_logger("wireroom.up")
 
+BIND_VARIABLE: Final = "WIREROOM_BIND"
 _READY_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.05
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - read, never bound here
@@ -102,6 +103,8 @@ class Stack:
         """Migrate, then start every part; raises CannotStart, InvalidSetting or StorageUnavailable."""
         data_dir.make(self.storage.data_dir)
         check_port(self.api.host, self.api.port)
+        if self.api.lmtp is not None:
+            check_port(*self.api.lmtp, variable=LMTP_VARIABLE)
         if self._broker is not None and self._broker.answers():
             raise CannotStart(f"another Wireroom already runs on {self.storage.data_dir}")
         if self._broker is None:
@@ -144,18 +147,18 @@ class Stack:
         self.supervisor.kill()
 
 
-def check_port(host: str, port: int) -> None:
-    """Raises CannotStart where the API could not listen there."""
+def check_port(host: str, port: int, variable: str = BIND_VARIABLE) -> None:
+    """Raises CannotStart where the API could not listen there; ``variable`` says where."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise CannotStart(why_not_there(host, port, error)) from error
+            raise CannotStart(why_not_there(host, port, error, variable)) from error
 
 
-def why_not_there(host: str, port: int, error: OSError) -> str:
+def why_not_there(host: str, port: int, error: OSError, variable: str = BIND_VARIABLE) -> str:
     """Why the API cannot listen there, and what to do."""
     place, other = f"{_bracketed(host)}:{port}", 8080
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -165,7 +168,7 @@ def why_not_there(host: str, port: int, error: OSError) -> str:
         mend = "Stop what listens there, or choose another port"
     else:
         host, mend = "127.0.0.1", "Choose an address of this machine"
-    return f"cannot listen on {place}: {error.strerror}. {mend}, as in WIREROOM_BIND={_bracketed(host)}:{other}"
+    return f"cannot listen on {place}: {error.strerror}. {mend}, as in {variable}={_bracketed(host)}:{other}"
 
 
 def _bracketed(host: str) -> str:

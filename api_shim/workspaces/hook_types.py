@@ -26,7 +26,10 @@ _TOPIC_ARNS = Annotated[
 
 
 class HookRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A hook under which a provider reports events. ``basicAuth`` is ``user:password``, asked of each request."""
+    """A hook under which a provider reports events. ``basicAuth`` is ``user:password``, asked of each request.
+
+    ``bounce-mail`` takes raw mails (RFC 5322), each proved by the return path of a message that stands in it.
+    """
 
     provider: Literal[
         "sendgrid",
@@ -40,6 +43,7 @@ class HookRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
         "mandrill",
         "telegram",
         "generic",
+        "bounce-mail",
     ]
     signing_key: _SIGNING_KEY | None = None
     basic_auth: _BASIC_AUTH | None = None

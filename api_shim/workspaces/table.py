@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from api_shim import problems, waiting
+from api_shim import bounce_mail, problems, waiting
 from api_shim.operations import Operation, taking
 from api_shim.workspaces import (
     commands,
@@ -78,6 +78,18 @@ OPERATIONS: Final = (
         hook_types.EventList,
         hooks.list_events,
         "List what providers and readers reported, newest first",
+    ),
+    Operation(
+        "POST",
+        f"{BASE}/bounces/parse",
+        bounce_mail.read,
+        summary="Say what a raw mail (RFC 5322) that came back says; nothing is changed",
+        tag="Messages",
+        scope=Scope.MESSAGES_READ,
+        request=str,
+        request_media=bounce_mail.MEDIA,
+        responses={200: bounce_mail.BounceReading},
+        errors=(problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING),
     ),
     *people_table.OPERATIONS,
     *setup_table.OPERATIONS,

@@ -23,7 +23,7 @@ from tests.support.people import Browser, browser
 
 pytestmark = pytest.mark.timeout(300)
 
-WRITING: Final = [each for each in OPERATIONS if each.request is not None and each.scope is not None]
+WRITING: Final = [each for each in OPERATIONS if each.request not in (None, str) and each.scope is not None]
 BEFORE_A_KEY: Final = [each for each in OPERATIONS if each.request is not None and each.path.startswith("/api/auth/")]
 ONE_BY_ONE: Final = [each for each in WRITING if isinstance(each.request, type)]
 PARTS: Final = 6  # so that several processes share the work

@@ -22,3 +22,9 @@ def before_call(context: schemathesis.HookContext, case: "schemathesis.Case[Any]
 def one_line(context: schemathesis.SerializationContext, value: Any) -> bytes:
     """A line of NDJSON; the document's schema is that of a line."""
     return json.dumps(value).encode() + b"\n"
+
+
+@schemathesis.serializer("message/rfc822")
+def mail(context: schemathesis.SerializationContext, value: Any) -> bytes:
+    """A mail is the text that it is."""
+    return str(value).encode("utf-8", "replace")

@@ -77,9 +77,11 @@ class World:
         """The example's request; ``url``, ``params``, ``json``, ``content`` and ``headers`` instead of its own."""
         example = example_of(operation)
         own: dict[str, Any] = {"url": self.path(operation), "params": self.real(dict(example.query))}
-        if example.request is not None and "content" not in request:
+        if operation.request is str:  # no JSON, but a text of some other form
+            own |= {"content": self.real(example.request), "headers": {"Content-Type": operation.request_media[0]}}
+        elif example.request is not None and "content" not in request:
             own["json"] = self.real(example.request)
-        headers = self.real(dict(example.headers)) | request.pop("headers", {})
+        headers = own.pop("headers", {}) | self.real(dict(example.headers)) | request.pop("headers", {})
         return await (client or self.tenant.root).request(operation.method, headers=headers, **(own | request))
 
     async def build(self) -> None:

@@ -1,17 +1,19 @@
 """Debian's Postfix on a free port, from a configuration of its own: no service of the machine is touched.
 
-Whatever comes for example.net lands in one Maildir, but for ``bouncing@example.net``, whom nobody knows. Postfix
-changes users for its parts, and so must begin as root.
+Whatever comes for example.net lands in one Maildir, but for ``bouncing@example.net``, whom nobody knows. What comes for
+the domains that it is told of goes on to other servers; what they do not take goes back at once, a temporary failure
+too. Postfix changes users for its parts, and so must begin as root.
 """
 
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -21,6 +23,7 @@ from typing import Final
 from tests.support.processes import block_until, die_with_parent, short_folder, stop
 from wireroom.ports import free_port
 
+NO_ROUTES: Final[Mapping[str, str]] = {}
 _MASTER: Final = Path("/usr/lib/postfix/sbin/master")
 _QUEUES: Final = (
     *("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace"),
@@ -38,6 +41,8 @@ proxymap  unix - - n - - proxymap
 error     unix - - n - - error
 retry     unix - - n - - error
 virtual   unix - n n - - virtual
+smtp      unix - - n - - smtp
+lmtp      unix - - n - - lmtp
 anvil     unix - - n - 1 anvil
 postlog   unix-dgram n - n - 1 postlogd
 """
@@ -56,7 +61,11 @@ mydestination =
 mynetworks = 127.0.0.0/8
 local_transport = error:no local mail
 default_transport = error:no mail leaves
-relay_domains =
+relay_domains = {domains}
+relay_recipient_maps =
+transport_maps = regexp:{folder}/config/transport
+maximal_queue_lifetime = 0
+bounce_queue_lifetime = 0
 virtual_mailbox_domains = example.net
 virtual_mailbox_base = {folder}
 virtual_mailbox_maps = regexp:{folder}/config/mailboxes
@@ -110,11 +119,11 @@ def read(raw: bytes) -> EmailMessage:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Postfix]:
-    """A Postfix until the end of the block."""
+def running(routes: Mapping[str, str] = NO_ROUTES) -> Iterator[Postfix]:
+    """A Postfix until the end of the block; ``routes``: by domain, as ``lmtp:inet:127.0.0.1:2424``."""
     with short_folder() as folder:
         port = free_port()
-        _lay_out(folder, port)
+        _lay_out(folder, port, routes)
         log = folder / "master.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -135,7 +144,7 @@ def running() -> Iterator[Postfix]:
             sys.stdout.write(postfix.log()[-4000:])  # pytest prints it where a test failed
 
 
-def _lay_out(folder: Path, port: int) -> None:
+def _lay_out(folder: Path, port: int, routes: Mapping[str, str]) -> None:
     """The folders and files that Postfix wants, with the owners that it wants them to have."""
     owner = pwd.getpwnam("postfix")
     config, data, mailbox = folder / "config", folder / "data", folder / "mailbox"
@@ -149,7 +158,9 @@ def _lay_out(folder: Path, port: int) -> None:
         shutil.chown(folder / "queue" / name, group="postdrop")
     for each in (data, mailbox):
         shutil.chown(each, "postfix", "postfix")
-    values = {"folder": folder, "port": port, "uid": owner.pw_uid, "gid": owner.pw_gid}
+    values = {"folder": folder, "port": port, "uid": owner.pw_uid, "gid": owner.pw_gid, "domains": " ".join(routes)}
+    lines = [f"/@{re.escape(domain)}$/ {transport}\n" for domain, transport in routes.items()]
+    (config / "transport").write_text("".join(lines))
     (config / "main.cf").write_text(_PARAMETERS.format(**values))
     (config / "mailboxes").write_text(_MAILBOXES)
     (config / "master.cf").write_text(_SERVICES.format(**values))
