@@ -7,21 +7,23 @@ time anew.
 import hashlib
 import time
 from base64 import b64decode
-from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
-from api_shim.hooks import store
+from api_shim import networks
 from api_shim.operations import Call, Operation, Reply
 from api_shim.opt_out import gone, no_such_link
+from models import hits
 from models.events import ParsedEvent
-from models.store import contents, workspaces
+from models.hits import Seen
+from models.store import contents, events, workspaces
 from models.tokens import Links, Purpose, Ref
-from models.vocabulary import EventType, Provider
+from models.vocabulary import EventType, HitSignal, Provider
 
 _TAG: Final = "What comes back in"
 _HTML: Final = "text/html; charset=utf-8"
-_KEPT_APART_S: Final = 60
-_PREFETCHING: Final = ("Purpose", "Sec-Purpose", "X-Moz", "X-Purpose")
+_SAME_HIT_S: Final = 2
+_TYPES: Final = {hits.OPEN: EventType.OPENED, hits.CLICK: EventType.CLICKED}
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -33,7 +35,7 @@ _PIXEL: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBR
 
 
 async def click(call: Call) -> Reply:
-    """Note the click and lead on. A HEAD, as of scanners, is led on and not noted."""
+    """Note the click and lead on. A HEAD is led on and not noted."""
     keyring = await call.services.keyring()
     ref = keyring.tokens.read(Purpose.CLICK, call.path("token"))
     if ref is None:
@@ -46,10 +48,7 @@ async def click(call: Call) -> Reply:
     target = await call.services.link_targets.find(said, links, ref.link)
     if target is None:
         return no_such_link()
-    if call.request.method != "HEAD":
-        event = _event(ref, EventType.CLICKED, "click", machine=_is_prefetched(call.request.headers))
-        owner = said.workspace_id
-        await store(call, [event], workspace_id=owner, source_id=owner, provider=Provider.WIREROOM)
+    await _note(call, ref, hits.CLICK, said.workspace_id)
     return Reply(status=302, headers=_HEADERS | {"Location": target})
 
 
@@ -63,30 +62,51 @@ async def pixel(call: Call) -> Reply:
         owner = await workspaces.of_message(connection, ref.message_id)
     if owner is None:
         return no_such_link()
-    if call.request.method != "HEAD":
-        event = _event(ref, EventType.OPENED, "open", machine=_is_prefetched(call.request.headers))
-        await store(call, [event], workspace_id=owner, source_id=owner, provider=Provider.WIREROOM)
+    await _note(call, ref, hits.OPEN, owner)
     return Reply(_PIXEL, headers=_HEADERS, media_type="image/gif")
 
 
-def _is_prefetched(headers: Mapping[str, str]) -> bool:
-    """Whether a program looks ahead, and no person has followed the link yet."""
-    return any(word in headers.get(name, "").lower() for name in _PREFETCHING for word in ("prefetch", "preview"))
+async def _note(call: Call, ref: Ref, what: str, owner: UUID) -> None:
+    """Keep what tells a person from a program; the tracker decides once the hit has settled. A probe is not kept."""
+    seen = _seen(call, None if what == hits.OPEN else ref.link)
+    if HitSignal.METHOD in seen.signals:
+        return
+    async with call.services.database.write() as connection:
+        await events.insert(
+            connection,
+            workspace_id=owner,
+            source_id=owner,
+            provider=Provider.WIREROOM.value,
+            events_=[_event(ref, what, seen)],
+        )
 
 
-def _event(ref: Ref, type_: EventType, said: str, *, machine: bool) -> ParsedEvent:
-    """One a minute for each link: who clicks twice in a hurry has clicked once."""
-    minute = int(time.time()) // _KEPT_APART_S
-    key = f"{said}|{ref.message_id}|{ref.run}|{ref.link}|{machine}|{minute}"
+def _seen(call: Call, link: int | None) -> Seen:
+    request = call.request
+    signals = hits.signals_of(request.method, request.headers, is_picture=link is None)
+    host = "" if request.client is None else request.client.host
+    network = networks.containing(call.services.settings.machine_nets, host)
+    if network is None:
+        return Seen(link, tuple(signals))
+    return Seen(link, (*signals, HitSignal.NETWORK), network.name)
+
+
+def _event(ref: Ref, what: str, seen: Seen) -> ParsedEvent:
+    """One of each link in two seconds, a program's apart: who clicks twice in a hurry has clicked once."""
+    verdict = hits.verdict_of(seen)
+    moment = int(time.time()) // _SAME_HIT_S
+    key = f"{what}|{ref.message_id}|{ref.run}|{ref.link}|{verdict.machine}|{moment}"
     return ParsedEvent(
-        type=type_,
-        provider_event=said,
+        type=_TYPES[what],
+        provider_event=what,
         dedupe=hashlib.sha256(key.encode()).digest(),
-        raw=b"",
+        raw=hits.keep(seen),
         at=None,
         message_ref=ref.message_id,
         run=ref.run,
-        machine=machine,
+        reason=verdict.reason,
+        machine=verdict.machine,
+        settles=True,
     )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Final, Self
 
+from api_shim import networks
+from api_shim.networks import NamedNetwork
 from models.errors import InvalidSetting
 from models.settings import DEFAULT_BIND, public_url
 
@@ -18,12 +20,14 @@ class ApiSettings:
 
     ``proxies`` is ``FORWARDED_ALLOW_IPS``, uvicorn's own: addresses and networks, or ``*``, whose ``X-Forwarded-For``
     is believed. Nobody's, unless it is set: a client on this machine would name itself as it likes.
+    ``machine_nets``: ``WIREROOM_MACHINE_NETS``, from where no person follows a link.
     """
 
     host: str
     port: int
     public_url: str
     proxies: tuple[str, ...] = ()
+    machine_nets: tuple[NamedNetwork, ...] = ()
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -33,7 +37,22 @@ class ApiSettings:
         if not host or not port.isascii() or not port.isdigit() or int(port) > _HIGHEST_PORT:
             raise InvalidSetting(f"WIREROOM_BIND: {bind!r} is no host:port, as in 127.0.0.1:8080")
         proxies = _proxies(environ.get("FORWARDED_ALLOW_IPS", ""))
-        return cls(host=host.strip("[]"), port=int(port), public_url=public_url(environ), proxies=proxies)
+        return cls(
+            host=host.strip("[]"),
+            port=int(port),
+            public_url=public_url(environ),
+            proxies=proxies,
+            machine_nets=_machine_nets(environ.get("WIREROOM_MACHINE_NETS", "")),
+        )
+
+
+def _machine_nets(text: str) -> tuple[NamedNetwork, ...]:
+    try:
+        return networks.parse(text)
+    except ValueError as error:
+        raise InvalidSetting(
+            f"WIREROOM_MACHINE_NETS: {error}; networks are written as in scanner=192.0.2.0/24,198.51.100.0/24"
+        ) from None
 
 
 def _proxies(text: str) -> tuple[str, ...]:
