@@ -20,6 +20,7 @@ from models.tables import events as events_table
 from models.vocabulary import Channel, EventType, Fact, HitSignal, Lane, Outcome, Provider, State, Status
 from tests.support.readers import settle
 from tests.support.scene import Scene
+from worker.keeper import Keeper
 from worker.tracker import Tracker
 
 WORKER = UUID(int=1)
@@ -112,6 +113,19 @@ async def test_it_settles_by_the_databases_clock_ten_seconds_after_it_came(scene
     async with scene.database.read() as connection:
         row = (await connection.execute(select(events_table.c.received_at, events_table.c.retry_at))).one()
     assert row.retry_at - row.received_at == 10_000
+
+
+async def test_the_keeper_offers_what_has_settled_and_no_more(scene: Scene) -> None:
+    message = await sent(scene)
+    await ask(scene, message, [Asked(60_000 + number, number) for number in range(4)])
+    async with scene.database.write() as connection:
+        late = events_table.c.at >= message.queued_at + 60_003
+        await connection.execute(
+            update(events_table).where(~late).values(retry_at=events_table.c.retry_at - hits.SETTLES_MS)
+        )
+    await Keeper(scene.database, scene.wakeups).offer()
+    await Tracker(scene.database).pull()
+    assert [after for _, after, *_ in await shown(scene, message)] == [60_000, 60_001, 60_002]
 
 
 async def test_programs_are_counted_apart_and_move_no_status(scene: Scene) -> None:
