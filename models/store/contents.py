@@ -38,7 +38,10 @@ class Said(msgspec.Struct, frozen=True):
 
 
 async def of_message(connection: AsyncConnection, message_id: UUID) -> Said | None:
-    """What the message said; None where there is no such message, or its words were erased."""
+    """What the message said; None where there is no such message, or its recipient was erased.
+
+    Of the erased the values are gone that filled it, and with them what its links led to.
+    """
     found = await connection.execute(
         select(
             messages.c.workspace_id,
@@ -49,7 +52,7 @@ async def of_message(connection: AsyncConnection, message_id: UUID) -> Said | No
         )
         .join(message_details, message_details.c.message_id == messages.c.id)
         .join(contents, contents.c.id == message_details.c.content_id)
-        .where(messages.c.id == message_id)
+        .where(messages.c.id == message_id, message_details.c.address.is_not(None))
     )
     row = found.first()
     return None if row is None else Said(row.workspace_id, Channel(row.channel), row.id, row.source, row.variables)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import httpx
@@ -12,10 +13,12 @@ from structlog.testing import capture_logs
 from models.secrets import load_keyring
 from models.session import Database
 from tests.support.api import Api, Tenant, serving
+from tests.support.house import House
 from tests.support.mailing import mailing
 from tests.support.readers import BROWSER, GOOGLES_PROXY, MAIL_PROGRAM, sent_ago, settle
 from tests.support.scene import storage_settings
 from tests.support.smtp_sink import SmtpSink
+from tests.support.waiting import wait_until
 
 BODY = "<body>" + "".join(f'<a href="https://shop.example.org/{number}">x</a>' for number in range(4)) + "</body>"
 SCANNER = {"User-Agent": "Mozilla/5.0 (compatible; proofpoint)"}
@@ -52,10 +55,14 @@ async def arrived(
     async with mailing(database, keyring, redis_url, mail_sink.port, api.url) as send:
         await send()
     await sent_ago(database, 3_600)
+    return arrived_as(message["id"], mail_sink)
+
+
+def arrived_as(message_id: str, mail_sink: SmtpSink) -> Arrived:
     (mail,) = mail_sink.mails
     html = next(part.get_content() for part in mail.parsed().walk() if part.get_content_type() == "text/html")
     (picture,) = re.findall(r'src="([^"]*)"', html)
-    return Arrived(message["id"], picture, re.findall(r'href="([^"]*)"', html))
+    return Arrived(message_id, picture, re.findall(r'href="([^"]*)"', html))
 
 
 async def message(tenant: Tenant, arrived: Arrived) -> dict[str, Any]:
@@ -183,3 +190,31 @@ async def test_an_operators_network_is_a_programs(
     await settle(database)
     assert await told(tenant) == [("clicked", True, "network office filter")]
     assert (await message(tenant, arrived))["status"] == "SENT"
+
+
+async def test_worker_and_keeper_need_nobody_to_settle_it(
+    tmp_path: Path, api: Api, tenant: Tenant, database: Database, redis_url: str, mail_sink: SmtpSink, ask: Ask
+) -> None:
+    url = database.engine.url.render_as_string(hide_password=False)
+    house = House(tmp_path, database_url=url, redis_url=redis_url, smtp_port=mail_sink.port)
+    try:
+        house.start_worker(WIREROOM_PUBLIC_URL=api.url)
+        house.start_keeper()
+        sent = await tenant.send(await tenant.contact(), body=BODY)
+        await wait_until(lambda: bool(mail_sink.mails), 40)
+
+        async def stands(status: str) -> bool:
+            return bool((await tenant.get(f"/messages/{sent['id']}"))["status"] == status)
+
+        await wait_until(lambda: stands("SENT"), 40)
+        await sent_ago(database, 3_600)
+        found = arrived_as(sent["id"], mail_sink)
+        await ask(found.links[0], BROWSER)
+        await ask(found.links[1], SCANNER)
+        asked_at = monotonic()
+        await wait_until(lambda: stands("CLICKED"), 40)
+        assert monotonic() - asked_at > 9
+    finally:
+        house.close()
+    shown = await tenant.get(f"/messages/{sent['id']}")
+    assert {each["machine"] for each in shown["events"] if each["type"] == "clicked" and "id" in each} == {False, True}

@@ -198,3 +198,13 @@ async def test_a_link_says_nothing_of_where_it_was_followed(mailed: Any, reader:
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert "noindex" in answer.headers["X-Robots-Tag"]
         assert "Set-Cookie" not in answer.headers
+
+
+async def test_the_links_of_one_who_was_erased_have_ended(
+    mailed: Any, database: Database, reader: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    html = (await mailed(LIQUID, {"attributes": {"items": ["a"]}}))["text/html"]
+    links = [link for link in HREF.findall(html) if "/t/c/" in link]
+    (contact,) = (await tenant.get("/contacts"))["data"]
+    assert (await tenant.call("DELETE", f"/contacts/{contact['id']}")).status_code in (200, 204)
+    assert [(await reader.get(link)).status_code for link in links] == [410, 410]
