@@ -1,69 +1,112 @@
-"""``GET /t/c/{token}``: a link of a message, followed through us. The target is never in the URL, so nobody can set it.
+"""Our own links in messages: ``/t/c/{token}`` is followed, ``/t/o/{token}`` is a mail's picture.
 
-It is read from what the message said when it was accepted, every time anew.
+A target is never in the URL, so nobody can set it: it is read from what the message said when it was accepted, every
+time anew.
 """
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from base64 import b64decode
 from typing import Final
+from uuid import UUID
 
-from api_shim.hooks import store
+from api_shim import networks
 from api_shim.operations import Call, Operation, Reply
-from api_shim.opt_out import no_such_link
-from channels.telegram_options import targets as targets_of_buttons
-from models.content import Content, decode
+from api_shim.opt_out import gone, no_such_link
+from models import hits
 from models.events import ParsedEvent
-from models.store import contents
-from models.tokens import Purpose, Ref
-from models.vocabulary import Channel, EventType, Provider
+from models.hits import Seen
+from models.store import contents, events, workspaces
+from models.tokens import Links, Purpose, Ref
+from models.vocabulary import EventType, HitSignal, Provider
 
-_KEPT_APART_S: Final = 60
-_PREFETCHING: Final = ("Purpose", "Sec-Purpose", "X-Moz", "X-Purpose")
-
-# The links of a message by number, of the channels whose links lead through us.
-_TARGETS: Final[Mapping[Channel, Callable[[Content], list[str]]]] = {
-    Channel.TELEGRAM: lambda content: targets_of_buttons(content.options)
+_TAG: Final = "What comes back in"
+_HTML: Final = "text/html; charset=utf-8"
+_SAME_HIT_S: Final = 2
+_TYPES: Final = {hits.OPEN: EventType.OPENED, hits.CLICK: EventType.CLICKED}
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex, nofollow",
 }
+# One transparent pixel (GIF89a).
+_PIXEL: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 
 async def click(call: Call) -> Reply:
-    """Note the click and lead on. A HEAD, as of scanners, is led on and not noted."""
+    """Note the click and lead on. A HEAD is led on and not noted."""
     keyring = await call.services.keyring()
     ref = keyring.tokens.read(Purpose.CLICK, call.path("token"))
     if ref is None:
         return no_such_link()
     async with call.services.database.read() as connection:
         said = await contents.of_message(connection, ref.message_id)
-    targets = [] if said is None or said.channel not in _TARGETS else _TARGETS[said.channel](decode(said.source))
-    if said is None or ref.link >= len(targets):
+    if said is None:
+        return gone()
+    links = Links(keyring.tokens, call.services.settings.public_url, ref.message_id, ref.run)
+    target = await call.services.link_targets.find(said, links, ref.link)
+    if target is None:
         return no_such_link()
-    if call.request.method != "HEAD":
-        event = _event(ref, machine=_is_prefetched(call.request.headers))
-        owner = said.workspace_id
-        await store(call, [event], workspace_id=owner, source_id=owner, provider=Provider.WIREROOM)
-    headers = {"Location": targets[ref.link], "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-    return Reply(status=302, headers=headers)
+    await _note(call, ref, hits.CLICK, said.workspace_id)
+    return Reply(status=302, headers=_HEADERS | {"Location": target})
 
 
-def _is_prefetched(headers: Mapping[str, str]) -> bool:
-    """Whether a program looks ahead, and no person has followed the link yet."""
-    return any(word in headers.get(name, "").lower() for name in _PREFETCHING for word in ("prefetch", "preview"))
+async def pixel(call: Call) -> Reply:
+    """Note that the mail was opened, and show nothing. A HEAD is not noted."""
+    keyring = await call.services.keyring()
+    ref = keyring.tokens.read(Purpose.OPEN, call.path("token"))
+    if ref is None:
+        return no_such_link()
+    async with call.services.database.read() as connection:
+        owner = await workspaces.of_message(connection, ref.message_id)
+    if owner is None:
+        return no_such_link()
+    await _note(call, ref, hits.OPEN, owner)
+    return Reply(_PIXEL, headers=_HEADERS, media_type="image/gif")
 
 
-def _event(ref: Ref, *, machine: bool) -> ParsedEvent:
-    """One a minute for each link: who clicks twice in a hurry has clicked once."""
-    minute = int(time.time()) // _KEPT_APART_S
-    key = f"click|{ref.message_id}|{ref.run}|{ref.link}|{machine}|{minute}"
+async def _note(call: Call, ref: Ref, what: str, owner: UUID) -> None:
+    """Keep what tells a person from a program; the tracker decides once the hit has settled. A probe is not kept."""
+    seen = _seen(call, None if what == hits.OPEN else ref.link)
+    if HitSignal.METHOD in seen.signals:
+        return
+    async with call.services.database.write() as connection:
+        await events.insert(
+            connection,
+            workspace_id=owner,
+            source_id=owner,
+            provider=Provider.WIREROOM.value,
+            events_=[_event(ref, what, seen)],
+        )
+
+
+def _seen(call: Call, link: int | None) -> Seen:
+    request = call.request
+    signals = hits.signals_of(request.method, request.headers, is_picture=link is None)
+    host = "" if request.client is None else request.client.host
+    network = networks.containing(call.services.settings.machine_nets, host)
+    if network is None:
+        return Seen(link, tuple(signals))
+    return Seen(link, (*signals, HitSignal.NETWORK), network.name)
+
+
+def _event(ref: Ref, what: str, seen: Seen) -> ParsedEvent:
+    """One of each link in two seconds, a program's apart: who clicks twice in a hurry has clicked once."""
+    verdict = hits.verdict_of(seen)
+    moment = int(time.time()) // _SAME_HIT_S
+    key = f"{what}|{ref.message_id}|{ref.run}|{ref.link}|{verdict.machine}|{moment}"
     return ParsedEvent(
-        type=EventType.CLICKED,
-        provider_event="click",
+        type=_TYPES[what],
+        provider_event=what,
         dedupe=hashlib.sha256(key.encode()).digest(),
-        raw=b"",
+        raw=hits.keep(seen),
         at=None,
         message_ref=ref.message_id,
         run=ref.run,
-        machine=machine,
+        reason=verdict.reason,
+        machine=verdict.machine,
+        settles=True,
     )
 
 
@@ -73,9 +116,20 @@ OPERATIONS: Final = (
         "/t/c/{token}",
         click,
         summary="Follow a link of a message; the click is noted",
-        tag="What comes back in",
+        tag=_TAG,
         scope=None,
-        responses={302: None, 404: str},
-        response_media="text/html; charset=utf-8",
+        responses={302: None, 404: str, 410: str},
+        response_media=_HTML,
+    ),
+    Operation(
+        "GET",
+        "/t/o/{token}",
+        pixel,
+        summary="The picture of a mail, one transparent pixel; that it was opened is noted",
+        tag=_TAG,
+        scope=None,
+        responses={200: str, 404: str},
+        response_media="image/gif",
+        other_media={404: _HTML},
     ),
 )

@@ -31,9 +31,10 @@ _SECRET_BYTES: Final = 32
 class HookProvider:
     """A provider. ``check_key`` raises ValueError for what is no signing key of its; None: it signs nothing.
 
-    Without an ``adapter`` it sends raw mails, which ``bounce_mail`` reads. ``make_key``: where the key is ours to give. ``needs_key``: it shows its key before it is told the hook's address;
-    others show it afterwards, and until the hook has it nothing is proved. ``token``: what a request may prove but
-    once. ``by_topic``: messages come from topics that the hook names.
+    Without an ``adapter`` it sends raw mails, which ``bounce_mail`` reads. ``make_key``: where the key is ours to give.
+    ``needs_key``: it shows its key before it is told the hook's address; others show it afterwards, and until the hook
+    has it nothing is proved. ``token``: what a request may prove but once. ``by_topic``: messages come from topics that
+    the hook names.
     """
 
     adapter: ProviderAdapter | None = None

@@ -111,8 +111,8 @@ def _operation(operation: Operation, schemas: Mapping[Any, Json]) -> Json:
         "tags": [operation.tag],
         "parameters": _parameters(operation, example),
         "responses": {
-            str(status): _response(operation, body, schemas, example.responses.get(status))
-            for status, body in operation.responses.items()
+            str(status): _response(operation, status, schemas, example.responses.get(status))
+            for status in operation.responses
         },
     }
     if security := _security(operation):
@@ -184,11 +184,13 @@ def _reachable(schema: Any) -> Any:
     return schema.replace("#/$defs/", "#/components/schemas/") if isinstance(schema, str) else schema
 
 
-def _response(operation: Operation, body: Any, schemas: Mapping[Any, Json], example: Any) -> Json:
+def _response(operation: Operation, status: int, schemas: Mapping[Any, Json], example: Any) -> Json:
+    body = operation.responses[status]
     if body is None:
         return {"description": "Done."}
     content = {"schema": schemas[body]} | ({} if example is None else {"example": example})
-    return {"description": "Done.", "content": {operation.response_media: content}}
+    media = operation.other_media.get(status, operation.response_media)
+    return {"description": "Done.", "content": {media: content}}
 
 
 def errors_of(operation: Operation) -> Mapping[int, list[ProblemType]]:

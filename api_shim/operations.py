@@ -112,6 +112,8 @@ Handler = Callable[[Call], Awaitable[Reply]]
 class Operation:
     """One method of one path. ``scope`` None: no key is asked for. ``short_errors``: the "messages" dialect.
 
+    ``other_media``: by status, where an answer is not of ``response_media``.
+
     ``error_bodies``: by status, where a problem says more than most do. ``needs_session``: a person who is signed in,
     whatever their workspaces are, and no key. ``needs_inbox_token``: the owner of an inbox; the handler asks for it.
     """
@@ -127,6 +129,7 @@ class Operation:
     query: type[msgspec.Struct] | None = None
     responses: Mapping[int, Any] = field(default_factory=lambda: {200: None})
     response_media: str = "application/json"
+    other_media: Mapping[int, str] = field(default_factory=dict)
     errors: Sequence[ProblemType] = ()
     error_bodies: Mapping[int, type[ProblemBody]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -139,6 +139,11 @@ def no_such_link() -> Reply:
     return _page("This link does not work", f"<p>{said}</p>", 404)
 
 
+def gone() -> Reply:
+    """What is shown for a link of ours whose message is kept no longer."""
+    return _page("This link has ended", "<p>Its message is kept no longer. Ask its sender for a new one.</p>", 410)
+
+
 def _page(title: str, body: str, status: int = 200) -> Reply:
     html = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

@@ -8,6 +8,7 @@ from api_shim.auth import Authenticator
 from api_shim.idempotency import KeysInFlight
 from api_shim.inbox_stream import Streams
 from api_shim.intake import Intake
+from api_shim.link_targets import LinkTargets
 from api_shim.origins import Origins
 from api_shim.sessions import Sessions
 from api_shim.settings import ApiSettings
@@ -56,6 +57,7 @@ class Services:
         self.inbox_streams = Streams(database)
         self.inbox_origins = Origins(database, settings.public_url)
         self.keys_in_flight = KeysInFlight()
+        self.link_targets = LinkTargets()
         self.channels = configured(channels)
         self.channel_settings = channels
         self._http = GuardedHttp(HttpConfig(allow_nets=channels.webhook_allow_nets, total_timeout_s=_PATIENCE_S))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Final, Self
 
+from api_shim import networks
+from api_shim.networks import NamedNetwork
 from models.errors import InvalidSetting
 from models.settings import DEFAULT_BIND, public_url
 
@@ -19,7 +21,8 @@ class ApiSettings:
 
     ``proxies`` is ``FORWARDED_ALLOW_IPS``, uvicorn's own: addresses and networks, or ``*``, whose ``X-Forwarded-For``
     is believed. Nobody's, unless it is set: a client on this machine would name itself as it likes. ``lmtp`` is
-    ``WIREROOM_LMTP_BIND``, where bounce mail is taken in; None: nowhere.
+    ``WIREROOM_LMTP_BIND``, where bounce mail is taken in; None: nowhere. ``machine_nets``: ``WIREROOM_MACHINE_NETS``,
+    from where no person follows a link.
     """
 
     host: str
@@ -27,6 +30,7 @@ class ApiSettings:
     public_url: str
     proxies: tuple[str, ...] = ()
     lmtp: tuple[str, int] | None = None
+    machine_nets: tuple[NamedNetwork, ...] = ()
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -39,6 +43,7 @@ class ApiSettings:
             public_url=public_url(environ),
             proxies=_proxies(environ.get("FORWARDED_ALLOW_IPS", "")),
             lmtp=_place(LMTP_VARIABLE, lmtp, "127.0.0.1:2424") if lmtp else None,
+            machine_nets=_machine_nets(environ.get("WIREROOM_MACHINE_NETS", "")),
         )
 
 
@@ -47,6 +52,15 @@ def _place(variable: str, bind: str, example: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdigit() or int(port) > _HIGHEST_PORT:
         raise InvalidSetting(f"{variable}: {bind!r} is no host:port, as in {example}")
     return host.strip("[]"), int(port)
+
+
+def _machine_nets(text: str) -> tuple[NamedNetwork, ...]:
+    try:
+        return networks.parse(text)
+    except ValueError as error:
+        raise InvalidSetting(
+            f"WIREROOM_MACHINE_NETS: {error}; networks are written as in scanner=192.0.2.0/24,198.51.100.0/24"
+        ) from None
 
 
 def _proxies(text: str) -> tuple[str, ...]:

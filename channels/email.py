@@ -12,7 +12,7 @@ from channels.contract import Content, Envelope, Receipt
 from channels.dkim import Signer
 from channels.errors import Permanent
 from channels.guard import Network
-from channels.mime import Mail
+from channels.mime import Mail, Tracking
 from channels.mime_encoding import has_control
 from channels.relay_headers import relay_header
 from channels.smtp_dial import SmtpDialler
@@ -112,6 +112,7 @@ class EmailChannel:
             variables=envelope.variables,
             date=datetime.now(UTC),
             opt_out_url=envelope.links.opt_out() if envelope.opt_out else None,
+            tracking=_tracking(envelope),
         )
         transaction = Transaction(self._return_path(envelope), recipient, content, envelope.proceed, envelope.bulk)
         reply = await self._pool.deliver(transaction)
@@ -125,6 +126,12 @@ class EmailChannel:
     async def close(self) -> None:
         """Close every connection, waiting for none that is in use."""
         await self._pool.close()
+
+
+def _tracking(envelope: Envelope) -> Tracking | None:
+    if not (envelope.track_opens or envelope.track_clicks):
+        return None
+    return Tracking(envelope.links, envelope.track_opens, envelope.track_clicks)
 
 
 def _limit(of_all: int | None, config: EmailConfig) -> Callable[[], int]:

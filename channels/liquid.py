@@ -5,6 +5,7 @@ reach. The limits are in ``liquid_scan`` (reading) and ``liquid_meter`` (filling
 """
 
 import html
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -20,6 +21,8 @@ from channels.render_error import RenderError
 _ENVIRONMENTS: Final = {escapes: LiquidEnvironment(autoescape=escapes) for escapes in (False, True)}
 _UNFIT: Final = "a filter or an operator cannot take this value"
 _MOST_VALUES: Final = 20_000
+_CLOCK: Final = re.compile(r"""["']\s*(?:now|today)\s*["']""")
+"""What the filter ``date`` takes for the present time."""
 
 
 class Liquid:
@@ -43,6 +46,7 @@ class Liquid:
         except RecursionError:
             raise RenderError("nested too deeply") from None
         self.names: Final = frozenset(survey.names)
+        self.reads_clock: Final = _CLOCK.search(source) is not None
         self._cost = survey.cost
         self._compiled = True
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from channels.addresses import Mailbox
 from channels.contract import Attachment, Content
@@ -28,6 +28,8 @@ from channels.mime_encoding import (
 from channels.plain_text import html_to_text
 from channels.relay_headers import RelayHeader
 from channels.rendering import Escape, RenderError, Template, Text, Texts, escape_for
+from channels.tracked_html import TrackedHtml
+from models.tokens import Links
 from models.vocabulary import FailureReason
 
 _CONTENT_ID: Final = re.compile(r"[!-;=?-~]{1,900}")
@@ -49,6 +51,14 @@ def check_file(file: Attachment) -> None:
 
 _Entity = list[bytes | Body]
 """A MIME entity, its header first: pieces that are the same for everyone, and text to be filled."""
+
+
+class Tracking(NamedTuple):
+    """What is tracked of one mail to one recipient, and by which links."""
+
+    links: Links
+    opens: bool
+    clicks: bool
 
 
 class Mail:
@@ -95,6 +105,10 @@ class Mail:
             entity = _joined(self._body, {})
             self._body = [entity]
             self._body_hash = None if signer is None else body_hash(entity.partition(_BLANK_LINE)[2])
+        # Made once somebody is tracked: the text as it is read for links, and its entity by what is tracked.
+        self._source = texts.body.pieces if isinstance(texts.body, Text) else []
+        self._tracked: TrackedHtml | None = None
+        self._tracked_bodies: dict[tuple[bool, bool], _Entity] = {}
 
     def fill(
         self,
@@ -105,12 +119,14 @@ class Mail:
         variables: Mapping[str, Any],
         date: datetime,
         opt_out_url: str | None = None,
+        tracking: Tracking | None = None,
     ) -> bytes:
         """The mail for one recipient, in lines ended by CRLF, not dot-stuffed, signed where there is a signer.
 
         Its Message-ID depends on ``message_id``, ``run`` and the domain alone: every attempt has the same. It is ASCII
-        but for a recipient who is not (RFC 6532). ``opt_out_url``: what List-Unsubscribe says. Raises Permanent where a
-        value brings a control character into the subject, or Liquid cannot be filled.
+        but for a recipient who is not (RFC 6532). ``opt_out_url``: what List-Unsubscribe says. ``tracking``: of HTML
+        alone; in the text part a reader sees where a link leads to, so it leads there. Raises Permanent where a value
+        brings a control character into the subject, or Liquid cannot be filled.
         """
         subject = _fill(self._subject, variables)
         if has_control(subject):
@@ -129,16 +145,36 @@ class Mail:
         unsubscribe = [] if opt_out_url is None else unsubscribe_headers(opt_out_url)
         head += b"".join(unsubscribe)
         _expect_fields(head, 4 + bool(subject) + (self._relay is not None) + len(unsubscribe))
+        if tracking is not None and self._layout.is_html:
+            return self._signed(head + self._fixed, self._tracked_entity(variables, tracking), date, None)
         body = self._body if self._liquid is None else self._layout.entity([_fill(self._liquid, variables)])
-        return self._signed(head + self._fixed, _joined(body, variables), int(date.timestamp()))
+        return self._signed(head + self._fixed, _joined(body, variables), date, self._body_hash)
 
-    def _signed(self, head: bytes, entity: bytes, now: int) -> bytes:
+    def _tracked_entity(self, variables: Mapping[str, Any], tracking: Tracking) -> bytes:
+        links, opens, clicks = tracking
+        if self._liquid is not None:
+            source = [_fill(self._liquid, variables)]
+            tracked = TrackedHtml(source)
+            # What depends on the hour may have other links when one is followed.
+            clicks = clicks and not self._liquid.reads_clock
+            values = tracked.values(links, {}, opens=opens, clicks=clicks, left=links.opt_out())
+            return _joined(self._layout.entity(source, tracked.pieces(opens=opens, clicks=clicks)), values)
+        if self._tracked is None:
+            self._tracked = TrackedHtml(self._source)
+        body = self._tracked_bodies.get((opens, clicks))
+        if body is None:
+            body = self._layout.entity(self._source, self._tracked.pieces(opens=opens, clicks=clicks))
+            self._tracked_bodies[opens, clicks] = body
+        return _joined(body, {**variables, **self._tracked.values(links, variables, opens=opens, clicks=clicks)})
+
+    def _signed(self, head: bytes, entity: bytes, date: datetime, hashed: str | None) -> bytes:
+        """``hashed``: the body's hash, where it is known already."""
         if self._signer is None:
             return head + entity
         # The entity's own header is the last part of the message's.
         end = entity.index(_BLANK_LINE)
-        hashed = self._body_hash or body_hash(entity[end + len(_BLANK_LINE) :])
-        signatures = self._signer.sign(b"%b%b\r\n" % (head, entity[:end]), hashed, now)
+        hashed = hashed or body_hash(entity[end + len(_BLANK_LINE) :])
+        signatures = self._signer.sign(b"%b%b\r\n" % (head, entity[:end]), hashed, int(date.timestamp()))
         return b"".join([signatures, head, entity])
 
 
@@ -176,16 +212,19 @@ class _Layout:
 
     def __init__(self, content: Content) -> None:
         """Encode the files; raises UnfitForMail."""
-        self._is_html = content.format == "html"
+        self.is_html = content.format == "html"
         self._escape = escape_for(content.format)
-        files = [(self._is_html and file.content_id is not None, _file(file)) for file in content.attachments]
+        files = [(self.is_html and file.content_id is not None, _file(file)) for file in content.attachments]
         self._inline = [entity for is_inline, entity in files if is_inline]
         self._attached = [entity for is_inline, entity in files if not is_inline]
 
-    def entity(self, source: Sequence[str]) -> _Entity:
-        """The entity of a text. ``source``: literals and names in turn, a literal first and last."""
-        if self._is_html:
-            main = _text_part("html", source, escape=self._escape)
+    def entity(self, source: Sequence[str], tracked: Sequence[str] | None = None) -> _Entity:
+        """The entity of a text. ``source``: literals and names in turn, a literal first and last.
+
+        ``tracked``: the HTML where its links lead elsewhere than those of the text part.
+        """
+        if self.is_html:
+            main = _text_part("html", source if tracked is None else tracked, escape=self._escape)
             if self._inline:
                 main = _multipart("related", [main, *self._inline], '; type="text/html"')
             main = _multipart("alternative", [_text_part("plain", _text_of_html(source), escape=None), main])

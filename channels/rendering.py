@@ -36,6 +36,10 @@ class Template(Protocol):
     def names(self) -> frozenset[str]:
         """What it asks for."""
 
+    @property
+    def reads_clock(self) -> bool:
+        """Whether the same values may give another text at another time."""
+
     def size(self, variables: Mapping[str, Any]) -> int:
         """How many characters ``fill`` gives; raises RenderError."""
 
@@ -50,6 +54,8 @@ class Text:
     """
 
     __slots__ = ("_asked", "_escape", "_literal_size", "names", "pieces")
+
+    reads_clock = False
 
     def __init__(self, source: str, *, escape: Escape | None) -> None:
         pieces = _PLACEHOLDER.split(source)

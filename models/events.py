@@ -13,7 +13,8 @@ class ParsedEvent(msgspec.Struct, frozen=True):
     ``dedupe`` (32 bytes) is the same for every repetition of the event from one source. ``raw`` is what was
     received, kept for the record. ``at`` is the provider's own time (milliseconds, UTC). ``message_ref`` and
     ``run`` are ours, where the event carries them; ``provider_ref`` is the provider's name for the message.
-    ``machine``: no person did it.
+    ``machine``: no person did it. ``settles``: it is applied only once others that came with it are there to be seen
+    beside it (``models.hits``); its message is known.
     """
 
     type: EventType
@@ -28,3 +29,4 @@ class ParsedEvent(msgspec.Struct, frozen=True):
     bounce_type: BounceType | None = None
     reason: str | None = None
     machine: bool = False
+    settles: bool = False

@@ -524,7 +524,7 @@ events = Table(
     Column("provider_event", Text, nullable=False),
     Column("message_ref", Uuid),  # our own id, as the event carries it
     Column("provider_ref", Text),
-    Column("message_id", Uuid),  # once matched
+    Column("message_id", Uuid),  # once matched; of a hit from the start
     Column("run", Integer),
     Column("recipient", Text),
     _time("at", required=True),
@@ -534,7 +534,7 @@ events = Table(
     _flag("machine"),
     Column("raw", LargeBinary, nullable=False),
     _time("applied_at"),
-    _time("retry_at"),  # set exactly while it is parked: it matches no message yet
+    _time("retry_at"),  # set exactly while it is put aside: it matches no message yet, or a hit that settles
     UniqueConstraint("source_id", "dedupe_key"),
     Index(None, "workspace_id", "id"),
     Index(None, "message_id", "id", postgresql_where=text("message_id IS NOT NULL")),

@@ -121,6 +121,39 @@ class EventType(StrEnum):
     """Kept for the record; changes nothing."""
 
 
+class HitSignal(StrEnum):
+    """What tells a program from a person, where one of our own links was asked for."""
+
+    METHOD = "method"
+    """It asked for no page: HEAD, OPTIONS."""
+    PREFETCH = "prefetch"
+    """The browser said that it looks ahead (``Sec-Purpose`` and its like)."""
+    NO_AGENT = "no-agent"
+    """It did not say what it is."""
+    SCANNER = "scanner"
+    """It names itself as a security scanner, a crawler, or what makes previews."""
+    HEADLESS = "headless"
+    """A browser without a screen."""
+    LIBRARY = "library"
+    """A library of a programming language, or a command."""
+    APPLE_PREFETCH = "apple-prefetch"
+    """Mail Privacy Protection, which fetches a mail's pictures when it arrives."""
+    PROXY = "proxy"
+    """A proxy that fetches a picture when a person looks at it: a person."""
+    NETWORK = "network"
+    """It came from a network that the operator says is a machine's."""
+    NO_PAGE = "no-page"
+    """It did not ask for HTML, as browsers do. Weak."""
+    NO_LANGUAGE = "no-language"
+    """It named no language, as browsers do. Weak."""
+    AT_ONCE = "at-once"
+    """Within 2 seconds of the send."""
+    SOON = "soon"
+    """Within 10 seconds of the send. Weak."""
+    BURST = "burst"
+    """Three or more links of the message within 2 seconds."""
+
+
 class BounceType(StrEnum):
     """How lasting a refusal is."""
 

@@ -23,6 +23,7 @@ KNOWN: Final = frozenset(
         "WIREROOM_LMTP_BIND",
         "WIREROOM_LOG_FORMAT",
         "WIREROOM_LOG_LEVEL",
+        "WIREROOM_MACHINE_NETS",
         "WIREROOM_PUBLIC_URL",
         "WIREROOM_REDIS_URL",
         "WIREROOM_SECRET_KEY",

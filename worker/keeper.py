@@ -214,10 +214,16 @@ class Keeper:
                     if wiped < _ERASED_AT_ONCE:
                         await erasing.finish(connection, workspace_id, contact_id)
 
+    async def offer(self) -> None:
+        """Offer events that were put aside to the tracker: hits that have settled, what matched no message yet."""
+        for _ in range(_ROUNDS):
+            async with self._database.write() as connection:
+                if await keeping.retry_parked_events(connection, _BATCH) < _BATCH:
+                    return
+
     async def tidy(self) -> None:
-        """Offer parked events again, and remove what is kept no longer."""
+        """Remove what is kept no longer."""
         async with self._database.write() as connection:
-            await keeping.retry_parked_events(connection, _BATCH)
             await keeping.forget_keys(connection, _KEYS_KEPT_MS, _BATCH)
             await hook_tokens.forget(connection, _TOKENS_KEPT_MS, _BATCH)
             await workers.forget(connection, _DAY_MS)
@@ -259,6 +265,7 @@ async def keep(storage: StorageSettings) -> None:
         keeper.settle,
         keeper.count,
         keeper.erase,
+        keeper.offer,
         keeper.tidy,
         pruner.turn,
         alarms.late_lanes,

@@ -7,7 +7,7 @@ import structlog
 
 from models.errors import StorageUnavailable
 from models.session import Database
-from models.store import applying, events
+from models.store import applying, events, hits
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,8 @@ class Tracker:
             raw = await events.take(connection, most)
             taken.extend(event.id for event in raw)
             if raw:
-                await applying.apply(connection, raw, await events.match(connection, raw))
+                judged = await hits.judge(connection, raw)
+                await applying.apply(connection, judged, await events.match(connection, judged))
 
     async def _apply_one(self) -> bool:
         taken: list[UUID] = []

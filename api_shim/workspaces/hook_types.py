@@ -94,7 +94,11 @@ class EventQuery(PageQuery, rename="camel"):
 
 
 class EventView(msgspec.Struct, rename="camel"):
-    """What came in from a provider or a reader, matched to a message or parked. ``raw`` is as it was received."""
+    """What came in from a provider or a reader, matched to a message or parked. ``raw`` is as it was received.
+
+    ``machine``: a program opened or followed it, no person. Of our own links that is known ten seconds after
+    ``receivedAt``, until when it is a first guess; ``reason`` says what told it, and ``raw`` is what was kept.
+    """
 
     id: str
     hook_id: str | None

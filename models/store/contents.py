@@ -28,23 +28,34 @@ async def load(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, b
 
 
 class Said(msgspec.Struct, frozen=True):
-    """What a message said, in its stored form, and whose it is."""
+    """What a message said, in its stored form, the values that filled it, and whose it is."""
 
     workspace_id: UUID
     channel: Channel
+    content_id: UUID
     source: bytes
+    variables: Mapping[str, Any]
 
 
 async def of_message(connection: AsyncConnection, message_id: UUID) -> Said | None:
-    """What the message said; None where there is no such message, or its words were erased."""
+    """What the message said; None where there is no such message, or its recipient was erased.
+
+    Of the erased the values are gone that filled it, and with them what its links led to.
+    """
     found = await connection.execute(
-        select(messages.c.workspace_id, messages.c.channel, contents.c.source)
+        select(
+            messages.c.workspace_id,
+            messages.c.channel,
+            contents.c.id,
+            contents.c.source,
+            message_details.c.variables,
+        )
         .join(message_details, message_details.c.message_id == messages.c.id)
         .join(contents, contents.c.id == message_details.c.content_id)
-        .where(messages.c.id == message_id)
+        .where(messages.c.id == message_id, message_details.c.address.is_not(None))
     )
     row = found.first()
-    return None if row is None else Said(row.workspace_id, Channel(row.channel), row.source)
+    return None if row is None else Said(row.workspace_id, Channel(row.channel), row.id, row.source, row.variables)
 
 
 async def keep(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import case, null, select, update
+from sqlalchemy import ColumnElement, and_, case, literal, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models import hits
 from models.events import ParsedEvent
+from models.hits import SETTLES_MS
 from models.ids import new_id
 from models.lifecycle import clamp
 from models.session import now_ms
@@ -15,7 +17,7 @@ from models.store import clock
 from models.store.bulk import insert_ignoring
 from models.store.recordset import among
 from models.tables import attempts, events, message_details, messages
-from models.vocabulary import BounceType, EventType
+from models.vocabulary import BounceType, EventType, Provider
 
 _SHORTEST_PAUSE_MS = 1_000
 _LONGEST_PAUSE_MS = 3_600_000
@@ -25,7 +27,7 @@ _CLOCKS_APART_MS = 60_000
 
 
 class RawEvent(msgspec.Struct, frozen=True):
-    """A stored event that is not applied yet."""
+    """A stored event that is not applied yet. ``hit``: what was kept of a request for a link of ours."""
 
     id: UUID
     workspace_id: UUID
@@ -38,6 +40,7 @@ class RawEvent(msgspec.Struct, frozen=True):
     bounce_type: BounceType | None
     reason: str | None
     machine: bool
+    hit: bytes | None = None
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -75,6 +78,7 @@ async def insert(
             "type": event.type.value,
             "provider_event": event.provider_event,
             "message_ref": event.message_ref,
+            "message_id": event.message_ref if event.settles and event.message_ref in made else None,
             "provider_ref": event.provider_ref,
             "run": event.run,
             "recipient": event.recipient,
@@ -84,6 +88,7 @@ async def insert(
             "reason": event.reason,
             "machine": event.machine,
             "raw": event.raw,
+            "retry_at": now + SETTLES_MS if event.settles else None,
         }
         for event in sorted(events_, key=lambda event: event.dedupe)
     ]
@@ -117,6 +122,7 @@ async def take(connection: AsyncConnection, most: int) -> list[RawEvent]:
             events.c.bounce_type,
             events.c.reason,
             events.c.machine,
+            case((is_hit(), events.c.raw)).label("hit"),
         )
         .where(events.c.applied_at.is_(None), events.c.retry_at.is_(None))
         .order_by(events.c.id)
@@ -136,9 +142,16 @@ async def take(connection: AsyncConnection, most: int) -> list[RawEvent]:
             bounce_type=None if row.bounce_type is None else BounceType(row.bounce_type),
             reason=row.reason,
             machine=row.machine,
+            hit=row.hit,
         )
         for row in rows
     ]
+
+
+def is_hit() -> ColumnElement[bool]:
+    """Whether an event is a request for a link of ours."""
+    ours = literal(Provider.WIREROOM.value, literal_execute=True)
+    return and_(events.c.provider == ours, events.c.provider_event.in_([hits.OPEN, hits.CLICK]))
 
 
 async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UUID, Target]:

@@ -256,10 +256,10 @@ async def attempts_of(connection: AsyncConnection, workspace_id: UUID, message_i
 
 
 async def events_of(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> Sequence[MessageEventRow]:
-    """The events that were matched to the message, the earliest first."""
+    """The events that were matched to the message, the earliest first; hits once it is known whose they are."""
     rows = await connection.execute(
         select(*(events.c[name] for name in MessageEventRow.__struct_fields__))
-        .where(events.c.workspace_id == workspace_id, events.c.message_id == message_id)
+        .where(events.c.workspace_id == workspace_id, events.c.message_id == message_id, events.c.retry_at.is_(None))
         .order_by(events.c.at, events.c.id)
     )
     return [msgspec.convert(row._mapping, MessageEventRow) for row in rows]

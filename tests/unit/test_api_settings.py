@@ -34,6 +34,10 @@ def test_no_proxy_is_believed_unless_it_is_named() -> None:
         ("FORWARDED_ALLOW_IPS", "proxy"),
         ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
         ("FORWARDED_ALLOW_IPS", "127.0.0.1,*"),
+        ("WIREROOM_MACHINE_NETS", "office"),
+        ("WIREROOM_MACHINE_NETS", "10.0.0.1/8"),
+        ("WIREROOM_MACHINE_NETS", "a;b=10.0.0.0/8"),
+        ("WIREROOM_MACHINE_NETS", "=10.0.0.0/8"),
     ],
 )
 def test_mistakes_name_the_variable(name: str, value: str) -> None:

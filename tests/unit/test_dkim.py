@@ -18,10 +18,13 @@ from channels import registry
 from channels.contract import Attachment, Content
 from channels.dkim import DkimKey, Signer, body_hash, check_selectors, read_keys
 from channels.errors import Permanent
-from channels.mime import Mail
+from channels.mime import Mail, Tracking
 from channels.settings import ChannelSettings
 from models.errors import InvalidSetting
+from models.ids import new_id
+from models.tokens import Links
 from models.vocabulary import Channel
+from tests.support.envelopes import PUBLIC_URL, TOKENS
 
 DATE: Final = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 RSA: Final = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -57,6 +60,15 @@ def signed(content: Content, variables: Mapping[str, Any] | None = None, **field
     given: dict[str, Any] = {"recipient": "ann@example.net", "opt_out_url": "https://example.org/u/t"}
     mail = Mail(content, sender_name="Acme", sender="news@example.org", domain="example.org", signer=SIGNER)
     return mail.fill(message_id="msg_1", run=1, variables=variables or {}, date=DATE, **(given | fields))
+
+
+@pytest.mark.parametrize("body", ["<a href='https://a.example'>x</a>", "<a href='https://a.example'>{{n}}</a>"])
+def test_a_tracked_mail_is_signed_with_its_own_links(body: str) -> None:
+    links = Links(TOKENS, PUBLIC_URL, new_id(), 1)
+    raw = signed(Content(body=body, format="html"), tracking=Tracking(links, opens=True, clicks=True))
+    assert f"{PUBLIC_URL}/t/c/".encode() in raw.replace(b"=\r\n", b"")
+    assert verdicts(raw) == [True, True]
+    assert verdicts(raw.replace(b"/t/c/", b"/t/d/")) == [False, False]
 
 
 def pem(key: Any) -> bytes:
