@@ -180,7 +180,7 @@ class Round:
         return self._scene.keyring.address_digest("EMAIL", self.address(number))
 
     async def begin(self, contact_id: UUID) -> None:
-        """Accept the messages as the API does, then put each into its state and run."""
+        """Accept the messages as the API does, then put each into its state and run, which has begun to be sent."""
         drafts = [
             self._scene.draft(contact_id, to=self.address(number), topic=history.topic)
             for number, history in enumerate(self._histories)
@@ -193,7 +193,12 @@ class Round:
             await connection.execute(
                 update(messages)
                 .where(messages.c.id == bindparam("message"))
-                .values(state=bindparam("in_state"), run=bindparam("in_run"), turn=bindparam("with_turn")),
+                .values(
+                    state=bindparam("in_state"),
+                    run=bindparam("in_run"),
+                    turn=bindparam("with_turn"),
+                    sending_at=messages.c.queued_at,
+                ),
                 [
                     {
                         "message": message_id,
