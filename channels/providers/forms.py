@@ -1,7 +1,7 @@
 """Bodies that are forms: urlencoded, or multipart (RFC 7578)."""
 
+from email.message import Message
 from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -29,14 +29,20 @@ def fields(request: HookRequest) -> list[tuple[str, str]]:
         return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
     if media_type(request) != _MULTIPART:
         raise ValueError("no form")
-    kind = request.headers["content-type"].encode("utf-8", "surrogateescape")
-    if request.body.count(b"\n--") > _MOST_FIELDS or b"\n" in kind or b"\r" in kind:
+    try:
+        return _of_parts(request.headers["content-type"].encode("utf-8", "surrogateescape"), request.body)
+    except RecursionError:
+        raise ValueError("parts within parts") from None
+
+
+def _of_parts(kind: bytes, body: bytes) -> list[tuple[str, str]]:
+    if body.count(b"\n--") > _MOST_FIELDS or b"\n" in kind or b"\r" in kind:
         raise ValueError("more fields than are read")
-    whole = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind + b"\r\n\r\n" + request.body)
-    if not whole.is_multipart():
-        raise ValueError("no form")
+    parts = BytesParser().parsebytes(b"Content-Type: " + kind + b"\r\n\r\n" + body).get_payload()
     found: list[tuple[str, str]] = []
-    for part in whole.iter_parts():
+    for part in parts if isinstance(parts, list) else ():
+        if not isinstance(part, Message):
+            continue
         name = part.get_param("name", header="content-disposition")
         content = part.get_payload(decode=True)
         if isinstance(name, str) and isinstance(content, bytes) and part.get_filename() is None:

@@ -97,7 +97,10 @@ def _signed(request: HookRequest) -> Signed:
     try:
         if forms.is_form(request):
             return msgspec.convert(dict(forms.fields(request)), Signed)
-        return msgspec.convert(reading.at(msgspec.json.decode(request.body), "signature"), Signed)
+        given = reading.at(msgspec.json.decode(request.body), "signature")
+        timestamp = reading.at(given, "timestamp")
+        # Shown as a text and as a number.
+        return msgspec.convert(given | {"timestamp": str(timestamp)} if type(timestamp) is int else given, Signed)
     except (ValueError, *reading.UNREADABLE):
         raise BadSignature("no signature") from None
 

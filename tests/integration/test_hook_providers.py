@@ -199,6 +199,7 @@ async def test_compressed_reports(tenant: Tenant) -> None:
         (gzip.compress(body), "br"),
         (gzip.compress(gzip.compress(body)), "gzip, gzip"),
         (gzip.compress(body), "deflate"),
+        (gzip.compress(b"") * 250_000, "gzip"),
     ):
         assert await answer(content, encoding) == 415
     assert await hook.total() == 2

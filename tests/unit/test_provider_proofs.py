@@ -175,6 +175,13 @@ def test_mailguns_digits_do_not_move_between_time_and_token() -> None:
         assert is_refused == (shift != 0)
 
 
+def test_mailguns_time_may_be_a_number() -> None:
+    whole = json.loads(requests.mailgun({}, NOW).body)
+    for timestamp, expected in ((int(NOW), False), (int(NOW) + 1, True), (NOW, True), (True, True)):
+        body = json.dumps(whole | {"signature": whole["signature"] | {"timestamp": timestamp}}).encode()
+        assert refused(ADAPTERS["mailgun"], HookRequest({}, body), HookSecrets(signing_keys=(SECRET,))) is expected
+
+
 def test_mandrill_signs_any_of_the_addresses_and_tries_a_new_one() -> None:
     keyed, adapter = HookSecrets(signing_keys=(SECRET,)), ADAPTERS["mandrill"]
     assert not refused(adapter, requests.mandrill([], url=f"{requests.URL}?a=1"), keyed)
