@@ -120,9 +120,9 @@ async def running() -> AsyncIterator[NameServer]:
 
 
 def asking(service: Service, server: NameServer, folder: Path) -> Service:
-    """The service, asking that server for every name, and waiting a second for its answer."""
+    """The service, asking that server for every name, twice where it says nothing for two seconds."""
     file = folder / "resolv.conf"
-    file.write_text(f"nameserver {server.host}\noptions timeout:1 attempts:1\n")
+    file.write_text(f"nameserver {server.host}\noptions timeout:2 attempts:2\n")
     command = (*_UNSHARED, "sh", "-c", _BOUND, str(file), *service.command)
     return Service(service.name, command, service.drain_s)
 
