@@ -26,7 +26,7 @@ from api_shim.services import Services
 from api_shim.settings import ApiSettings
 from channels.rendering import warm_up
 from channels.settings import ChannelSettings
-from models import logs
+from models import logs, threads
 from models.errors import StorageUnavailable
 from models.session import Database
 from models.settings import StorageSettings
@@ -134,6 +134,7 @@ def main() -> None:
     storage = StorageSettings.read()
     settings = ApiSettings.read()
     logs.configure(storage.log_level, storage.log_format)
+    threads.share_evenly()
     app = create_app(settings, storage, ChannelSettings.read())
     threading.Thread(target=warm_up, name="liquid", daemon=True).start()
     _Server(server_config(app, settings), app.state.services).run()

@@ -9,6 +9,8 @@ import asyncio
 import re
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, Protocol
 
@@ -66,6 +68,7 @@ _ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 _REMEMBERED_S: Final = 10.0
 _MOST_REMEMBERED: Final = 4096
+_MOST_LOOKUPS: Final = 800
 
 
 class ForbiddenDestination(Exception):
@@ -82,16 +85,29 @@ class Resolver(Protocol):
     async def resolve(self, host: str) -> Sequence[Address]:
         """Every address of the name, the best first; OSError where there is none."""
 
+    def close(self) -> None:
+        """Begin no further lookup."""
+
 
 class SystemResolver:
-    """The resolver of the operating system (getaddrinfo)."""
+    """The resolver of the operating system (getaddrinfo).
+
+    It has threads of its own, as many as there may be messages in hand: a name server that says nothing holds one for
+    ten seconds or more (resolv.conf(5)), and the loop's own few would soon all wait for such names.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_MOST_LOOKUPS, thread_name_prefix="names")
 
     async def resolve(self, host: str) -> Sequence[Address]:
         """Every address of the name in the system's order (RFC 6724)."""
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-        )
+        look_up = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
         return [ip_address(sockaddr[0]) for *_, sockaddr in found]
+
+    def close(self) -> None:
+        """Begin no further lookup."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def parse_url(text: str) -> URL:
@@ -241,6 +257,7 @@ class GuardedResolver:
         """Give up what is being asked; nobody may be waiting for it any more."""
         for asking in self._asking.values():
             asking.cancel()
+        self._resolver.close()
 
     async def _look_up(self, host: str) -> Sequence[Address]:
         until, addresses = self._remembered.get(host, (0.0, ()))

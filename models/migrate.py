@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = Path(__file__).parent / "migrations"
 _TABLE: Final = "alembic_version"  # alembic's; its only row is the revision
-_LOCK: Final = 0x57495245_524F4F4D  # "WIREROOM": the key of PostgreSQL's advisory lock
+LOCK: Final = 0x57495245_524F4F4D  # "WIREROOM": the key of PostgreSQL's advisory lock
 _LOCK_WAIT_MS: Final = 500  # for so long at a time nothing can be written to a table that a migration waits for
 _PAUSE_S: Final = 1.0
 _PATIENCE_S: Final = 300.0
@@ -56,7 +56,7 @@ def upgrade(database_url: str) -> None:
     Raises InvalidSetting for a URL that names neither SQLite nor PostgreSQL, StorageUnavailable where the database
     cannot be reached, WireroomError where another transaction keeps a table locked for five minutes.
     """
-    asyncio.run(_upgrade_at(database_url))
+    asyncio.run(upgrade_at(database_url))
 
 
 def is_at_head(database_url: str) -> bool:
@@ -99,8 +99,9 @@ async def _is_at_head(url: str) -> bool:
         await database.close()
 
 
-async def _upgrade_at(url: str) -> None:
-    database = Database.connect(url, pool_size=1, statement_s=None)  # an index takes as long as there are rows
+async def upgrade_at(database_url: str) -> None:
+    """The same as ``upgrade``, for callers with an event loop; cancelled, it leaves the schema as it was."""
+    database = Database.connect(database_url, pool_size=1, statement_s=None)  # an index takes as long as there are rows
     try:
         await upgrade_to_head(database)
     finally:
@@ -109,7 +110,7 @@ async def _upgrade_at(url: str) -> None:
 
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         connection.execute(text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": str(_LOCK_WAIT_MS)})
     if _serves(_current(connection)):
         return

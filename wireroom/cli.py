@@ -75,7 +75,12 @@ def begin(
 
 @app.command("up")
 def run_up(
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1, as_json: AsJson = False
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    bulk_workers: Annotated[
+        int,
+        typer.Option(min=0, max=64, help="More of them, for bulk alone, so that no campaign slows people's messages."),
+    ] = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Run everything in one terminal: broker, API, workers, keeper. Ctrl-C finishes what is being sent and stops."""
     from models import logs  # noqa: PLC0415 - see the top
@@ -86,7 +91,7 @@ def run_up(
     environment = child_environment()
     if sys.stderr.isatty():  # a worker cannot see that itself: dramatiq puts a pipe in between
         environment.setdefault("WIREROOM_LOG_FORMAT", "console")
-    raise typer.Exit(up.run(environment, workers=workers, as_json=as_json))
+    raise typer.Exit(up.run(environment, workers=workers, bulk_workers=bulk_workers, as_json=as_json))
 
 
 @app.command("demo")

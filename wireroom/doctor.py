@@ -31,7 +31,7 @@ from wireroom import bounce_check, data_dir, database_faults
 from wireroom.embedded import EmbeddedBroker
 from wireroom.output import console
 from wireroom.settings import unknown_variables
-from worker.broker import connect
+from worker.broker import connect, try_out
 from worker.settings import WorkerSettings
 
 _TIMEOUT_S: Final = 5.0
@@ -202,7 +202,7 @@ async def _examine_broker(storage: StorageSettings) -> Finding:
         return Finding("broker", ok=True, detail="embedded, " + ("answers" if running else "starts with `wireroom up`"))
     try:
         with connect(storage.redis_url, connections=1, timeout_s=_TIMEOUT_S) as client:
-            await asyncio.to_thread(client.ping)
+            await asyncio.to_thread(try_out, client)
     except InvalidSetting as error:
         return Finding("broker", ok=False, detail=str(error), mend=_CORRECT)
     except redis.RedisError as error:

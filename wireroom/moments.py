@@ -27,7 +27,9 @@ def before(text: str, now: int) -> int:
 def _moment(text: str, now: int, direction: int) -> int:
     try:
         if found := _DURATION.fullmatch(text):
-            return now + direction * int(found[1]) * _UNIT_MS[found[2]]
+            moment = now + direction * int(found[1]) * _UNIT_MS[found[2]]
+            timestamps.show(moment)  # a calendar has an end, on either side
+            return moment
         if len(text) == len("2026-01-15"):
             return timestamps.from_datetime(datetime.fromisoformat(text).replace(tzinfo=UTC))
         return timestamps.parse(text)

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import IO, Final
 
 import structlog
@@ -27,6 +27,7 @@ from wireroom import data_dir
 from wireroom.embedded import EmbeddedBroker
 from wireroom.output import console
 from wireroom.supervisor import Service, Supervisor
+from worker import queues
 from worker.settings import THREADS, WorkerSettings
 
 log = structlog.get_logger("wireroom.up")
@@ -53,26 +54,43 @@ class CannotStart(WireroomError):
     """Something stands in the way; the text says what, and what to do."""
 
 
-def worker_service(number: int) -> Service:
-    """A worker: dramatiq's own command line with one process, which claims and sends until it is stopped."""
+def worker_service(number: int, served: Sequence[str] = (), *, name: str = "worker") -> Service:
+    """A worker: dramatiq's own command line with one process, which claims and sends until it is stopped.
+
+    ``served``: the queues that it serves, all without any.
+    """
     # Without --path it would import from the folder that we run in first, which may have a "worker" of its own.
     # Without --skip-logging its master would print lines of its own form between ours.
     options = ("--path", "--skip-logging", "--processes", "1", "--threads", str(THREADS))
-    arguments = ("-m", "dramatiq", "worker.main", *options)
-    return Service(f"worker-{number}", (sys.executable, *arguments), drain_s=_WORKER_DRAIN_S)
+    queues_ = ("--queues", *served) if served else ()
+    arguments = ("-m", "dramatiq", "worker.main", *options, *queues_)
+    return Service(f"{name}-{number}", (sys.executable, *arguments), drain_s=_WORKER_DRAIN_S)
 
 
 class Stack:
     """The broker (where it is embedded), the API, the workers and the keeper."""
 
-    def __init__(self, environment: Mapping[str, str], *, workers: int, output: IO[bytes] | None = None) -> None:
-        """``environment`` is all that the parts see; raises InvalidSetting. ``output`` takes their logs."""
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        workers: int,
+        bulk_workers: int = 0,
+        output: IO[bytes] | None = None,
+    ) -> None:
+        """``environment`` is all that the parts see; raises InvalidSetting. ``output`` takes their logs.
+
+        ``bulk_workers`` serve the bulk lanes alone; where there are any, the ``workers`` serve all that is not bulk.
+        """
         self.storage = StorageSettings.read(environment)
         self.api = ApiSettings.read(environment)
         WorkerSettings.read(environment)
         self.channels = sorted(registry.configured(ChannelSettings.read(environment)))
         self.supervisor = Supervisor(environment, output)
-        self._workers = [worker_service(number) for number in range(1, workers + 1)]
+        self.workers, self.bulk_workers = workers, bulk_workers
+        served = queues.PEOPLE if bulk_workers else ()
+        self._workers = [worker_service(number, served) for number in range(1, workers + 1)]
+        self._workers += [worker_service(number, queues.BULK, name="bulk") for number in range(1, bulk_workers + 1)]
         self._broker = EmbeddedBroker(self.storage.data_dir) if self.storage.broker_is_embedded else None
 
     @property
@@ -91,7 +109,7 @@ class Stack:
             raise CannotStart(f"another Wireroom already runs on {self.storage.data_dir}")
         if self._broker is None:
             await asyncio.to_thread(_look_for_broker, self.storage.redis_url)
-        await asyncio.to_thread(_migrate, self.storage.database_url)
+        await _migrate(self.storage.database_url)
         await self.supervisor.open()
         if self._broker is not None:
             self.supervisor.start(Service("broker", self._broker.command, drain_s=_BROKER_DRAIN_S))
@@ -157,10 +175,10 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _migrate(database_url: str) -> None:
+async def _migrate(database_url: str) -> None:
     from models import migrate  # noqa: PLC0415 - see the top
 
-    migrate.upgrade(database_url)
+    await migrate.upgrade_at(database_url)
 
 
 def _look_for_broker(redis_url: str) -> None:
@@ -179,16 +197,17 @@ def _look_for_broker(redis_url: str) -> None:
         )
 
 
-def run(environment: Mapping[str, str], *, workers: int, as_json: bool) -> int:
+def run(environment: Mapping[str, str], *, workers: int, bulk_workers: int, as_json: bool) -> int:
     """Run everything until SIGINT or SIGTERM; the exit code. A second signal kills."""
-    return asyncio.run(_run(Stack(environment, workers=workers), workers, as_json=as_json))
+    stack = Stack(environment, workers=workers, bulk_workers=bulk_workers)
+    return asyncio.run(_run(stack, as_json=as_json))
 
 
-async def _run(stack: Stack, workers: int, *, as_json: bool) -> int:
+async def _run(stack: Stack, *, as_json: bool) -> int:
     stopped, killed = stop_on_signals(stack)
     try:
-        await stack.start()
-        await first_done(_settle(stack, workers, as_json=as_json), stopped.wait())
+        # Starting, too: a migration may wait for others for minutes.
+        await first_done(_settle(stack, as_json=as_json), stopped.wait())
         await stopped.wait()
     finally:
         if stopped.is_set() and not killed.is_set() and not as_json:
@@ -212,15 +231,16 @@ def stop_on_signals(stack: Stack) -> tuple[asyncio.Event, asyncio.Event]:
     return stopped, killed
 
 
-async def _settle(stack: Stack, workers: int, *, as_json: bool) -> None:
-    """Announce it once it is ready. What is missing, a database or a broker elsewhere, may come later."""
+async def _settle(stack: Stack, *, as_json: bool) -> None:
+    """Start it, and announce it once it is ready. A database or a broker elsewhere that is missing may come later."""
+    await stack.start()
     while True:
         try:
             await stack.wait_ready()
         except CannotStart as error:
             log.warning("still not ready", detail=str(error))
         else:
-            _announce(stack, workers, as_json=as_json)
+            _announce(stack, as_json=as_json)
             return
 
 
@@ -237,11 +257,12 @@ async def first_done(*waits: Coroutine[None, None, object]) -> None:
         task.result()
 
 
-def _announce(stack: Stack, workers: int, *, as_json: bool) -> None:
+def _announce(stack: Stack, *, as_json: bool) -> None:
     storage, url = stack.storage, stack.listens_at
     if as_json:
-        where = {"url": url, "docs": f"{url}/docs", "dataDir": str(storage.data_dir), "workers": workers}
-        typer.echo(json.dumps(where | {"channels": stack.channels}))
+        where = {"url": url, "docs": f"{url}/docs", "dataDir": str(storage.data_dir)}
+        counts = {"workers": stack.workers, "bulkWorkers": stack.bulk_workers}
+        typer.echo(json.dumps(where | counts | {"channels": stack.channels}))
         return
     from rich.markup import escape  # noqa: PLC0415 - see the top
     from rich.panel import Panel  # noqa: PLC0415 - see the top
@@ -258,7 +279,7 @@ def _announce(stack: Stack, workers: int, *, as_json: bool) -> None:
     grid.add_row("Data", escape(str(storage.data_dir)))
     grid.add_row("Database", storage.database_url.partition(":")[0])
     grid.add_row("Broker", "embedded" if storage.broker_is_embedded else "WIREROOM_REDIS_URL")
-    grid.add_row("Workers", str(workers))
+    grid.add_row("Workers", f"{stack.workers}" + (f", and {stack.bulk_workers} for bulk" if stack.bulk_workers else ""))
     grid.add_row("Channels", ", ".join(stack.channels))
     for channel, settings in _TURNED_ON_BY.items():
         if channel not in stack.channels:

@@ -3,11 +3,14 @@
 import dramatiq
 
 from models.vocabulary import Channel
+from worker import queues
 from worker.process import WorkerProcess
 
 
 def declare(broker: dramatiq.Broker, process: WorkerProcess) -> None:
-    """Declare every actor on ``broker``. Their names and queues are the channels', in lower case."""
+    """Declare every actor on ``broker``, named as its channel in lower case, and the queues that it is woken by."""
+    for queue in queues.BULK:
+        broker.declare_queue(queue)
 
     @dramatiq.actor(broker=broker, queue_name="email")
     async def email(lane: str) -> None:

@@ -24,10 +24,10 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from models.errors import InvalidSetting
-from models.vocabulary import Channel
+from worker import queues
 from worker.settings import THREADS
 
-_QUEUES: Final = len(Channel) + 1  # one per channel, and the tracker's
+_QUEUES: Final = len(queues.PEOPLE) + len(queues.BULK)
 _NAMESPACE: Final = "wireroom"
 _WAIT_S: Final = 1
 _SOCKET_TIMEOUT_S: Final = 5.0  # longer than a wait in BLPOP
@@ -36,6 +36,7 @@ _HEARTBEAT_TIMEOUT_MS: Final = 10_000
 # shared, and there is no hurry: the keeper's next hint does the work.
 _MAINTENANCE_CHANCE: Final = 100_000
 _TOKENS_KEPT: Final = 16
+_TRIED_LIFE_MS: Final = 1_000
 _TOKEN_LIFE_S: Final = 60
 _PAUSE_WITHOUT_SERVER_S: Final = 0.5
 _SECONDS_BETWEEN_WARNINGS: Final = 30.0
@@ -69,6 +70,11 @@ def connect(redis_url: str, *, connections: int, timeout_s: float = _SOCKET_TIME
             "WIREROOM_REDIS_URL: none of unix:///path, redis://host:port/db, rediss://host:port/db, "
             "redis+sentinel://host:port,host:port/service/db"
         ) from None
+
+
+def try_out(client: redis.Redis) -> None:
+    """Raises redis.RedisError where nothing can be written: a replica answers, and so does a server that is full."""
+    client.set(f"{_NAMESPACE}:tried", b"1", px=_TRIED_LIFE_MS)
 
 
 def _through_sentinels(url: str, options: dict[str, Any]) -> redis.Redis:

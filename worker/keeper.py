@@ -26,7 +26,7 @@ from models.errors import StorageUnavailable
 from models.session import Database
 from models.settings import StorageSettings
 from models.store import campaigns, clock, counts, endpoints, erasing, keeping, workers
-from worker import tracker
+from worker import queues, tracker
 from worker.alarms import Alarms
 from worker.leases import LEASE_S
 from worker.retention import Pruner
@@ -116,6 +116,11 @@ class Keeper:
         async with self._database.read() as connection:
             beats = await workers.heartbeats(connection, _LEASE_MS)
             abandoned = await workers.abandoned(connection)
+        stale = min((beat.id for beat in beats if beat.stale), default=None)
+        if stale is not None:
+            # Who lives cannot renew a lease while nothing can be written, though reading goes on: no turn then.
+            async with self._database.write() as connection:
+                await workers.touch(connection, stale)
         for beat in self._watch.look(beats, time.monotonic()):
             async with self._database.write() as connection:
                 if await workers.declare_dead(connection, beat.id, beat.renewed_at):
@@ -181,9 +186,9 @@ class Keeper:
         wanted = [(channel.value.lower(), lane.value) for channel, lane in sorted(lanes)]
         wanted += [(channel.value.lower(), SUSPECTS) for channel in sorted(suspects)]
         if events_wait:
-            wanted.append((tracker.ACTOR, tracker.LANE))
+            wanted.append((queues.TRACKER, tracker.LANE))
         for actor, lane in wanted:
-            depth = await self._wakeups.depth(actor)
+            depth = await self._wakeups.depth(actor, lane)
             if depth is not None and depth < _JOBS_ENOUGH:
                 await self._wakeups.top_up(actor, lane)
 

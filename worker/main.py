@@ -14,7 +14,7 @@ from dramatiq.asyncio import get_event_loop_thread
 
 from channels.rendering import warm_up
 from channels.settings import ChannelSettings
-from models import logs
+from models import logs, threads
 from models.settings import StorageSettings
 from worker import actors
 from worker.broker import make_broker
@@ -54,6 +54,7 @@ def _run(coroutine: Coroutine[object, object, None]) -> None:
 
 _storage = StorageSettings.read()
 logs.configure(_storage.log_level, _storage.log_format)
+threads.share_evenly()
 _process = WorkerProcess(_storage, ChannelSettings.read(), WorkerSettings.read())
 broker = make_broker(_storage.redis_url)
 broker.add_middleware(_Life(_process))

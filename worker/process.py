@@ -17,7 +17,7 @@ from models.secrets import Keyring, load_keyring, load_own
 from models.session import Database
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Lane
-from worker import limits, senders, tracker
+from worker import limits, queues, senders, tracker
 from worker.dispatch import Dispatcher
 from worker.endpoint_rates import EndpointRates
 from worker.hand import Hand
@@ -101,7 +101,7 @@ class WorkerProcess:
 
     async def track(self, lane: str) -> None:
         """Answer a wake-up of the tracker."""
-        await self._wakeups.clear(tracker.ACTOR, lane)
+        await self._wakeups.clear(queues.TRACKER, lane)
         await self._tracker.pull()
 
     async def stop_sending(self) -> None:

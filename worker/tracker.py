@@ -11,7 +11,6 @@ from models.store import applying, events
 
 log = structlog.get_logger(__name__)
 
-ACTOR: Final = "tracker"
 LANE: Final = "events"
 _CHUNK: Final = 500
 

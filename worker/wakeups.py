@@ -1,6 +1,7 @@
 """Wake-ups: telling the workers that a lane has work, without anybody waiting for it.
 
-A wake-up is a job of dramatiq that says no more than (actor, lane). At most one per lane is on its way: a key
+A wake-up is a job of dramatiq that says no more than (actor, lane), on the queue that ``worker.queues`` names. At most
+one per lane is on its way: a key
 in Redis, ``wireroom:wake:<actor>:<lane>``, says so. Its worker deletes the key before it claims, so that what
 comes after the claim's snapshot wakes anew; the key's short life covers a worker that never came to it.
 
@@ -19,7 +20,8 @@ import dramatiq
 import redis
 import structlog
 
-from worker.broker import WakingRedisBroker, connect
+from worker import queues
+from worker.broker import WakingRedisBroker, connect, try_out
 
 _KEY_LIFE_MS: Final = 2_000
 _TIMEOUT_S: Final = 0.5
@@ -72,13 +74,13 @@ class Wakeups:
         """Send a job whatever the key says."""
         await self._run(partial(self._enqueue, actor, lane))
 
-    async def depth(self, actor: str) -> int | None:
-        """How many jobs of ``actor`` nobody has taken yet; None while Redis does not answer."""
-        return await self._run(partial(self._broker.depth, actor))
+    async def depth(self, actor: str, lane: str) -> int | None:
+        """How many jobs nobody has taken yet on the lane's queue; None while Redis does not answer."""
+        return await self._run(partial(self._broker.depth, queues.of(actor, lane)))
 
     async def reachable(self) -> bool:
-        """Whether Redis answers now."""
-        return await self._run(self._broker.client.ping) is not None
+        """Whether Redis takes wake-ups now."""
+        return await self._run(self._tried_out) is not None
 
     def close(self) -> None:
         """Send what was poked, then close the connections; takes a few of the time-outs at most."""
@@ -86,6 +88,10 @@ class Wakeups:
             self._closed = True
         self._threads.shutdown(wait=True)
         self._broker.close()
+
+    def _tried_out(self) -> bool:
+        try_out(self._broker.client)
+        return True
 
     def _send_pending(self) -> None:
         while True:
@@ -105,7 +111,7 @@ class Wakeups:
     def _enqueue(self, actor: str, lane: str) -> None:
         # By name: whoever sends a wake-up knows nothing of the code that it wakes.
         message: dramatiq.Message[Any] = dramatiq.Message(
-            queue_name=actor, actor_name=actor, args=(lane,), kwargs={}, options={}
+            queue_name=queues.of(actor, lane), actor_name=actor, args=(lane,), kwargs={}, options={}
         )
         self._broker.enqueue(message)
 

@@ -20,6 +20,8 @@ from models.vocabulary import BounceType, EventType
 _SHORTEST_PAUSE_MS = 1_000
 _LONGEST_PAUSE_MS = 3_600_000
 _PARKED_FOR_MS = 72 * 3_600_000
+_CLOCKS_APART_MS = 60_000
+"""How far a provider's clock may be behind the database's."""
 
 
 class RawEvent(msgspec.Struct, frozen=True):
@@ -32,6 +34,7 @@ class RawEvent(msgspec.Struct, frozen=True):
     provider_ref: str | None
     run: int | None
     at: int
+    received_at: int
     bounce_type: BounceType | None
     reason: str | None
     machine: bool
@@ -110,6 +113,7 @@ async def take(connection: AsyncConnection, most: int) -> list[RawEvent]:
             events.c.provider_ref,
             events.c.run,
             events.c.at,
+            events.c.received_at,
             events.c.bounce_type,
             events.c.reason,
             events.c.machine,
@@ -128,6 +132,7 @@ async def take(connection: AsyncConnection, most: int) -> list[RawEvent]:
             provider_ref=row.provider_ref,
             run=row.run,
             at=row.at,
+            received_at=row.received_at,
             bounce_type=None if row.bounce_type is None else BounceType(row.bounce_type),
             reason=row.reason,
             machine=row.machine,
@@ -156,6 +161,7 @@ async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UU
             message_details.c.address,
             message_details.c.address_digest,
             message_details.c.topic,
+            messages.c.sending_at,
         )
         .join(message_details, message_details.c.message_id == messages.c.id)
         .where(among(messages.c.id, ids, is_sqlite=connection.dialect.name == "sqlite"))
@@ -168,8 +174,19 @@ async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UU
         message_id, run = wanted.get(event.id, (None, None))
         row = targets.get(message_id)
         if row is not None and row.workspace_id == event.workspace_id:
-            found[event.id] = Target(*row, about_run=run or row.run)
+            found[event.id] = Target(*row[:-1], about_run=run or _run_of(event, row.run, row.sending_at))
     return found
+
+
+def _run_of(event: RawEvent, run: int, sending_at: int | None) -> int:
+    """The run that an event tells of which names none: the present one, unless it came before that was being sent.
+
+    Taken for proof of the present run, a late report of the run before would keep the message from being sent again.
+    """
+    if run == 1:
+        return run
+    earlier = sending_at is None or event.received_at < sending_at or event.at < sending_at - _CLOCKS_APART_MS
+    return run - 1 if earlier else run
 
 
 async def _by_provider_ref(

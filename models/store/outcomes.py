@@ -124,13 +124,9 @@ def _unless_erased(ended: Ended, owners: Mapping[UUID, Owner]) -> Ended:
     """What was meant for the inbox of a person who is erased by now reached nobody."""
     if ended.inbox_item is None or ended.message_id in owners:
         return ended
+    nothing = {"code": None, "detail": None, "delivered": False, "inbox_item": None}
     return msgspec.structs.replace(
-        ended,
-        state=State.FAILED,
-        outcome=Outcome.PERMANENT,
-        reason=FailureReason.ERASED,
-        delivered=False,
-        inbox_item=None,
+        ended, state=State.FAILED, outcome=Outcome.PERMANENT, reason=FailureReason.ERASED, **nothing
     )
 
 

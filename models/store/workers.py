@@ -62,6 +62,11 @@ async def heartbeats(connection: AsyncConnection, lease_ms: int) -> list[Heartbe
     return [Heartbeat(row[0], row[1], bool(row[2])) for row in rows]
 
 
+async def touch(connection: AsyncConnection, worker_id: UUID) -> None:
+    """Write a worker's row as it is: whether that can be done at all, as a renewal must be."""
+    await connection.execute(update(workers).where(workers.c.id == worker_id).values(renewed_at=workers.c.renewed_at))
+
+
 async def declare_dead(connection: AsyncConnection, worker_id: UUID, renewed_at: int) -> bool:
     """Declare a worker dead, unless it renewed since ``renewed_at`` or somebody else did so."""
     result = await connection.execute(

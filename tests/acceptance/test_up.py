@@ -7,19 +7,23 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from sqlalchemy import text
 
+from models import migrate
+from models.session import Database
 from tests.support import commands
 from tests.support.commands import Up, lives, wireroom
 from tests.support.http_sink import HttpSink
 from tests.support.no_tls import NO_TLS
 from tests.support.waiting import wait_until
 from wireroom.ports import free_port
+from worker import queues
 
 LOOPBACK = {"WIREROOM_WEBHOOK_ALLOW_NETS": "127.0.0.0/8"}
 PARTS = ("api_shim.app", "dramatiq", "worker.keeper", "valkey-server")
 
 
-async def send_webhook(up: Up, sink: HttpSink, workspace: str, token: str) -> str:
+async def send_webhook(up: Up, sink: HttpSink, workspace: str, token: str, lane: str = "transactional") -> str:
     """Accept one message for ``sink``; its id."""
     base = f"{up.url}/api/workspaces/{workspace}"
     async with httpx.AsyncClient(
@@ -27,7 +31,7 @@ async def send_webhook(up: Up, sink: HttpSink, workspace: str, token: str) -> st
     ) as client:
         contact = await client.post(f"{base}/contacts", json={"webhookUrl": sink.url("/in")})
         assert contact.status_code == 201, contact.text
-        message = {"contactId": contact.json()["id"], "channel": "WEBHOOK", "body": "hello"}
+        message = {"contactId": contact.json()["id"], "channel": "WEBHOOK", "body": "hello", "lane": lane}
         accepted = await client.post(f"{base}/messages", json=message)
         assert accepted.status_code == 200, accepted.text
         return str(accepted.json()["id"])
@@ -42,9 +46,10 @@ async def kill_and_await_successor(up: Up, part: str) -> None:
 
 
 def tell_apart(up: Up) -> None:
-    """Two workers, known by their command lines, and an API that cannot be taken for one."""
+    """Two workers and that of bulk, known by their command lines, and an API that cannot be taken for one."""
     lines = [" ".join(commands.command_of(child)) for child in psutil.Process(up.process.pid).children()]
-    assert len([line for line in lines if "dramatiq" in line]) == 2
+    workers = [line for line in lines if "dramatiq" in line]
+    assert sorted(f" {' '.join(queues.BULK)}" in line for line in workers) == [False, False, True]
     apis = [line for line in lines if "api_shim" in line]
     assert len(apis) == 1
     assert not any(word in apis[0].removeprefix(sys.executable) for word in ("dramatiq", "worker"))
@@ -58,6 +63,8 @@ async def test_up_carries_a_message_alone_in_its_folder_and_ends_in_order(tmp_pa
         message_id = await send_webhook(up, web_sink, workspace, token)
         await wait_until(lambda: web_sink.requests)
         assert [request.headers["webhook-id"] for request in web_sink.requests] == [message_id]
+        in_bulk = await send_webhook(up, web_sink, workspace, token, lane="bulk")
+        await wait_until(lambda: in_bulk in [request.headers["webhook-id"] for request in web_sink.requests])
         children = up.children()
         await stops_api_workers_keeper_broker(up)
         assert not any(lives(child) for child in children)
@@ -141,3 +148,23 @@ async def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     answer = await wireroom("up", WIREROOM_DATA_DIR=str(tmp_path / "data"), WIREROOM_RATE_EMAIL="fast")
     assert answer.code == 1
     assert "WIREROOM_RATE_EMAIL" in answer.err
+
+
+async def test_it_stops_while_its_migration_waits_for_another_one(tmp_path: Path, empty_postgres_url: str) -> None:
+    database = Database.connect(empty_postgres_url)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    settings = {
+        "WIREROOM_DATA_DIR": str(tmp_path / "data"),
+        "WIREROOM_DATABASE_URL": empty_postgres_url,
+        "WIREROOM_BIND": f"127.0.0.1:{free_port()}",
+    }
+
+    async def waits() -> bool:
+        async with database.read() as connection:
+            return bool(await connection.scalar(waiting))
+
+    async with database.write() as connection:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": migrate.LOCK})
+        async with commands.started(tmp_path / "up.log", **settings):
+            await wait_until(waits, timeout=30)
+    await database.close()

@@ -202,6 +202,7 @@ async def _accepted(scene: Scene, message_id: UUID) -> None:
             provider_ref=None,
             run=None,
             at=(await scene.row(message_id)).queued_at,
+            received_at=(await scene.row(message_id)).queued_at,
             bounce_type=None,
             reason=None,
             machine=False,

@@ -11,14 +11,14 @@ from sqlalchemy import delete, event, func, select, update
 from models.ids import new_id
 from models.progress import InboxItem
 from models.session import Database, now_ms
-from models.store import applying, commands, erasing, events, inbox, outcomes
+from models.store import applying, commands, erasing, events, inbox, message_views, outcomes
 from models.store.inbox import Act, ItemRow, News
 from models.store.inbox_deliveries import Delivery, Owner
 from models.store.inbox_deliveries import deliver as put_in
 from models.store.outcomes import Ended
 from models.tables import events as events_table
 from models.tables import inbox_items, inboxes, workspaces
-from models.vocabulary import Channel, EventType, FailureReason, State, Status
+from models.vocabulary import Channel, EventType, FailureReason, Outcome, State, Status
 from tests.support.inboxes import claim, deliver, record, send
 from tests.support.scene import Scene
 
@@ -443,6 +443,9 @@ async def test_what_was_under_way_to_an_erased_person_failed_and_is_not_stored(s
     row = await scene.row(message)
     assert (row.status, row.failure_reason) == (Status.FAILED, FailureReason.ERASED)
     assert row.sent_at is None
+    async with scene.database.read() as connection:
+        (attempt,) = await message_views.attempts_of(connection, scene.workspace_id, message)
+    assert (attempt.outcome, attempt.detail) == (Outcome.PERMANENT, None)
     assert await counted(scene) == (0, 0)
 
 

@@ -171,6 +171,13 @@ BUILDS: Final = {
         "550 at RCPT: 2 of 2",
     ),
     "gone-tried-again": _broken("channels/webhook.py", "if status == 410:", "if False:", ("web-peers",), "410: 2 of 2"),
+    "checked-then-looked-up-again": _broken(
+        "channels/http_dial.py",
+        "(str(address), port),",
+        "(socket.gethostbyname(host), port),",
+        ("web-peers",),
+        "127.0.0.2:",
+    ),
     "browser-never-gone": _broken(
         "channels/push.py",
         "_GONE: Final = (404, 410)",

@@ -296,11 +296,16 @@ class Store:
             ],
         )
         if row.item:
-            self._raw.execute("INSERT OR IGNORE INTO inboxes (contact_id, last_change) VALUES (?, 1)", [_CONTACT.hex])
+            # Which of two items came first is no part of the state.
+            self._raw.execute(
+                "INSERT INTO inboxes (contact_id, last_change) VALUES (?, 1)"
+                " ON CONFLICT DO UPDATE SET last_change = last_change + 1",
+                [_CONTACT.hex],
+            )
             self._raw.execute(
                 "INSERT INTO inbox_items (message_id, contact_id, run, number, change, subject, body, is_html,"
-                " created_at) VALUES (?, ?, 1, 1, 1, '', '', 0, 0)",
-                [message_id, _CONTACT.hex],
+                " created_at) SELECT ?, contact_id, 1, last_change, last_change, '', '', 0, 0 FROM inboxes",
+                [message_id],
             )
         for each in row.attempts:
             self._raw.execute(_ATTEMPT, [message_id, *each])

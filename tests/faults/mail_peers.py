@@ -54,10 +54,11 @@ async def run(place: Place, size: Size) -> Found:
     ):
         ledger = Ledger()
         court = Court(house, Channel.EMAIL, ledger, place.say)
-        for bad in chosen:
-            server = _Server({"EHLO": Act(choice.choice(_OFFERS))} | dict(bad.acts), ledger)
-            peer = await stack.enter_async_context(raw_peer(server.serve))
-            court.add(await _sent(house, bad, peer.port, min(count, bad.most)))
+        async with court.watching():
+            for bad in chosen:
+                server = _Server({"EHLO": Act(choice.choice(_OFFERS))} | dict(bad.acts), ledger)
+                peer = await stack.enter_async_context(raw_peer(server.serve))
+                court.add(await _sent(house, bad, peer.port, min(count, bad.most)))
         faults = await court.judge(_PATIENCE_S[size])
         messages = sum(len(case.messages) for case in court.cases)
         return Found({"cases": len(chosen), "messages": messages, "came": ledger.count(), **court.figures()}, faults)

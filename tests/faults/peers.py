@@ -5,10 +5,11 @@ it is as its end says, which must happen in time. Those whose end is for good mu
 none may have come more often than its attempts explain.
 """
 
+import asyncio
 import contextlib
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from tests.support.waiting import wait_until
 from wireroom import accounts
 
 _LOOK_S: Final = 0.25
+_WATCH_S: Final = 2.0
 _CLOCK_S: Final = 1.0
 """How far a time may be beside what it should be: an attempt's end is written a little before the next try's time."""
 _EXACT: Final = ("status", "attempts", "reason", "held", "suppressed", "told")
@@ -182,13 +184,33 @@ class Court:
         self.cases.append(case)
         self._tokens |= {shown: token for token, (shown, _) in case.messages.items()}
 
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Look from time to time while more is sent: what was sent first may be past its end before the last is."""
+
+        async def watch() -> None:
+            while True:
+                await self._weigh()
+                await asyncio.sleep(_WATCH_S)
+
+        watched = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watched.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watched
+
+    async def _weigh(self) -> None:
+        seen, resting = await self._look()
+        for case in self.cases:
+            case.weigh(seen, resting)
+
     async def judge(self, patience_s: float, glance: Callable[[], None] = lambda: None) -> list[str]:
         """Wait until every case is done, and call ``glance`` from time to time; the faults."""
 
         async def done() -> bool:
-            seen, resting = await self._look()
-            for case in self.cases:
-                case.weigh(seen, resting)
+            await self._weigh()
             glance()
             self._say(f"{sum(case.done for case in self.cases)} of {len(self.cases)} cases are as they must be")
             return all(case.done for case in self.cases)

@@ -53,10 +53,11 @@ async def run(place: Place, size: Size) -> Found:
         push.add(await _pushed(house, shop, first, stack, pushes, count))
         await push.judge(_PATIENCE_S[size])  # now a service has taken our signature
         house.sinks.bot.asked = Noting(lambda text: asked.note(Channel.TELEGRAM, text))
-        for number, bot in enumerate([bad for bad in BOT if size in bad.sizes], 1):
-            bots.add(await _written(house, bot, number, min(count, bot.most)))
-        for bad in others:
-            push.add(await _pushed(house, shop, bad, stack, pushes, count))
+        async with push.watching(), bots.watching():
+            for number, bot in enumerate([bad for bad in BOT if size in bad.sizes], 1):
+                bots.add(await _written(house, bot, number, min(count, bot.most)))
+            for bad in others:
+                push.add(await _pushed(house, shop, bad, stack, pushes, count))
         both = await asyncio.gather(*(court.judge(_PATIENCE_S[size]) for court in (push, bots)))
         figures = {"push": {**push.figures(), "came": pushes.count()}, "bot": {**bots.figures(), "came": asked.count()}}
         return Found(figures, [fault for faults in both for fault in faults])

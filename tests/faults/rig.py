@@ -230,16 +230,20 @@ async def opened(
     *,
     seed: int,
     workers: int = 3,
+    bulk_workers: int = 0,
     contacts: int = 100,
     settings: Mapping[str, str] | None = None,
     keepers: int = 2,
 ) -> AsyncIterator[Rig]:
-    """An installation that runs, with one keeper or two, and an embedded broker."""
+    """An installation that runs, with one keeper or two, and an embedded broker.
+
+    Without ``bulk_workers`` each worker serves every lane.
+    """
     ledger = Ledger()
     async with sinks_.running(ledger) as sinks:
         environment = {**house_settings(folder, database_url, sinks), **(settings or {})}
         with (folder / house_log.NAME).open("ab") as log:
-            stack = Stack(fresh_environment(environment), workers=workers, output=log)
+            stack = Stack(fresh_environment(environment), workers=workers, bulk_workers=bulk_workers, output=log)
             await stack.start()
             if keepers > 1:
                 stack.supervisor.start(SECOND_KEEPER)

@@ -1,7 +1,8 @@
 """``make faults`` and ``make faults-full``: every experiment, a JSON line each, and a table of them all.
 
 ``python -m tests.faults.run [--size minutes] [--seed N] [--only NAME]… [--json FILE]``; ends 1 where one found a fault
-or broke off, and where something was left out of the full size. The lines go to a new file in ``.faults/``.
+or broke off, and where something was left out of the full size. The lines go to a new file in ``.faults/``. Those that
+wait more than they work go first, side by side.
 The seed is printed: the same one makes the same choices, though not the same timing.
 """
 
@@ -13,16 +14,17 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from tests.faults import (
+    abreast,
     broken_builds,
     clocks,
     crash_points,
@@ -87,14 +89,9 @@ def main() -> int:
     table = Table("experiment", "s", "figures", "left out", "faults", title=f"Faults, {asked.size}")
     clean = True
     try:
-        with postgres.running() as server:
-            for name in asked.only or EXPERIMENTS:
-                began = time.monotonic()
-                found = _one(console, name, server, asked.seed, asked.size)
-                took_s = round(time.monotonic() - began, 1)
-                clean = clean and not found.faults and not (asked.size is Size.FULL and found.left_out)
-                _note(asked, name, took_s, found)
-                _show(table, name, took_s, found)
+        for name, took_s, found in _every(console, asked):
+            clean = clean and not found.faults and not (asked.size is Size.FULL and found.left_out)
+            _show(table, name, took_s, found)
     except KeyboardInterrupt:
         console.print("interrupted")
         return _INTERRUPTED
@@ -121,6 +118,34 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=sorted(EXPERIMENTS))
     parser.add_argument("--json", type=Path, default=_FOLDER / f"{now:%Y%m%dT%H%M%S%f}Z.jsonl")
     return parser.parse_args()
+
+
+def _every(console: Console, asked: argparse.Namespace) -> Iterator[tuple[str, float, Found]]:
+    """Each experiment's name, seconds and findings; the lines are written."""
+    names = asked.only or list(EXPERIMENTS)
+    patient = [name for name in names if name in abreast.PATIENT] if len(names) > 1 else []
+    if patient:
+        options = ("--size", asked.size, "--seed", str(asked.seed))
+        with console.status(f"side by side: {', '.join(patient)}"):
+            for name, line in abreast.lines_of(patient, options, asked.json):
+                console.print(f"{name} has ended")
+                yield name, *_read(line)
+    alone = [name for name in names if name not in patient]
+    if not alone:
+        return
+    with postgres.running() as server:
+        for name in alone:
+            began = time.monotonic()
+            found = _one(console, name, server, asked.seed, asked.size)
+            took_s = round(time.monotonic() - began, 1)
+            _note(asked, name, took_s, found)
+            yield name, took_s, found
+
+
+def _read(line: Mapping[str, Any] | None) -> tuple[float, Found]:
+    if line is None:
+        return 0.0, Found({}, [f"{BROKE_OFF}it wrote no line; its log is beside the others' lines"])
+    return line["seconds"], Found(line["figures"], line["faults"], line["left_out"])
 
 
 def _one(console: Console, name: str, server: postgres.PostgresServer, seed: int, size: Size) -> Found:

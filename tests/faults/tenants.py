@@ -13,7 +13,7 @@ from tests.support import http_sink
 from tests.support.api_process import Line
 from wireroom import accounts
 
-_AT_ONCE: Final = 1_000
+_AT_ONCE: Final = 200
 """A larger batch would keep this process, which is the sinks' too, from looking at its clock."""
 
 _ENDPOINTS: Final = 8
@@ -45,19 +45,19 @@ class Tenant:
         """Hang up."""
         await self._line.close()
 
-    async def bulk(self, channel: Channel, count: int, lane: Lane = Lane.BULK) -> None:
-        """Send ``count`` messages with one text, to all in turn, as a campaign in batches."""
+    async def bulk(self, channel: Channel, count: int, lane: Lane = Lane.BULK, *, at_once: int = _AT_ONCE) -> None:
+        """Send ``count`` messages with one text, to all in turn, as a campaign in batches of ``at_once``."""
         made = await self._line.post(f"{self._path}/campaigns", {"name": secrets.token_hex(6)})
         assert made.status == 201, made
         self._campaigns.append(made.body["id"])
         item = {"channel": channel.value, "lane": lane.value, "campaignId": made.body["id"]}
         item |= {"subject": f"token-{self.mark}", "body": f"token-{self.mark}"}
         while count > 0:
-            items = [item | {"contactId": next(self._contacts)} for _ in range(min(count, _AT_ONCE))]
+            items = [item | {"contactId": next(self._contacts)} for _ in range(min(count, at_once))]
             answer = await self._line.post(f"{self._path}/messages/batch", items)
             assert answer.status == 200, answer
             assert all(each["status"] == 200 for each in answer.body["data"]), answer.body["data"][0]
-            count -= _AT_ONCE
+            count -= at_once
 
     async def call_off(self) -> None:
         """Cancel what has not been sent of its bulk."""

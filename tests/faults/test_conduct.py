@@ -1,10 +1,11 @@
 """An experiment that comes to no end has found nothing, and what a house complains of is found whatever else is."""
 
+import json
 from pathlib import Path
 
-from tests.faults import house_log
+from tests.faults import abreast, house_log
 from tests.faults.experiment import BROKE_OFF, Found, Place, Size
-from tests.faults.run import conduct
+from tests.faults.run import EXPERIMENTS, conduct
 from tests.support.postgres import PostgresServer
 
 
@@ -40,6 +41,21 @@ async def test_complaints_are_faults_but_for_what_was_provoked(tmp_path: Path, p
     ]
     assert "ValueError: c" in found.faults[1]
     assert len(house_log.complaints(tmp_path)) == 3
+
+
+def test_experiments_side_by_side_write_to_one_file_and_one_without_a_line_is_none(tmp_path: Path) -> None:
+    options = ("--size", Size.SHORT, "--seed", "1")
+    lines = dict(abreast.lines_of(["explorer", "no-such-experiment"], options, tmp_path / "lines.jsonl"))
+    assert lines["no-such-experiment"] is None
+    written = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
+    assert [line["experiment"] for line in written] == ["explorer"]
+    assert lines["explorer"] == written[0]
+    assert not written[0]["faults"]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".jsonl", ".log"}
+
+
+def test_who_goes_side_by_side_is_an_experiment() -> None:
+    assert EXPERIMENTS.keys() > abreast.PATIENT
 
 
 def test_what_left_everything_out_is_nothing() -> None:

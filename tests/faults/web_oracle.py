@@ -22,6 +22,7 @@ _DOUBTED: Final = End(Status.QUEUED, DOUBTED, came=2, again_s=_AGAIN_S)
 _INSIDE: Final = FailureReason.FORBIDDEN_DESTINATION
 _LED_INSIDE: Final = End(Status.FAILED, (Outcome.PERMANENT,), 1, _INSIDE)
 _IS_INSIDE: Final = End(Status.FAILED, (Outcome.PERMANENT,), 0, _INSIDE)
+_LED_ASTRAY: Final = End(Status.FAILED, (Outcome.TRANSIENT, Outcome.PERMANENT), 1, _INSIDE)
 _GONE: Final = FailureReason.ENDPOINT_GONE
 _LONG: Final = (Size.MINUTES, Size.FULL)
 
@@ -43,7 +44,7 @@ class Bad:
     """A server that misbehaves. ``certificate``: the kind that it shows, by https; none by http.
 
     ``apart``: each message goes to a port of its own, since an endpoint that hangs is asked one at a time. ``url``: of
-    an endpoint where no server of ours is.
+    an endpoint where no server of ours is. ``zone``: its host has a name there, another one for each message.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Bad:
     certificate: str = ""
     apart: bool = False
     url: str = ""
+    zone: str = ""
     sizes: Sequence[Size] = tuple(Size)
 
 
@@ -119,4 +121,19 @@ _WAY: Final = (
     Bad("endpoint at the canary", _IS_INSIDE, url=_TO_CANARY + "in"),
 )
 
-ORACLE: Final = (*_ANSWERS, *_WIRE, *_WAY)
+_NAMES: Final = (
+    Bad("SERVFAIL", _UNREACHED, zone="servfail"),
+    Bad("NXDOMAIN", _UNREACHED, zone="nowhere", sizes=_LONG),
+    Bad("no answer to the name", _UNREACHED, zone="silent", sizes=_LONG),
+    # Who looks a name up once to check it and once more to dial it reaches the canary.
+    Bad("another address at the second look", _DELIVERED, _answer("200 OK"), zone="rebinding"),
+    # Later than an address is remembered.
+    Bad("another address at the second try", _LED_ASTRAY, _asking("503 Down", "15"), zone="moved", sizes=_LONG),
+    Bad("name inside", _IS_INSIDE, zone="inside", sizes=_LONG),
+    Bad("one of two addresses inside", _IS_INSIDE, zone="mixed", sizes=_LONG),
+    Bad("alias inside", _IS_INSIDE, zone="alias", sizes=_LONG),
+    Bad("AAAA alone, inside", _IS_INSIDE, zone="six", sizes=_LONG),
+)
+"""What takes a name server of our own."""
+
+ORACLE: Final = (*_ANSWERS, *_WIRE, *_WAY, *_NAMES)

@@ -22,7 +22,7 @@ from typing import Final
 import trustme
 
 from models.vocabulary import Channel
-from tests.faults import families, rig
+from tests.faults import families, names, rig
 from tests.faults.acts import perform
 from tests.faults.experiment import KEEPERS, Found, Place, Size
 from tests.faults.ledger import Ledger
@@ -30,6 +30,7 @@ from tests.faults.peers import COUNTS, Case, Court, Shop
 from tests.faults.web_oracle import BOMB, CANARY, CLOSED, ELSEWHERE, ORACLE, SOON, Bad
 from tests.support.waiting import wait_until
 from tests.support.webhooks import RawPeer, raw_peer, read_request
+from wireroom.up import worker_service
 
 _FULL: Final = 100
 _PATIENCE_S: Final = {Size.SHORT: 30.0, Size.MINUTES: 150.0, Size.FULL: 400.0}
@@ -42,6 +43,7 @@ _SOON_S: Final = 120
 _GZIP: Final = 31
 """The window of zlib's that means gzip."""
 _NETS: Final = f"{_LOOPBACK}/32"
+_UNNAMED: Final = "names that break or change: needs a mount namespace (unshare) and port 53"
 
 
 async def run(place: Place, size: Size) -> Found:
@@ -52,29 +54,38 @@ async def run(place: Place, size: Size) -> Found:
     settings = {"WIREROOM_WEBHOOK_ALLOW_NETS": _NETS, "SSL_CERT_FILE": str(trusted)}
     url = place.server.url(place.server.create())
     count = COUNTS.get(size, _FULL)
+    named = names.is_possible()
     async with (
         rig.opened(
-            place.folder, url, seed=place.seed, workers=1, contacts=0, settings=settings, keepers=KEEPERS[size]
+            place.folder, url, seed=place.seed, workers=0, contacts=0, settings=settings, keepers=KEEPERS[size]
         ) as house,
         _street(authority) as street,
+        contextlib.AsyncExitStack() as stack,
     ):
+        worker = worker_service(1)
+        if named:
+            worker = names.asking(worker, await stack.enter_async_context(names.running()), place.folder)
+        house.stack.supervisor.start(worker)
         shop = await Shop.open(house, "webhooks")
         court = Court(house, Channel.WEBHOOK, street.ledger, place.say)
-        first, *others = [bad for bad in ORACLE if size in bad.sizes]
+        first, *others = [bad for bad in ORACLE if size in bad.sizes and (named or not bad.zone)]
         court.add(await _sent(shop, first, await street.open(first, count)))
         await court.judge(_PATIENCE_S[size])
         memory = [families.resident(house.family("worker-1"))]
-        for bad in others:
-            court.add(await _sent(shop, bad, await street.open(bad, count)))
+        async with court.watching():
+            for bad in others:
+                court.add(await _sent(shop, bad, await street.open(bad, count)))
         faults = await court.judge(
             _PATIENCE_S[size], lambda: memory.append(families.resident(house.family("worker-1")))
         )
         growth = max(memory) - memory[0]
         if growth >= _MOST_GROWTH:
             faults.append(f"the worker grew by {growth >> 20} MB")
+        heard = street.heard()
         faults += await street.overheard()
         figures = {"came": street.ledger.count(), "worker_grew_mb": growth >> 20}
-        return Found({**court.figures(), **figures, "canary": street.canary.connections - 1}, faults)
+        figures["canaries"] = heard
+        return Found({**court.figures(), **figures}, faults, [] if named else [_UNNAMED])
 
 
 async def _sent(shop: Shop, bad: Bad, urls: Sequence[str]) -> Case:
@@ -87,7 +98,8 @@ async def _sent(shop: Shop, bad: Bad, urls: Sequence[str]) -> Case:
 class _Street:
     """The servers. ``canary`` sits where nothing may go, ``elsewhere`` where nothing was sent to.
 
-    ``closed``: a port that is taken, and where nobody listens.
+    Beside each server that has a name sits a canary of its own, on the same port. ``closed``: a port that is taken, and
+    where nobody listens.
     """
 
     def __init__(
@@ -99,7 +111,7 @@ class _Street:
         closed: int,
     ) -> None:
         self.ledger = Ledger()
-        self.canary = canary
+        self._canaries = [canary]
         self._stack = stack
         self._certificates = certificates
         self._elsewhere = elsewhere
@@ -116,14 +128,22 @@ class _Street:
             where = self._filled(bad.url.encode()).decode()
             return [f"{where}/{number}" for number in range(count)]
         peers = [await self._stack.enter_async_context(self._peer(bad)) for _ in range(count if bad.apart else 1)]
+        if bad.zone:
+            self._canaries.append(await self._stack.enter_async_context(raw_peer(_listen, _INSIDE, port=peers[0].port)))
+            hosts = [f"name{number}.{bad.zone}.{names.ZONE}" for number in range(count)]
+            return [f"{peers[0].url(host)}/{number}" for number, host in enumerate(hosts)]
         scheme = "https" if bad.certificate else "http"
         return [f"{peers[number % len(peers)].url(scheme=scheme)}/{number}" for number in range(count)]
 
+    def heard(self) -> int:
+        """How many connections came to canaries."""
+        return sum(each.connections for each in self._canaries)
+
     async def overheard(self) -> list[str]:
         """Who was spoken to that should not have been; that they hear at all is tried last."""
-        silent = {"canary": self.canary, "elsewhere": self._elsewhere}
-        faults = [f"{name}: {peer.connections} came" for name, peer in silent.items() if peer.connections]
-        for host, peer in ((_INSIDE, self.canary), (_LOOPBACK, self._elsewhere)):
+        silent = [*((_INSIDE, each) for each in self._canaries), (_LOOPBACK, self._elsewhere)]
+        faults = [f"{host}:{peer.port}: {peer.connections} came" for host, peer in silent if peer.connections]
+        for host, peer in silent:
             before = peer.connections
             _, writer = await asyncio.open_connection(host, peer.port)
             await wait_until(partial(_came, peer, before))

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import redis
 
 from api_shim import openapi
 from api_shim.routing import DOCUMENTED, OPERATIONS
@@ -77,6 +78,17 @@ async def test_without_a_broker_everything_is_accepted(tmp_path: Path, sqlite_ur
             return (await tenant.root.get("/health/ready")).status_code == 200
 
         await wait_until(is_ready)
+
+
+async def test_a_broker_that_answers_and_takes_nothing_is_missing(
+    tmp_path: Path, sqlite_url: str, valkey: ValkeyServer
+) -> None:
+    async with serving(tmp_path, sqlite_url, valkey.url) as api:
+        tenant = await api.tenant()
+        with redis.Redis.from_url(valkey.url) as client:
+            client.replicaof("127.0.0.1", 1)
+        ready = await tenant.root.get("/health/ready")
+        assert (ready.status_code, ready.json()["missing"]) == (503, ["broker"])
 
 
 async def test_without_a_database_it_starts_and_says_so(tmp_path: Path, redis_url: str) -> None:

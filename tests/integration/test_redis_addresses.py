@@ -80,6 +80,14 @@ async def test_doctor_takes_both_addresses(tmp_path: Path, tls_url: str, watched
         assert (broker["ok"], broker["detail"]) == (True, "answers")
 
 
+async def test_doctor_says_of_a_replica_that_it_cannot_be_used(tmp_path: Path, valkey: ValkeyServer) -> None:
+    with redis.Redis.from_url(valkey.url) as client:
+        client.replicaof("127.0.0.1", 1)
+    answer = await wireroom("doctor", "--json", WIREROOM_DATA_DIR=str(tmp_path / "data"), WIREROOM_REDIS_URL=valkey.url)
+    (broker,) = (each for each in answer.json()["findings"] if each["part"] == "broker")
+    assert (broker["ok"], broker["detail"]) == (False, "cannot be used (ReadOnlyError)")
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_messages_flow_on_when_the_master_dies(
     tmp_path: Path, database: Database, watched: Sentinel, mail_sink: SmtpSink
@@ -104,11 +112,11 @@ async def test_wakeups_find_the_new_master_by_themselves(watched: Sentinel) -> N
     try:
         await wait_until(wakeups.reachable)
         await wakeups.top_up("email", "bulk")
-        assert await wakeups.depth("email") == 1
+        assert await wakeups.depth("email", "bulk") == 1
         await asyncio.to_thread(watched.kill_master)
         assert not await wakeups.reachable()
         await wait_until(wakeups.reachable, timeout=30)
         await wakeups.top_up("email", "transactional")
-        assert await wakeups.depth("email")
+        assert await wakeups.depth("email", "transactional")
     finally:
         await asyncio.to_thread(wakeups.close)

@@ -31,28 +31,37 @@ def client(redis_url: str) -> Iterator["redis.Redis"]:
         yield opened
 
 
-def jobs(client: "redis.Redis") -> int:
-    return int(client.llen("wireroom:email"))
+def jobs(client: "redis.Redis", queue: str = "email") -> int:
+    return int(client.llen(f"wireroom:{queue}"))
 
 
 def arrives(wakeups: Wakeups, client: "redis.Redis") -> bool:
     """Poke as a commit does, and say whether a job arrived: a poke just after a failure is dropped."""
-    wakeups.poke("email", "bulk")
+    wakeups.poke("email", "transactional")
     return jobs(client) > 0
 
 
 async def test_many_pokes_are_one_job_until_its_worker_clears_it(wakeups: Wakeups, client: "redis.Redis") -> None:
     for _ in range(50):
         for _ in range(100):
-            wakeups.poke("email", "bulk")
+            wakeups.poke("email", "transactional")
         await asyncio.sleep(0)
     await wait_until(lambda: jobs(client) == 1)
-    await wakeups.clear("email", "bulk")
-    wakeups.poke("email", "bulk")
+    await wakeups.clear("email", "transactional")
+    wakeups.poke("email", "transactional")
     await wait_until(lambda: jobs(client) == 2)
+    wakeups.poke("email", "transactional")
+    wakeups.poke("email", "suspects")
+    await wait_until(lambda: jobs(client) == 3)
+
+
+async def test_bulk_has_a_queue_of_its_own(wakeups: Wakeups, client: "redis.Redis") -> None:
     wakeups.poke("email", "bulk")
     wakeups.poke("email", "transactional")
-    await wait_until(lambda: jobs(client) == 3)
+    await wait_until(lambda: jobs(client) == 1 and jobs(client, "email.bulk") == 1)
+    await wakeups.top_up("email", "bulk")
+    assert await wakeups.depth("email", "bulk") == 2
+    assert await wakeups.depth("email", "transactional") == 1
 
 
 async def test_the_key_of_a_job_that_nobody_took_dies_soon(wakeups: Wakeups, client: "redis.Redis") -> None:
@@ -64,12 +73,12 @@ async def test_the_key_of_a_job_that_nobody_took_dies_soon(wakeups: Wakeups, cli
 
 
 async def test_a_top_up_is_sent_whatever_the_key_says(wakeups: Wakeups, client: "redis.Redis") -> None:
-    await wakeups.top_up("email", "bulk")
-    wakeups.poke("email", "bulk")
+    await wakeups.top_up("email", "transactional")
+    wakeups.poke("email", "transactional")
     await wait_until(lambda: jobs(client) == 2)
-    await wakeups.top_up("email", "bulk")
-    assert await wakeups.depth("email") == 3
-    assert await wakeups.depth("webhook") == 0
+    await wakeups.top_up("email", "transactional")
+    assert await wakeups.depth("email", "transactional") == 3
+    assert await wakeups.depth("webhook", "transactional") == 0
 
 
 async def test_a_poke_starts_the_actor_of_that_name_within_milliseconds(
@@ -114,15 +123,15 @@ def test_pokes_come_from_any_thread(redis_url: str, client: "redis.Redis") -> No
 
 def test_closing_sends_what_was_poked_and_later_pokes_are_dropped(redis_url: str, client: "redis.Redis") -> None:
     wakeups = Wakeups(redis_url)
-    wakeups.poke("email", "bulk")
-    wakeups.close()
     wakeups.poke("email", "transactional")
+    wakeups.close()
+    wakeups.poke("email", "suspects")
     assert jobs(client) == 1
 
 
 def test_one_sender_serves_one_event_loop_after_another(wakeups: Wakeups) -> None:
     asyncio.run(wakeups.top_up("email", "bulk"))
-    assert asyncio.run(wakeups.depth("email")) == 1
+    assert asyncio.run(wakeups.depth("email", "bulk")) == 1
 
 
 async def test_without_a_server_everything_is_dropped_at_once_and_later_works_again(valkey: ValkeyServer) -> None:
@@ -134,13 +143,13 @@ async def test_without_a_server_everything_is_dropped_at_once_and_later_works_ag
         wakeups.poke("email", "bulk")
         await wakeups.clear("email", "bulk")
     await wakeups.top_up("email", "bulk")
-    assert await wakeups.depth("email") is None
+    assert await wakeups.depth("email", "bulk") is None
     assert not await wakeups.reachable()
     assert time.monotonic() - began < 3.0
     valkey.start_empty()
     with redis.Redis.from_url(valkey.url) as client:
         await wait_until(lambda: arrives(wakeups, client))
-    assert await wakeups.depth("email")
+    assert await wakeups.depth("email", "transactional")
     await asyncio.to_thread(wakeups.close)
 
 

@@ -46,6 +46,9 @@ class NameServer:
             raise OSError("no such name")
         return [ip_address(address) for address in answer]
 
+    def close(self) -> None:
+        """It holds nothing."""
+
 
 @dataclass
 class RawPeer:
@@ -61,9 +64,9 @@ class RawPeer:
 
 @contextlib.asynccontextmanager
 async def raw_peer(
-    serve: Peer, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None
+    serve: Peer, host: str = "127.0.0.1", *, port: int = 0, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[RawPeer]:
-    """A server on a free port that runs ``serve`` for every connection, and aborts those left in the end."""
+    """A server that runs ``serve`` for every connection, then aborts those left. ``port``: 0 for a free one."""
     peer = RawPeer()
     writers: list[asyncio.StreamWriter] = []
 
@@ -73,7 +76,7 @@ async def raw_peer(
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await serve(reader, writer)
 
-    server = await asyncio.start_server(accept, host, 0, ssl=tls)
+    server = await asyncio.start_server(accept, host, port, ssl=tls)
     peer.port = server.sockets[0].getsockname()[1]
     try:
         yield peer

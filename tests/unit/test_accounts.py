@@ -3,6 +3,7 @@ import time
 import pytest
 
 from models import timestamps
+from wireroom import moments
 from wireroom.accounts import expiry
 
 
@@ -28,7 +29,14 @@ def test_a_date_or_a_time_is_taken_as_it_stands(text: str, shown: str) -> None:
     assert timestamps.show(expiry(text)) == shown
 
 
-@pytest.mark.parametrize("text", ["", "0d", "-1d", "soon", "1y", "2001-01-15", "2999-01-15T10:00:00", "2999-13-40"])
+@pytest.mark.parametrize(
+    "text", ["", "0d", "-1d", "soon", "1y", "2001-01-15", "2999-01-15T10:00:00", "2999-13-40", "999999w"]
+)
 def test_what_has_passed_or_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         expiry(text)
+
+
+def test_a_duration_longer_than_the_calendar_is_refused() -> None:
+    with pytest.raises(ValueError, match="is no time"):
+        moments.before("999999w", time.time_ns() // 1_000_000)

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -87,6 +89,9 @@ class SlowNames:
         if self.fails:
             raise OSError("no such name")
         return [ip_address("127.0.0.1")]
+
+    def close(self) -> None:
+        """Nobody is told any more."""
 
 
 async def test_the_request_to_the_byte() -> None:
@@ -435,3 +440,25 @@ async def test_closing_while_some_wait_for_a_place() -> None:
         assert all(isinstance(each.exception(), NotStarted) for each in waiting)
         assert there.requests[0] == "/hook"
         assert peer.connections == 1
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def getaddrinfo(host: str, *arguments: Any, **options: Any) -> Any:
+        if host.startswith("silent"):
+            assert answered.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return real(host, *arguments, **options)
+
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with raw_peer(answers) as peer, client() as http:
+        silent = [asyncio.create_task(post(http, f"http://silent{number}.example/")) for number in range(200)]
+        try:
+            assert (await post(http, peer.url("localhost"))).status == 200
+            assert not any(each.done() for each in silent)
+        finally:
+            answered.set()
+            ends = await asyncio.gather(*silent, return_exceptions=True)
+    assert {str(end) for end in ends} <= {"the host name does not resolve", "no connection within the time-out"}

@@ -1,0 +1,47 @@
+"""Every lane's wake-ups go by a queue that some process serves."""
+
+import itertools
+import shlex
+from pathlib import Path
+
+from channels.settings import ChannelSettings
+from models.settings import StorageSettings
+from models.vocabulary import Channel, Lane
+from wireroom.up import worker_service
+from worker import actors, queues, tracker
+from worker.broker import make_broker
+from worker.process import WorkerProcess
+from worker.settings import WorkerSettings
+from worker.wakeups import SUSPECTS
+
+PROCFILE = Path(__file__).parents[2] / "Procfile"
+
+
+def used() -> set[str]:
+    """The queues that wake-ups go by."""
+    lanes = (*(lane.value for lane in Lane), SUSPECTS)
+    of_channels = {queues.of(channel.value.lower(), lane) for channel, lane in itertools.product(Channel, lanes)}
+    return of_channels | {queues.of(queues.TRACKER, tracker.LANE)}
+
+
+def served(command: list[str]) -> set[str]:
+    return set(command[command.index("--queues") + 1 :])
+
+
+def test_a_worker_that_is_told_nothing_serves_every_queue() -> None:
+    broker = make_broker("redis://127.0.0.1:1")
+    process = WorkerProcess(StorageSettings.read({}), ChannelSettings.read({}), WorkerSettings.read({}))
+    actors.declare(broker, process)
+    assert broker.get_declared_queues() == used()
+
+
+def test_people_and_bulk_share_no_queue_and_have_all() -> None:
+    assert not set(queues.PEOPLE) & set(queues.BULK)
+    assert set(queues.PEOPLE) | set(queues.BULK) == used()
+    assert served(list(worker_service(1, queues.BULK, name="bulk").command)) == set(queues.BULK)
+
+
+def test_procfile_starts_what_up_starts() -> None:
+    lines = dict(line.split(": ", 1) for line in PROCFILE.read_text().splitlines() if not line.startswith("#"))
+    assert served(shlex.split(lines["worker"])) == set(queues.PEOPLE)
+    assert served(shlex.split(lines["bulk"])) == set(queues.BULK)

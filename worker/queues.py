@@ -1,0 +1,19 @@
+"""Which queue carries which wake-ups: bulk has its own, so that a worker may serve it alone, or not at all."""
+
+from typing import Final
+
+from models.vocabulary import Channel, Lane
+
+TRACKER: Final = "tracker"
+"""The actor that applies events, and its queue."""
+
+
+def of(actor: str, lane: str) -> str:
+    """The queue of a lane's wake-ups. What is no lane of a channel, as the tracker's, goes by the actor's own."""
+    return f"{actor}.{lane}" if lane == Lane.BULK else actor
+
+
+PEOPLE: Final = (*(channel.value.lower() for channel in Channel), TRACKER)
+"""The queues of all that is not bulk."""
+
+BULK: Final = tuple(of(channel.value.lower(), Lane.BULK) for channel in Channel)
