@@ -1,5 +1,6 @@
 """Whatever a mail holds, it is read in bounded time."""
 
+import encodings
 import time
 from collections.abc import Callable
 from email.message import EmailMessage
@@ -112,3 +113,13 @@ def test_the_tree_is_that_of_the_standard_library() -> None:
     mail.add_attachment(b"\x00\xff", maintype="application", subtype="x", filename="ü")
     ours = [part.get_content_type() for part in walk(read(bytes(mail)))]
     assert ours == [part.get_content_type() for part in mail.walk()]
+
+
+def test_names_of_charsets_that_there_are_not_are_not_remembered() -> None:
+    def remembered(first: int, last: int) -> int:
+        for number in range(first, last):
+            parse(f"Content-Type: text/plain; charset=x{number}\nSubject: =?y{number}?q?z?=\n\nx".encode())
+            parse(f"Content-Type: text/plain; charset*=z{number}''utf-8\n\nx".encode())
+        return len(encodings._cache)
+
+    assert remembered(0, 1) == remembered(1, 100)
