@@ -6,6 +6,7 @@ in the one before. A report has what counts at its beginning; what was returned 
 
 import re
 from collections.abc import Iterator
+from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from email.policy import compat32
@@ -201,6 +202,6 @@ def field(part: MailPart, name: str) -> str:
         return value
     try:
         pieces = decode_header(value)
-    except (ValueError, LookupError):
+    except HeaderParseError:  # no base64
         return value
     return "".join([piece if isinstance(piece, str) else _text(piece, charset or "utf-8") for piece, charset in pieces])

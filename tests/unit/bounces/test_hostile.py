@@ -100,6 +100,13 @@ def test_a_mail_of_the_corpus_takes_less_than_50_ms() -> None:
     assert slow == {}
 
 
+@pytest.mark.parametrize(
+    "word", ["=?utf-8?b?a?=", "=?utf-8?b?!!!!a?=", "=?utf-8?x?a?=", "=?zlib?q?a?=", "=?idna?q?a?="]
+)
+def test_encoded_words_that_are_none_break_nothing(word: str) -> None:
+    parse(f"From: {word} <mailer-daemon@example.net>\nSubject: {word}\nX-Failed-Recipients: {word}\n\nx".encode())
+
+
 def test_only_so_many_parts_are_read() -> None:
     assert sum(1 for _ in walk(read(HOSTILE["a million parts"]()), into_mails=True)) <= 25
     assert sum(1 for _ in walk(read(HOSTILE["a thousand multiparts"]()), into_mails=True)) <= 10
