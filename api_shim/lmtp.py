@@ -19,13 +19,13 @@ from api_shim.services import Services
 from models.errors import StorageUnavailable
 from models.logs import places
 
-MOST_CONNECTIONS: Final = 50
+MOST_CONNECTIONS: Final = 32
 _MOST_RECIPIENTS: Final = 100
 # For a command and the next, and for a whole content.
 _TIMEOUT_S: Final = 60.0
 _DRAIN_S: Final = 5.0
 # Beyond the limit a content is read to its end, so that the client hears why; but not without end.
-_MOST_RECEIVED: Final = 4 * MAIL_BYTES
+_MOST_RECEIVED: Final = 2 * MAIL_BYTES
 _LINE_BYTES: Final = 64 << 10
 
 _TAKEN: Final = "250 2.1.5 taken"

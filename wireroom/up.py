@@ -273,6 +273,9 @@ def _announce(stack: Stack, *, as_json: bool) -> None:
     grid.add_column(overflow="fold")
     grid.add_row("API", f"[bold]{url}[/]")
     grid.add_row("Reference", f"{url}/docs")
+    if stack.api.lmtp is not None:
+        host, port = stack.api.lmtp
+        grid.add_row("Bounces", f"LMTP on {_bracketed(host)}:{port}")
     grid.add_row("Data", escape(str(storage.data_dir)))
     grid.add_row("Database", storage.database_url.partition(":")[0])
     grid.add_row("Broker", "embedded" if storage.broker_is_embedded else "WIREROOM_REDIS_URL")

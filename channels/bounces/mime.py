@@ -6,9 +6,11 @@ in the one before. A report has what counts at its beginning; what was returned 
 
 import re
 from collections.abc import Iterator
+from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from email.policy import compat32
+from encodings.aliases import aliases
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -23,7 +25,13 @@ _HEAD_CHARACTERS: Final = 64 << 10
 _MOST_FIELDS: Final = 300
 _FIELD_CHARACTERS: Final = 2_000
 _TEXT_CHARACTERS: Final = 48 << 10
+_BOUNDARY_CHARACTERS: Final = 200
+# Of the codecs that are there, those for texts that mails come in. Names of others are not even looked up: what is not
+# found is remembered for ever.
+_CHARSETS: Final = frozenset({*aliases, *aliases.values(), "koi8_u"})
+_ASCII: Final = frozenset({"ascii", "us_ascii", "us"})
 _FIELD: Final = re.compile(r"([!-9;-~]{1,76}):[ \t]*(.*)")
+_PARAMETER: Final = re.compile(r';[ \t]*([\w-]{1,40})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]+))')
 _BREAK_AT_END: Final = re.compile(r"</?(?:p|div|tr|table|li|h[1-6]|pre)\b[^<>]{0,500}>|<br ?/?>", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[a-z/!][^<>@]{0,500}>", re.IGNORECASE)
 _HIDDEN: Final = re.compile(r"<(style|script|head)\b[^<]{0,20000}</\1>", re.IGNORECASE)
@@ -69,20 +77,43 @@ class _Reader:
             return []
         if part.get_content_type() in ("message/rfc822", "message/global"):
             return [_octets(part, body).decode("latin-1").lstrip("\n")]
-        boundary = part.get_boundary() if part.get_content_maintype() == "multipart" else None
+        boundary = _parameter(part, "boundary") if part.get_content_maintype() == "multipart" else ""
         if not boundary:
             return []
-        delimiter = re.compile(rf"\n--{re.escape(boundary)}(--)?[ \t]*(?=\n|\Z)")
         pieces: list[str] = []
         start: int | None = None
         body = "\n" + body
-        for found in delimiter.finditer(body):
+        for at, behind, is_last in _delimiters(body, boundary[:_BOUNDARY_CHARACTERS]):
             if start is not None:
-                pieces.append(body[start : found.start()])
-            start = found.end() + 1
-            if found[1] or len(pieces) >= left:
+                pieces.append(body[start:at])
+            start = behind
+            if is_last or len(pieces) >= left:
                 return pieces
         return pieces if start is None else [*pieces, body[start:]]
+
+
+def _delimiters(body: str, boundary: str) -> Iterator[tuple[int, int, bool]]:
+    """Where the lines of the boundary begin and what follows them begins, and whether it is the last one."""
+    wanted = f"\n--{boundary}"
+    at = body.find(wanted)
+    while at >= 0:
+        behind = at + len(wanted)
+        end = body.find("\n", behind)
+        rest = body[behind : end if end >= 0 else len(body)].rstrip(" \t")
+        if rest in ("", "--"):
+            yield at, (end if end >= 0 else len(body)) + 1, rest == "--"
+        at = body.find(wanted, behind)
+
+
+def _parameter(part: MailPart, name: str) -> str:
+    """A parameter of Content-Type; empty where there is none.
+
+    The standard library would read more forms of it, and remember the name of every charset that there is not.
+    """
+    for found in _PARAMETER.finditer(str(part.get("content-type", ""))):
+        if found[1].lower() == name:
+            return (found[2] or found[3]).replace("\\", "")
+    return ""
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -119,7 +150,7 @@ def decoded(part: MailPart) -> str:
     """The part's text, its transfer encoding and its charset undone."""
     payload: Any = part.get_payload()
     octets = _octets(part, payload if isinstance(payload, str) else "")
-    return _text(octets, part.get_content_charset() or "utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    return _text(octets, _parameter(part, "charset")).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _octets(part: MailPart, body: str) -> bytes:
@@ -134,9 +165,10 @@ def _octets(part: MailPart, body: str) -> bytes:
 
 
 def _text(octets: bytes, charset: str) -> str:
+    name = charset.strip().lower().replace("-", "_").replace(".", "_")
     try:
-        return octets.decode(charset if charset != "us-ascii" else "utf-8", "replace")
-    except (LookupError, ValueError):  # ValueError: a name with a NUL, and codecs that are none for text
+        return octets.decode(name if name in _CHARSETS and name not in _ASCII else "utf-8", "replace")
+    except (LookupError, ValueError):  # codecs that are none for texts
         return octets.decode("utf-8", "replace")
 
 
@@ -170,6 +202,6 @@ def field(part: MailPart, name: str) -> str:
         return value
     try:
         pieces = decode_header(value)
-    except (ValueError, LookupError):
+    except HeaderParseError:  # no base64
         return value
     return "".join([piece if isinstance(piece, str) else _text(piece, charset or "utf-8") for piece, charset in pieces])

@@ -24,7 +24,7 @@ _LINE_CHARACTERS: Final = 200
 _SCANNED_LINES: Final = 300
 
 _SYSTEM: Final = re.compile(
-    r"(?:^|[<\"\s])(?:mailer[-_. ]?daemon|mail[-_. ]?daemon|mdaemon|daemon|post-?master|mailerdaemon|bounces?"
+    r"(?:^|[<\"\s])(?:mailer[-_. ]?daemon|mail[-_. ]?daemon|mdaemon|daemon|post[-_]?master|mailerdaemon|bounces?"
     r"|mmdf|uucp"
     r"|smtp|mail[-_]?(?:server|system|delivery|admin)\w*|mailsystem|system[-_]?administrator|exchange\w*"
     r"|microsoftexchange\w*"
@@ -127,7 +127,7 @@ def recipients(mail: MailPart) -> tuple[Recipient, ...]:
     delayed = (passing or _DELAY.search(text) is not None) and _GIVEN_UP.search(text) is None
     found = []
     for address in list(named)[:_MOST_RECIPIENTS]:
-        said = verdicts.said_in(about(address, text))
+        said = verdicts.said_in(_before_others(about(address, text), address, named))
         if said.reply_code is None and said.status is None:
             whole = verdicts.said_in(text)
             said = said._replace(reply_code=whole.reply_code, status=whole.status, text=said.text or whole.text)
@@ -135,6 +135,13 @@ def recipients(mail: MailPart) -> tuple[Recipient, ...]:
                 said = whole
         found.append(verdicts.other(address, Action.DELAYED, said) if delayed else verdicts.failed(address, said))
     return tuple(found)
+
+
+def _before_others(text: str, address: str, named: Sequence[str]) -> str:
+    """What is said of one recipient, where the next one follows without an empty line."""
+    lower = text.lower()
+    places = [lower.find(each.lower()) for each in named if each.lower() != address.lower()]
+    return text[: min((place for place in places if place >= 0), default=len(text))]
 
 
 def _named(mail: MailPart, text: str) -> tuple[Sequence[str], bool]:

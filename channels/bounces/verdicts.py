@@ -66,7 +66,7 @@ _RELAY: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _DNS: Final = re.compile(
-    r"\bhost (?:or domain name )?not found\b|\bno such (?:host|domain)\b|\bname server\b"
+    r"\bhost (?:or domain name )?not found\b|\bdomain is not reachable\b|\bno such (?:host|domain)\b|\bname server\b"
     r"|\bname service error\b|\bdns\b"
     r"|\b(?:host|domain) (?:unknown|lookup)|\bunknown (?:host|domain)\b|\bnxdomain\b|\bhost (?:is )?unknown\b"
     r"|\bno mx\b"

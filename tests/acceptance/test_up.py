@@ -1,3 +1,4 @@
+import asyncio
 import signal
 import socket
 import sys
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 from sqlalchemy import text
 
 from models import migrate
@@ -104,26 +106,41 @@ async def test_every_part_that_dies_is_started_again_and_none_outlives_up(tmp_pa
         await wait_until(lambda: not any(lives(child) for child in children), timeout=40)
 
 
+async def greeting(port: int) -> bytes:
+    """What an LMTP server says first; raises OSError where there is none."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        return await reader.readline()
+    finally:
+        writer.close()
+
+
 async def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
-    async with commands.running(tmp_path / "data") as up:
+    lmtp = free_port()
+    async with commands.running(tmp_path / "data", WIREROOM_LMTP_BIND=f"127.0.0.1:{lmtp}") as up:
+        assert (await greeting(lmtp)).startswith(b"220 ")
         children = up.children()
         for worker in up.named("dramatiq"):
             worker.suspend()  # it will not drain
         up.process.send_signal(signal.SIGINT)
         await wait_until(lambda: not up.named("api_shim.app"))
+        with pytest.raises(ConnectionRefusedError):
+            await greeting(lmtp)
         assert await up.stop(signal.SIGINT) == 1
         assert not any(lives(child) for child in children)
 
 
-async def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("variable", ["WIREROOM_BIND", "WIREROOM_LMTP_BIND"])
+async def test_a_port_in_use_is_said_plainly(tmp_path: Path, variable: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
-        answer = await wireroom("up", WIREROOM_DATA_DIR=str(tmp_path / "data"), WIREROOM_BIND=bind)
+        places = {"WIREROOM_BIND": f"127.0.0.1:{free_port()}"} | {variable: bind}
+        answer = await wireroom("up", WIREROOM_DATA_DIR=str(tmp_path / "data"), **places)
     assert answer.code == 1
     assert bind in answer.err
-    assert "WIREROOM_BIND" in answer.err
+    assert f"{variable}=" in answer.err
     assert "Traceback" not in answer.err
 
 

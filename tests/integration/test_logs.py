@@ -8,10 +8,13 @@ from typing import Final
 
 import pytest
 import structlog
+from aiosmtpd.handlers import Debugging
+from aiosmtpd.lmtp import LMTP
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from channels.bounces.reading import parse
 from models import logs
 from models.session import Database
 from tests.support.processes import die_with_parent, free_environment
@@ -38,9 +41,22 @@ def _break(words: str) -> None:
     raise ValueError(words)
 
 
+async def _bounce() -> None:
+    """Have libraries read mails and addresses, which they log by themselves."""
+    parse(f"From: mailer-daemon@example.org\n\nWe could not deliver to <{CANARY}>: no such user\n".encode())
+    server = await asyncio.get_running_loop().create_server(lambda: LMTP(Debugging()), "127.0.0.1", 0)
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        for command in ("LHLO x", f"MAIL FROM:<{CANARY}>", f"RCPT TO:<{CANARY}>", "QUIT"):
+            writer.write(f"{command}\r\n".encode())
+        assert b"221" in await reader.read()
+        writer.close()
+
+
 async def _log_errors(url: str, form: str) -> None:
     """Every way in which an error gets into the log, one after the other."""
     logs.configure("info", form)
+    await _bounce()
     database = Database.connect(url, pool_size=1)
     try:
         await _fail(database)

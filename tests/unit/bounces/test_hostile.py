@@ -1,5 +1,6 @@
 """Whatever a mail holds, it is read in bounded time."""
 
+import encodings
 import time
 from collections.abc import Callable
 from email.message import EmailMessage
@@ -99,6 +100,13 @@ def test_a_mail_of_the_corpus_takes_less_than_50_ms() -> None:
     assert slow == {}
 
 
+@pytest.mark.parametrize(
+    "word", ["=?utf-8?b?a?=", "=?utf-8?b?!!!!a?=", "=?utf-8?x?a?=", "=?zlib?q?a?=", "=?idna?q?a?="]
+)
+def test_encoded_words_that_are_none_break_nothing(word: str) -> None:
+    parse(f"From: {word} <mailer-daemon@example.net>\nSubject: {word}\nX-Failed-Recipients: {word}\n\nx".encode())
+
+
 def test_only_so_many_parts_are_read() -> None:
     assert sum(1 for _ in walk(read(HOSTILE["a million parts"]()), into_mails=True)) <= 25
     assert sum(1 for _ in walk(read(HOSTILE["a thousand multiparts"]()), into_mails=True)) <= 10
@@ -112,3 +120,13 @@ def test_the_tree_is_that_of_the_standard_library() -> None:
     mail.add_attachment(b"\x00\xff", maintype="application", subtype="x", filename="ü")
     ours = [part.get_content_type() for part in walk(read(bytes(mail)))]
     assert ours == [part.get_content_type() for part in mail.walk()]
+
+
+def test_names_of_charsets_that_there_are_not_are_not_remembered() -> None:
+    def remembered(first: int, last: int) -> int:
+        for number in range(first, last):
+            parse(f"Content-Type: text/plain; charset=x{number}\nSubject: =?y{number}?q?z?=\n\nx".encode())
+            parse(f"Content-Type: text/plain; charset*=z{number}''utf-8\n\nx".encode())
+        return len(encodings._cache)
+
+    assert remembered(0, 1) == remembered(1, 100)
