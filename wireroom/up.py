@@ -178,7 +178,11 @@ def _bracketed(host: str) -> str:
 async def _migrate(database_url: str) -> None:
     from models import migrate  # noqa: PLC0415 - see the top
 
-    await migrate.upgrade_at(database_url)
+    if database_url.startswith("sqlite"):
+        # Given up half-way, its driver's thread would outlive this loop, and complain; it waits ten seconds at most.
+        await asyncio.to_thread(migrate.upgrade, database_url)
+    else:
+        await migrate.upgrade_at(database_url)
 
 
 def _look_for_broker(redis_url: str) -> None:

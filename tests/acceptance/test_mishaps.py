@@ -100,7 +100,9 @@ async def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 def test_every_line_of_the_log_is_json_when_that_is_asked_for(told: Told) -> None:
     assert told.code == 0
     lines = [json.loads(line) for line in told.log.splitlines()]
-    assert [line["channels"] for line in lines if line["event"] == "worker.started"] == [["ONSITE", "PUSH", "WEBHOOK"]]
+    assert [line["channels"] for line in lines if line["event"] == "worker.started"] == [
+        ["ONSITE", "PUSH", "WEBHOOK"]
+    ] * 2
     assert not any("Uvicorn running" in line["event"] for line in lines)
 
 
