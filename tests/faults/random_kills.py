@@ -7,10 +7,14 @@ says, those that a peer had of a dead worker, and the database did not know of.
 import asyncio
 from typing import Final
 
+from sqlalchemy import select
+
+from models.tables import workers
 from models.vocabulary import Channel
 from tests.faults import hits, invariants, rig
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.hits import Hit
+from tests.faults.rig import Rig
 
 _VICTIMS: Final = (("worker",), ("worker",), ("worker",), ("api",), ("keeper",), ("broker",))
 _PAUSE_S: Final = (0.5, 3.0)
@@ -51,6 +55,7 @@ async def run(place: Place, size: Size) -> Found:
             "messages": sum(each.sent for each in findings.values()),
             "kills": len(house.kills),
             "in_hand_at_kills": after.in_hand,
+            "declared_dead": await _declared_dead(house),
             "taken_at_kills": {channel.value: after.taken[channel] for channel in findings},
             "twice": {channel.value: each.twice for channel, each in findings.items()},
             "marked": {channel.value: each.marked for channel, each in findings.items()},
@@ -61,3 +66,11 @@ async def run(place: Place, size: Size) -> Found:
             "answers": dict(sorted(house.promises.answers.items())),
         }
         return Found(figures, faults)
+
+
+async def _declared_dead(house: Rig) -> dict[str, int]:
+    """How many workers the keepers took for dead, and of how many of these nobody had killed the process."""
+    async with house.database.read() as connection:
+        pids = list(await connection.scalars(select(workers.c.pid).where(workers.c.dead_at.is_not(None))))
+    killed = {pid for kill in house.kills for pid in kill.pids}
+    return {"all": len(pids), "not_killed": sum(pid not in killed for pid in pids)}
