@@ -6,6 +6,7 @@ sleeps, so it always believes less than the keeper does. Before each irreversibl
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ MARGIN_S: Final = 3.0
 _RENEW_EVERY_S: Final = 3.0
 _RETRY_EVERY_S: Final = 0.5
 _STRAY_AFTER_MS: Final = 10_000
+_DEAF_AFTER_S: Final = 5.0
 
 # CLOCK_BOOTTIME counts a suspended laptop's sleep; where it is missing (macOS), CLOCK_MONOTONIC does.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -42,19 +44,27 @@ def wakeful_clock() -> float:
 class Lease:
     """This process's lease. ``on_lost`` is called once, when it is gone for good.
 
-    ``in_hand``: the messages that this process knows to have; others that are claimed for it are given back.
+    ``on_deaf``: when the process has lost its parent, and SIGTERM does not end it. ``in_hand``: the messages that this
+    process knows to have; others that are claimed for it are given back.
     """
 
-    def __init__(self, database: Database, in_hand: Collection[UUID], on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        in_hand: Collection[UUID],
+        on_lost: Callable[[], None],
+        on_deaf: Callable[[], None] = lambda: None,
+    ) -> None:
         self.worker_id: UUID = new_id()
         self._database = database
         self._in_hand = in_hand
         self._on_lost = on_lost
+        self._on_deaf = on_deaf
         self._good_until = 0.0
         self._lost = False
         self._closing = False
         self._parent = os.getppid()
-        self._orphaned = False
+        self._orphaned_at: float | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
@@ -126,10 +136,19 @@ class Lease:
                 self._on_lost()
             return
 
+    def _is_orphan(self) -> bool:
+        """Whether the parent is gone, also where that was before this lease was made."""
+        forked_by = multiprocessing.parent_process()
+        return os.getppid() != self._parent or (forked_by is not None and not forked_by.is_alive())
+
     def _watch_parent(self) -> None:
         # dramatiq's master was killed: nobody would restart or stop this process any more. Once only: a second
         # SIGTERM makes dramatiq drop what it is sending.
-        if not self._orphaned and os.getppid() != self._parent:
-            self._orphaned = True
+        if self._closing or not self._is_orphan():
+            return
+        if self._orphaned_at is None:
+            self._orphaned_at = wakeful_clock()
             log.warning("worker.orphaned")
             os.kill(os.getpid(), signal.SIGTERM)
+        elif wakeful_clock() - self._orphaned_at >= _DEAF_AFTER_S:
+            self._on_deaf()

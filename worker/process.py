@@ -51,7 +51,7 @@ class WorkerProcess:
         self._wakeups = Wakeups(self._storage.redis_url)
         self._recorder = recorder(self._database)
         hand = Hand()
-        self._lease = Lease(self._database, hand.ids, on_lost=_end_this_process)
+        self._lease = Lease(self._database, hand.ids, on_lost=_end_this_process, on_deaf=self._begin_to_leave)
         await self._lease.begin()
         services = Services(
             self._database,
@@ -107,6 +107,18 @@ class WorkerProcess:
     async def stop_sending(self) -> None:
         """From now on nothing is claimed, and nothing irreversible begins."""
         self._lease.stop_sending()
+
+    def _begin_to_leave(self) -> None:
+        self._leaving = asyncio.create_task(self._leave())
+
+    async def _leave(self) -> None:
+        """Stop without dramatiq: its main thread waits for ever to tell a master that died while we started.
+
+        ``multiprocessing.Event.set`` waits for those that wait for the event, and does not see that they are gone.
+        """
+        await self.stop_sending()
+        await self.stop()
+        os._exit(1)
 
     async def stop(self) -> None:
         """Finish what is past its irreversible byte, give back the rest, and go."""
