@@ -12,18 +12,17 @@ from sqlalchemy import select, update
 from models import hits
 from models.events import ParsedEvent
 from models.hits import Seen
-from models.store import claims, events, message_views, outcomes
+from models.store import events, message_views
 from models.store.message_views import MessageRow
-from models.store.outcomes import Ended
 from models.tables import attempts
 from models.tables import events as events_table
-from models.vocabulary import Channel, EventType, Fact, HitSignal, Lane, Outcome, Provider, State, Status
+from models.vocabulary import EventType, Fact, HitSignal, Provider, Status
 from tests.support.readers import settle
 from tests.support.scene import Scene
+from tests.support.taken import take
 from worker.keeper import Keeper
 from worker.tracker import Tracker
 
-WORKER = UUID(int=1)
 TYPES = {hits.OPEN: EventType.OPENED, hits.CLICK: EventType.CLICKED}
 
 
@@ -38,17 +37,8 @@ class Asked(NamedTuple):
 async def sent(scene: Scene) -> MessageRow:
     """A message that a peer accepted when it was made."""
     message = await scene.send(await scene.contact())
+    await take(scene)
     async with scene.database.write() as connection:
-        (claimed,), _ = await claims.claim(connection, Channel.EMAIL, Lane.TRANSACTIONAL, WORKER, 1)
-        ended = Ended(
-            message_id=claimed.id,
-            token=claimed.token,
-            run=claimed.run,
-            started_at=claimed.claimed_at,
-            state=State.DONE,
-            outcome=Outcome.ACCEPTED,
-        )
-        await outcomes.record(connection, [ended])
         ours = attempts.c.message_id == message.id
         await connection.execute(update(attempts).where(ours).values(ended_at=message.queued_at))
     return message

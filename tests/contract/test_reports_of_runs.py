@@ -6,15 +6,14 @@ from uuid import UUID
 
 from models.events import ParsedEvent
 from models.ids import new_id
-from models.store import claims, clock, commands, events, outcomes
+from models.store import clock, commands, events
 from models.store.message_views import MessageRow
-from models.store.outcomes import Ended
-from models.vocabulary import BounceType, Channel, EventType, Lane, Outcome, State, Status
+from models.vocabulary import BounceType, EventType, State, Status
 from tests.support.scene import Scene
+from tests.support.taken import take
 from worker.tracker import Tracker
 
 HOOK: Final = UUID(int=7)
-WORKER: Final = UUID(int=1)
 HOUR_MS: Final = 3_600_000
 
 
@@ -36,25 +35,10 @@ async def report(scene: Scene, kind: EventType, message_id: UUID, *, at: int | N
         await Tracker(scene.database).pull()
 
 
-async def send(scene: Scene) -> None:
-    """Claim the only message, and have its peer take it."""
-    async with scene.database.write() as connection:
-        (claimed,), _ = await claims.claim(connection, Channel.EMAIL, Lane.TRANSACTIONAL, WORKER, 1)
-        accepted = Ended(
-            message_id=claimed.id,
-            token=claimed.token,
-            run=claimed.run,
-            started_at=claimed.claimed_at,
-            state=State.DONE,
-            outcome=Outcome.ACCEPTED,
-        )
-        await outcomes.record(connection, [accepted])
-
-
 async def retried(scene: Scene) -> MessageRow:
     """A message that bounced, and waits to be sent again."""
     message = await scene.send(await scene.contact())
-    await send(scene)
+    await take(scene)
     await report(scene, EventType.BOUNCED, message.id)
     assert (await scene.row(message.id)).status is Status.BOUNCED
     async with scene.database.write() as connection:
@@ -67,14 +51,14 @@ async def test_a_late_report_of_the_run_before_does_not_keep_it_from_being_sent_
     await report(scene, EventType.DEFERRED, message.id)
     row = await scene.row(message.id)
     assert (row.status, row.state) == (Status.QUEUED, State.QUEUED)
-    await send(scene)
+    await take(scene)
     assert (await scene.row(message.id)).status is Status.SENT
 
 
 async def test_what_came_before_it_was_sent_again_tells_of_the_run_before_whenever_it_is_applied(scene: Scene) -> None:
     message = await retried(scene)
     await report(scene, EventType.DELIVERED, message.id, apply=False)
-    await send(scene)
+    await take(scene)
     async with scene.database.read() as connection:
         sending_at = await clock.read(connection) + 1  # at the earliest a millisecond after the report
     await scene.set(message.id, sending_at=sending_at)
@@ -84,7 +68,7 @@ async def test_what_came_before_it_was_sent_again_tells_of_the_run_before_whenev
 
 async def test_what_happened_before_it_was_sent_again_tells_of_the_run_before(scene: Scene) -> None:
     message = await retried(scene)
-    await send(scene)
+    await take(scene)
     async with scene.database.read() as connection:
         now = await clock.read(connection)
     await scene.set(message.id, queued_at=now - 2 * HOUR_MS)
@@ -94,7 +78,7 @@ async def test_what_happened_before_it_was_sent_again_tells_of_the_run_before(sc
 
 async def test_what_happens_afterwards_tells_of_the_present_run(scene: Scene) -> None:
     message = await retried(scene)
-    await send(scene)
+    await take(scene)
     await report(scene, EventType.DELIVERED, message.id)
     assert (await scene.row(message.id)).status is Status.DELIVERED
 

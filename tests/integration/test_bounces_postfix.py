@@ -1,7 +1,7 @@
 """The whole way with Debian's Postfix: it takes a mail, cannot deliver it, and its report comes back by LMTP."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,13 +11,13 @@ from tests.support import postfix
 from tests.support.api import Tenant, serving
 from tests.support.bounces import DOMAIN
 from tests.support.house import House
-from tests.support.smtp_sink import SmtpSink
+from tests.support.smtp_sink import Command, SmtpSink
 from tests.support.waiting import wait_until
 from wireroom.ports import free_port
 
 pytestmark = pytest.mark.timeout(180)
 
-ANSWERS: Final = {
+ANSWERS: Final[Mapping[str, tuple[Command, str]]] = {
     "nobody": ("RCPT", "550 5.1.1 User unknown"),
     "zoé": ("RCPT", "550 5.1.1 User unknown"),
     "closed": ("RCPT", "550 5.2.1 The mailbox is disabled"),
@@ -35,7 +35,7 @@ async def tenant(tmp_path: Path, database_url: str, redis_url: str, mail_sink: S
     if (reason := postfix.why_not()) is not None:
         pytest.skip(reason)
     for name, (command, reply) in ANSWERS.items():
-        mail_sink.script(command, reply, recipient=f"{name}@example.com")  # type: ignore[arg-type]
+        mail_sink.script(command, reply, recipient=f"{name}@example.com")
     lmtp = free_port()
     routes = {"example.com": f"smtp:[127.0.0.1]:{mail_sink.port}", DOMAIN: f"lmtp:inet:127.0.0.1:{lmtp}"}
     with postfix.running(routes) as server:
