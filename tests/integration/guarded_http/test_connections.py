@@ -144,7 +144,9 @@ async def test_a_place_goes_to_whoever_has_waited_longest() -> None:
             there.answer()
         there.answer()
         await asyncio.gather(*sends)
-        assert there.requests == [f"/hook/{number}" for number in range(8)]
+        # The first two go at once, each on a line of its own, and the peer reads them in either order.
+        assert sorted(there.requests[:2]) == ["/hook/0", "/hook/1"]
+        assert there.requests[2:] == [f"/hook/{number}" for number in range(2, 8)]
         assert peer.connections == 2
 
 
