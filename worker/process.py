@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 _DRAIN_S: Final = 30.0
 _WAIT_FOR_DATABASE_S: Final = 1.0
-_COUNT_S: Final = 10.0
+_COUNT_S: Final = 5.0
 
 
 class WorkerProcess:

@@ -4,8 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from typing import cast
 
 import pytest
+from redis import Redis
 
 from channels.contract import Limit
 from models.vocabulary import Lane
@@ -48,6 +50,17 @@ async def test_two_limiters_take_two_hundred_and_never_more_than_thirty_in_a_sec
     # By the moment that the answer reached us: what a busy machine delays may come closer to the next by as much.
     assert max(sum(at <= each < at + 0.95 for each in times) for at in times) <= 30
     assert times[-1] - began >= 199 / 30 - 0.1
+
+
+async def test_a_process_that_was_not_heard_of_for_a_lease_has_no_share(
+    limiters: tuple[RedisLimiter, RedisLimiter], redis_url: str
+) -> None:
+    ago = {"dead": 16, "busy": 12}
+    with Redis.from_url(redis_url) as client:
+        now, _ = cast("tuple[int, int]", client.time())
+        client.zadd("wireroom:limiters", {name: now - seconds for name, seconds in ago.items()})
+    await limiters[0].count()
+    assert limiters[0].processes == 2
 
 
 async def test_a_burst_is_taken_at_once_and_refilled(limiters: tuple[RedisLimiter, RedisLimiter]) -> None:
