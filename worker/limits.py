@@ -15,6 +15,7 @@ import structlog
 from channels.contract import Limit
 from worker.broker import connect
 from worker.pacing import Bucket
+from worker.redis_keys import LIMITERS, NAMESPACE, cause
 
 T = TypeVar("T")
 
@@ -26,8 +27,7 @@ _MOST_BUCKETS: Final = 10_000
 _SEEN_FOR_S: Final = 15
 """As long as a lease: longer, and workers that died and were replaced would still have a share of each limit."""
 
-_PREFIX: Final = "wireroom:limit:"
-_PROCESSES: Final = "wireroom:limiters"
+_PREFIX: Final = f"{NAMESPACE}:limit:"
 
 # Each limit is the time at which its bucket will be full again (GCRA). All are looked at before any is taken.
 # KEYS: the processes, then the limits. ARGV: this process, seconds, then per limit microseconds a token, and burst.
@@ -179,7 +179,7 @@ class RedisLimiter:
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads, question, *arguments)
         except (redis.RedisError, OSError) as error:
-            self._rest(error)
+            await self._rest(error)
             return None
         self._local = None
         return answer
@@ -208,16 +208,16 @@ class RedisLimiter:
             self._client.close()
 
     def _count(self) -> int:
-        self._processes = msgspec.convert(self._counting([_PROCESSES], [self._id, _SEEN_FOR_S]), int)
+        self._processes = msgspec.convert(self._counting([LIMITERS], [self._id, _SEEN_FOR_S]), int)
         return self._processes
 
     def _leave(self) -> None:
         if time.monotonic() >= self._away_until:
             with contextlib.suppress(redis.RedisError, OSError):
-                self._client.zrem(_PROCESSES, self._id)
+                self._client.zrem(LIMITERS, self._id)
 
     def _take(self, limits: Sequence[Limit]) -> float:
-        keys = [_PROCESSES, *(_PREFIX + limit.name for limit in limits)]
+        keys = [LIMITERS, *(_PREFIX + limit.name for limit in limits)]
         numbers = [number for limit in limits for number in (1_000_000 / limit.per_second, limit.burst)]
         answer = self._taking(keys, [self._id, _SEEN_FOR_S, *numbers])
         microseconds, self._processes = msgspec.convert(answer, tuple[int, int])
@@ -225,13 +225,14 @@ class RedisLimiter:
 
     def _grant(self, limit: Limit, most: int) -> Grant:
         arguments: list[str | float] = [self._id, _SEEN_FOR_S, 1_000_000 / limit.per_second, limit.burst, most]
-        answer = self._granting([_PROCESSES, _PREFIX + limit.name], arguments)
+        answer = self._granting([LIMITERS, _PREFIX + limit.name], arguments)
         number, microseconds, self._processes = msgspec.convert(answer, tuple[int, int, int])
         return Grant(number, microseconds / 1_000_000)
 
-    def _rest(self, error: Exception) -> None:
+    async def _rest(self, error: Exception) -> None:
         now = time.monotonic()
         self._away_until = now + _REST_AFTER_FAILURE_S
         if now - self._warned_at >= _SECONDS_BETWEEN_WARNINGS:
             self._warned_at = now
-            log.warning("no Redis; each process keeps to its share of the limits", error=type(error).__name__)
+            said = await asyncio.to_thread(cause, self._client, error)  # a closed limiter has no threads
+            log.warning("no Redis; each process keeps to its share of the limits", error=said)

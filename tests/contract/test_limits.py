@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import cast
 
 import pytest
+import structlog
 from redis import Redis
 
 from channels.contract import Limit
@@ -201,3 +202,19 @@ async def test_a_local_limiter_forgets_what_is_full_again() -> None:
     for number in range(10_001):
         assert await limiter.take([Limit(f"chat:{number}", 1e9)]) == 0.0
     assert len(limiter._buckets) < 10_000
+
+
+async def test_while_somebody_else_uses_its_keys_each_process_keeps_to_its_share(
+    redis_url: str, limiters: tuple[RedisLimiter, RedisLimiter]
+) -> None:
+    first, _ = limiters
+    for each in limiters:
+        await each.count()
+    await first.count()
+    with Redis.from_url(redis_url) as client:
+        client.delete("wireroom:limiters")
+        client.set("wireroom:limiters", "another program's")
+    with structlog.testing.capture_logs() as logs:
+        assert await first.take([Limit("one", 1.0)]) == 0.0
+        assert await first.take([Limit("one", 1.0)]) > 1.0, "half of it is another process's"
+    assert [entry["error"] for entry in logs] == ["wireroom:limiters is a string, not a zset"]
