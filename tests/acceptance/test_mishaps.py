@@ -114,6 +114,8 @@ def test_what_the_operator_has_to_allow_is_named(told: Told) -> None:
     assert "WIREROOM_WEBHOOK_ALLOW_NETS" in told.attempt["detail"]
     (ended,) = [line for line in map(json.loads, told.log.splitlines()) if line["event"] == "send.ended"]
     assert (ended["outcome"], ended["reason"]) == ("Permanent", FailureReason.FORBIDDEN_DESTINATION.value)
+    # Not the attempt's number, as the API counts them: what is sent again skips one.
+    assert (ended["fencing_token"], ended.get("attempt")) == (1, None)
 
 
 async def test_a_broker_that_does_not_answer_is_said_once_and_stops_nothing(tmp_path: Path) -> None:

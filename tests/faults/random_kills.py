@@ -15,6 +15,7 @@ from tests.faults import hits, invariants, rig
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.hits import Hit
 from tests.faults.rig import Rig
+from worker.leases import LEASE_S
 
 _VICTIMS: Final = (("worker",), ("worker",), ("worker",), ("api",), ("keeper",), ("broker",))
 _PAUSE_S: Final = (0.5, 3.0)
@@ -69,8 +70,12 @@ async def run(place: Place, size: Size) -> Found:
 
 
 async def _declared_dead(house: Rig) -> dict[str, int]:
-    """How many workers the keepers took for dead, and of how many of these nobody had killed the process."""
+    """How many workers the keepers took for dead, and of how many of these nobody had killed the process.
+
+    One that ends of its own will, as after its master, is written down as dead, too, while its lease still holds.
+    """
+    lapsed = workers.c.dead_at - workers.c.renewed_at > LEASE_S * 1000
     async with house.database.read() as connection:
-        pids = list(await connection.scalars(select(workers.c.pid).where(workers.c.dead_at.is_not(None))))
+        pids = list(await connection.scalars(select(workers.c.pid).where(lapsed)))
     killed = {pid for kill in house.kills for pid in kill.pids}
     return {"all": len(pids), "not_killed": sum(pid not in killed for pid in pids)}
