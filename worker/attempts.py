@@ -137,6 +137,7 @@ class Attempts:
             browsers=tuple([Browser(*keys) for keys in claim.browsers]),
             accepted=claim.accepted,
             bulk=claim.lane is Lane.BULK,
+            rescued=claim.rescued,
         )
 
     def _secrets(self, claim: Claim, message_id: str) -> tuple[str, ...]:

@@ -144,7 +144,7 @@ class RedisLimiter:
 
     While Redis does not answer, this process keeps to its share of each limit: one part of as many as there were
     limiters in the last 15 s; each is to ``count`` itself more often. An operation takes 0.5 s at most; after one that
-    failed none is tried for 0.5 s.
+    failed nobody waits for the next: twice a second one looks whether it is back.
     """
 
     def __init__(self, redis_url: str) -> None:
@@ -159,7 +159,9 @@ class RedisLimiter:
         self._local: LocalLimiter | None = None
         self._processes = 1
         self._closed = False
-        self._away_until = float("-inf")
+        self._away = False
+        self._look_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
         self._warned_at = float("-inf")
 
     async def take(self, limits: Sequence[Limit]) -> float:
@@ -173,16 +175,30 @@ class RedisLimiter:
         return await self._alone.grant(limit, most) if granted is None else granted
 
     async def _ask(self, question: Callable[..., T], *arguments: object) -> T | None:
-        """Redis' answer; None where there is none."""
-        if time.monotonic() < self._away_until:
+        """Redis' answer; None where there is none: nobody waits for a Redis that did not answer last."""
+        if self._away:
+            if time.monotonic() >= self._look_at and (self._looking is None or self._looking.done()):
+                self._looking = asyncio.create_task(self._look())
             return None
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._threads, question, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._put, question, *arguments)
         except (redis.RedisError, OSError) as error:
             await self._rest(error)
             return None
-        self._local = None
-        return answer
+
+    def _put(self, question: Callable[..., T], *arguments: object) -> T:
+        if self._away:
+            raise redis.ConnectionError("it did not answer those who asked before")
+        return question(*arguments)
+
+    async def _look(self) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._count)
+        except (redis.RedisError, OSError) as error:
+            await self._rest(error)
+        else:
+            self._away = False
+            self._local = None
 
     @property
     def _alone(self) -> LocalLimiter:
@@ -212,7 +228,7 @@ class RedisLimiter:
         return self._processes
 
     def _leave(self) -> None:
-        if time.monotonic() >= self._away_until:
+        if not self._away:
             with contextlib.suppress(redis.RedisError, OSError):
                 self._client.zrem(LIMITERS, self._id)
 
@@ -231,7 +247,8 @@ class RedisLimiter:
 
     async def _rest(self, error: Exception) -> None:
         now = time.monotonic()
-        self._away_until = now + _REST_AFTER_FAILURE_S
+        self._away = True
+        self._look_at = now + _REST_AFTER_FAILURE_S
         if now - self._warned_at >= _SECONDS_BETWEEN_WARNINGS:
             self._warned_at = now
             said = await asyncio.to_thread(cause, self._client, error)  # a closed limiter has no threads

@@ -1,6 +1,8 @@
 """Limits that all workers keep together, on a real Valkey."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
@@ -193,6 +195,36 @@ async def test_without_redis_each_keeps_to_its_share(valkey: ValkeyServer) -> No
         async def is_back() -> bool:
             await limiters[0].take([Limit("probe", 1000.0)])
             return limiters[0]._client.exists("wireroom:limiters") == 1 and limiters[0]._local is None
+
+        await wait_until(is_back)
+
+
+async def test_nobody_waits_for_a_redis_that_did_not_answer(valkey: ValkeyServer) -> None:
+    with ExitStack() as stack:
+        limiter = RedisLimiter(valkey.url)
+        stack.callback(limiter.close)
+        assert not await limiter.take([THIRTY])
+        pid = valkey.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        stack.callback(os.kill, pid, signal.SIGCONT)
+        began = time.monotonic()
+        # They ask all at once, on two threads: the first ones wait for their time-out, the others not one by one.
+        await asyncio.gather(*(limiter.take([THIRTY]) for _ in range(20)))
+        assert time.monotonic() - began < 2.0
+        slowest, asked = 0.0, 0
+        while limiter._look_at < began + 3.0:
+            at = time.monotonic()
+            await limiter.take([THIRTY])
+            slowest, asked = max(slowest, time.monotonic() - at), asked + 1
+            await asyncio.sleep(0.01)
+        assert asked > 20
+        assert slowest < 0.4
+        os.kill(pid, signal.SIGCONT)
+
+        async def is_back() -> bool:
+            await limiter.take([THIRTY])
+            return not limiter._away
 
         await wait_until(is_back)
 
