@@ -116,9 +116,11 @@ class WorkerProcess:
 
         ``multiprocessing.Event.set`` waits for those that wait for the event, and does not see that they are gone.
         """
-        await self.stop_sending()
-        await self.stop()
-        os._exit(1)
+        try:
+            await self.stop_sending()
+            await self.stop()
+        finally:
+            os._exit(1)
 
     async def stop(self) -> None:
         """Finish what is past its irreversible byte, give back the rest, and go."""
