@@ -43,7 +43,8 @@ _DEAD_STATUS: Final = "5.4.4"
 _NO_COMPLAINT: Final = frozenset({"not-spam", "auth-failure"})
 _WORDS: Final = ("bounceSubType", "complaintFeedbackType", "complaintSubType", "delayType", "reason", "errorMessage")
 _OUR_HEADERS: Final = ("x-wireroom-message", "message-id")
-_MOST_RECIPIENTS: Final = 1_000
+# So many may a mail of SES have.
+_MOST_RECIPIENTS: Final = 50
 
 
 class SesProvider:

@@ -317,6 +317,8 @@ def test_ses_tells_of_several_recipients() -> None:
     first, second = parsed(SesProvider(), request)
     assert (first.recipient, second.recipient) == ("ann@example.org", "bob@example.org")
     assert first.dedupe != second.dedupe == parsed(SesProvider(), request)[1].dedupe
+    crowd = [{"emailAddress": f"{number}@example.org"} for number in range(1_000)]
+    assert len(parsed(SesProvider(), ses("Bounce", "bounce", bounceType="Permanent", bouncedRecipients=crowd))) == 50
     (opened,) = parsed(SesProvider(), ses("Open", "open", mail={"destination": ["a@example.org", "b@example.org"]}))
     assert opened.recipient is None
 
