@@ -16,10 +16,11 @@ from api_shim.services import Services
 from channels.bounces.events import event_of
 from channels.bounces.reading import parse
 from models.events import ParsedEvent
+from models.evidence import BounceReason, MailKind, Provider
 from models.store import events, workspaces
 from models.store.hooks import HookRow
 from models.tokens import Ref
-from models.vocabulary import BounceReason, BounceType, EventType, MailKind, Provider
+from models.vocabulary import BounceType, EventType
 
 MAIL_BYTES: Final = 5 << 20
 MEDIA: Final = ("message/rfc822", "text/plain", "application/octet-stream")

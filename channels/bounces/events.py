@@ -6,8 +6,9 @@ from typing import Final
 
 from channels.bounces.report import Action, Recipient, Report
 from models.events import ParsedEvent
+from models.evidence import MailKind
 from models.tokens import Ref
-from models.vocabulary import BounceType, EventType, MailKind
+from models.vocabulary import BounceType, EventType
 
 KEPT_BYTES: Final = 64 << 10
 """So much of a mail is kept for the record."""

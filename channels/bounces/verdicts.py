@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from channels.bounces.report import Action, Recipient
 from channels.errors import Misconfigured, Permanent
 from channels.smtp_replies import Phase, refusal, speaks_of_sender
-from models.vocabulary import BounceReason, BounceType, FailureReason
+from models.evidence import BounceReason
+from models.vocabulary import BounceType, FailureReason
 
 _LONGEST: Final = 1_000
 _STATUS: Final = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")

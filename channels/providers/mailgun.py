@@ -16,7 +16,8 @@ from channels.providers.contract import BadSignature, HookRequest, HookSecrets
 from channels.providers.proofs import check_age, same
 from channels.providers.reading import Meaning
 from models.events import ParsedEvent
-from models.vocabulary import EventType, Provider
+from models.evidence import Provider
+from models.vocabulary import EventType
 
 OLDEST_S: Final = 9 * 3600
 """It repeats a request for 8 hours under the signature that the first one had."""

@@ -13,7 +13,7 @@ from channels.providers import reading, sns
 from channels.providers.contract import BadSignature, HookRequest, HookSecrets
 from channels.providers.reading import Meaning
 from models.events import ParsedEvent
-from models.vocabulary import Provider
+from models.evidence import Provider
 
 _MEANINGS: Final[Mapping[str, Meaning]] = {
     "Send": reading.ACCEPTED,

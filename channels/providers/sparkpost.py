@@ -11,7 +11,8 @@ from channels.providers.contract import HookRequest
 from channels.providers.reading import Meaning
 from channels.providers.unsigned import Unsigned
 from models.events import ParsedEvent
-from models.vocabulary import EventType, Provider
+from models.evidence import Provider
+from models.vocabulary import EventType
 
 _BOUNCES: Final = frozenset({"bounce", "out_of_band"})
 _MEANINGS: Final[Mapping[str, Meaning]] = {

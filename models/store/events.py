@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import hits
 from models.events import ParsedEvent
+from models.evidence import Provider
 from models.hits import SETTLES_MS
 from models.ids import new_id
 from models.lifecycle import clamp
@@ -17,7 +18,7 @@ from models.store import clock
 from models.store.bulk import insert_ignoring
 from models.store.recordset import among
 from models.tables import attempts, events, message_details, messages
-from models.vocabulary import BounceType, EventType, Provider
+from models.vocabulary import BounceType, EventType
 
 _SHORTEST_PAUSE_MS = 1_000
 _LONGEST_PAUSE_MS = 3_600_000
