@@ -157,7 +157,10 @@ def is_hit() -> ColumnElement[bool]:
 
 async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UUID, Target]:
     """The message of each event (by event id): by our own id, else by the provider's; locked in id order."""
-    by_provider = await _by_provider_ref(connection, {event.provider_ref for event in raw if event.provider_ref})
+    is_sqlite = connection.dialect.name == "sqlite"
+    owners = {event.workspace_id for event in raw}
+    references = {event.provider_ref for event in raw if event.provider_ref}
+    by_provider = await _by_provider_ref(connection, owners, references)
     wanted: dict[UUID, tuple[UUID, int | None]] = {}
     for event in raw:
         known = by_provider.get((event.workspace_id, event.provider_ref or ""))
@@ -178,7 +181,11 @@ async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UU
             messages.c.sending_at,
         )
         .join(message_details, message_details.c.message_id == messages.c.id)
-        .where(among(messages.c.id, ids, is_sqlite=connection.dialect.name == "sqlite"))
+        .where(
+            among(messages.c.id, ids, is_sqlite=is_sqlite),
+            # Who names a message of a workspace of others neither locks it nor waits for it.
+            among(messages.c.workspace_id, owners, is_sqlite=is_sqlite),
+        )
         .order_by(messages.c.id)
         .with_for_update(of=messages)
     )
@@ -204,7 +211,7 @@ def _run_of(event: RawEvent, run: int, sending_at: int | None) -> int:
 
 
 async def _by_provider_ref(
-    connection: AsyncConnection, references: set[str]
+    connection: AsyncConnection, owners: set[UUID], references: set[str]
 ) -> dict[tuple[UUID, str], tuple[UUID, int]]:
     """The message and its run, by workspace and the provider's id: two workspaces may know messages by the same one."""
     if not references:
@@ -212,7 +219,10 @@ async def _by_provider_ref(
     rows = await connection.execute(
         select(messages.c.workspace_id, attempts.c.provider_id, attempts.c.message_id, attempts.c.run)
         .join(messages, messages.c.id == attempts.c.message_id)
-        .where(attempts.c.provider_id.in_(references))
+        .where(
+            attempts.c.provider_id.in_(references),
+            among(messages.c.workspace_id, owners, is_sqlite=connection.dialect.name == "sqlite"),
+        )
     )
     return {(row.workspace_id, row.provider_id): (row.message_id, row.run) for row in rows}
 
