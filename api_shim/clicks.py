@@ -18,7 +18,6 @@ from models.events import ParsedEvent
 from models.evidence import HitSignal, Provider
 from models.hits import Seen
 from models.store import contents, events, workspaces
-from models.store import hits as kept_hits
 from models.tokens import Links, Purpose, Ref
 from models.vocabulary import EventType
 
@@ -77,7 +76,13 @@ async def _note(call: Call, ref: Ref, what: str, owner: UUID) -> None:
         return
     seen = _seen(call, None if what == hits.OPEN else ref.link)
     async with call.services.database.write() as connection:
-        if await kept_hits.has_room(connection, owner, ref.message_id):
+        if await events.has_room(
+            connection,
+            workspace_id=owner,
+            message_id=ref.message_id,
+            provider=Provider.WIREROOM,
+            most=hits.MOST_KEPT,
+        ):
             await events.insert(
                 connection,
                 workspace_id=owner,

@@ -23,7 +23,7 @@ SETTLES_MS: Final = 10_000
 BURST_MS: Final = 2_000
 """Who follows ``_MANY_LINKS`` of a message within this time is no person."""
 MOST_KEPT: Final = 1_000
-"""Hits on one message: who has its links and asks for them without end fills no table."""
+"""Of the hits on one message: who has its links and asks for them without end fills no table."""
 
 _AT_ONCE_MS: Final = 2_000
 _SOON_MS: Final = 10_000

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, case, literal, null, select, update
+from sqlalchemy import ColumnElement, and_, case, func, literal, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import hits
@@ -94,6 +94,24 @@ async def insert(
         for event in sorted(events_, key=lambda event: event.dedupe)
     ]
     return await insert_ignoring(connection, events, rows)
+
+
+async def has_room(
+    connection: AsyncConnection, *, workspace_id: UUID, message_id: UUID, provider: Provider, most: int
+) -> bool:
+    """Whether fewer than ``most`` events of the provider are kept that were matched to the message."""
+    kept = (
+        select(events.c.id)
+        .where(
+            events.c.workspace_id == workspace_id,
+            events.c.message_id == message_id,
+            events.c.provider == provider.value,
+        )
+        .limit(most)
+        .subquery()
+    )
+    count: int = await connection.scalar(select(func.count()).select_from(kept)) or 0
+    return count < most
 
 
 async def _made_at(connection: AsyncConnection, workspace_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID | None, int]:

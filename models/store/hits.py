@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Boolean, Text, Uuid, func, select, update
+from sqlalchemy import Boolean, Text, Uuid, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import hits
-from models.hits import BURST_MS, MOST_KEPT, Hit, Verdict
+from models.hits import BURST_MS, Hit, Verdict
 from models.store.events import RawEvent, is_hit
 from models.store.recordset import Columns, among, parameters, recordset
 from models.tables import attempts, events
@@ -20,17 +20,6 @@ from models.vocabulary import Outcome
 _JUDGED: Columns = {"id": Uuid(), "machine": Boolean(), "reason": Text()}
 _Run = tuple[UUID | None, int | None]
 """A message and which run of it."""
-
-
-async def has_room(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> bool:
-    """Whether fewer hits on the message are kept than ``MOST_KEPT``."""
-    kept = (
-        select(events.c.id)
-        .where(events.c.workspace_id == workspace_id, events.c.message_id == message_id, is_hit())
-        .limit(MOST_KEPT)
-        .subquery()
-    )
-    return await connection.scalar(select(func.count()).select_from(kept)) != MOST_KEPT
 
 
 async def judge(connection: AsyncConnection, raw: Sequence[RawEvent]) -> list[RawEvent]:
