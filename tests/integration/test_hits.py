@@ -187,7 +187,8 @@ async def test_links_of_a_message_that_is_kept_no_longer_have_ended(
         answers = [await ask(url, BROWSER), await ask(url, BROWSER, "HEAD")]
         assert [each.status_code for each in answers] == [410, 410]
         assert answers[0].headers["content-type"] == "text/html; charset=utf-8"
-        assert (await ask(f"{url[:-2]}AA", BROWSER)).status_code == 404
+        forged = url[:-3] + ("B" if url[-3] == "A" else "A") + url[-2:]
+        assert (await ask(forged, BROWSER)).status_code == 404
     assert await told(tenant) == []
 
 
