@@ -17,7 +17,7 @@ from models import hits
 from models.events import ParsedEvent
 from models.evidence import HitSignal, Provider
 from models.hits import Seen
-from models.store import contents, events, workspaces
+from models.store import contents, events
 from models.tokens import Links, Purpose, Ref
 from models.vocabulary import EventType
 
@@ -60,7 +60,7 @@ async def pixel(call: Call) -> Reply:
     if ref is None:
         return no_such_link()
     async with call.services.database.read() as connection:
-        owner = await workspaces.of_message(connection, ref.message_id)
+        owner = await contents.owner_of_message(connection, ref.message_id)
     if owner is None:
         return gone()
     await _note(call, ref, hits.OPEN, owner)

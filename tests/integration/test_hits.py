@@ -192,6 +192,16 @@ async def test_links_of_a_message_that_is_kept_no_longer_have_ended(
     assert await told(tenant) == []
 
 
+async def test_links_of_an_erased_person_have_ended_and_leave_nothing(
+    tenant: Tenant, arrived: Arrived, ask: Ask
+) -> None:
+    person = (await message(tenant, arrived))["contactId"]
+    assert (await tenant.call("DELETE", f"/contacts/{person}")).status_code == 204
+    for url in (arrived.links[0], arrived.picture):
+        assert (await ask(url, BROWSER)).status_code == 410
+    assert await told(tenant) == []
+
+
 async def test_who_asks_without_end_fills_no_table(
     tenant: Tenant, database: Database, arrived: Arrived, ask: Ask
 ) -> None:
