@@ -16,12 +16,14 @@ from api_shim.services import Services
 from channels.bounces.events import event_of
 from channels.bounces.reading import parse
 from models.events import ParsedEvent
+from models.evidence import BounceReason, MailKind, Provider
 from models.store import events, workspaces
 from models.store.hooks import HookRow
 from models.tokens import Ref
-from models.vocabulary import BounceReason, BounceType, EventType, MailKind, Provider
+from models.vocabulary import BounceType, EventType
 
 MAIL_BYTES: Final = 5 << 20
+_MOST_KEPT: Final = 200
 MEDIA: Final = ("message/rfc822", "text/plain", "application/octet-stream")
 
 
@@ -81,6 +83,21 @@ async def owner_of(services: Services, local_part: str) -> tuple[Ref, UUID] | No
     async with services.database.read() as connection:
         workspace_id = await workspaces.of_message(connection, ref.message_id)
     return None if workspace_id is None else (ref, workspace_id)
+
+
+async def has_room(services: Services, ref: Ref, workspace_id: UUID) -> bool:
+    """Whether more mails about a message are kept: who has its return path may write to it without end.
+
+    Raises StorageUnavailable while the database is away.
+    """
+    async with services.database.read() as connection:
+        return await events.has_room(
+            connection,
+            workspace_id=workspace_id,
+            message_id=ref.message_id,
+            provider=Provider.BOUNCE_MAIL,
+            most=_MOST_KEPT,
+        )
 
 
 async def take(services: Services, raw: bytes, local_part: str) -> bool:

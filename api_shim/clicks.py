@@ -15,10 +15,11 @@ from api_shim.operations import Call, Operation, Reply
 from api_shim.opt_out import gone, no_such_link
 from models import hits
 from models.events import ParsedEvent
+from models.evidence import HitSignal, Provider
 from models.hits import Seen
-from models.store import contents, events, workspaces
+from models.store import contents, events
 from models.tokens import Links, Purpose, Ref
-from models.vocabulary import EventType, HitSignal, Provider
+from models.vocabulary import EventType
 
 _TAG: Final = "What comes back in"
 _HTML: Final = "text/html; charset=utf-8"
@@ -59,31 +60,41 @@ async def pixel(call: Call) -> Reply:
     if ref is None:
         return no_such_link()
     async with call.services.database.read() as connection:
-        owner = await workspaces.of_message(connection, ref.message_id)
+        owner = await contents.owner_of_message(connection, ref.message_id)
     if owner is None:
-        return no_such_link()
+        return gone()
     await _note(call, ref, hits.OPEN, owner)
     return Reply(_PIXEL, headers=_HEADERS, media_type="image/gif")
 
 
 async def _note(call: Call, ref: Ref, what: str, owner: UUID) -> None:
-    """Keep what tells a person from a program; the tracker decides once the hit has settled. A probe is not kept."""
-    seen = _seen(call, None if what == hits.OPEN else ref.link)
-    if HitSignal.METHOD in seen.signals:
+    """Keep what tells a person from a program; the tracker decides once the hit has settled.
+
+    A HEAD asks where a link leads and goes there not: no visit.
+    """
+    if call.request.method == "HEAD":
         return
+    seen = _seen(call, None if what == hits.OPEN else ref.link)
     async with call.services.database.write() as connection:
-        await events.insert(
+        if await events.has_room(
             connection,
             workspace_id=owner,
-            source_id=owner,
-            provider=Provider.WIREROOM.value,
-            events_=[_event(ref, what, seen)],
-        )
+            message_id=ref.message_id,
+            provider=Provider.WIREROOM,
+            most=hits.MOST_KEPT,
+        ):
+            await events.insert(
+                connection,
+                workspace_id=owner,
+                source_id=owner,
+                provider=Provider.WIREROOM.value,
+                events_=[_event(ref, what, seen)],
+            )
 
 
 def _seen(call: Call, link: int | None) -> Seen:
     request = call.request
-    signals = hits.signals_of(request.method, request.headers, is_picture=link is None)
+    signals = hits.signals_of(request.headers, is_picture=link is None)
     host = "" if request.client is None else request.client.host
     network = networks.containing(call.services.settings.machine_nets, host)
     if network is None:
@@ -128,8 +139,8 @@ OPERATIONS: Final = (
         summary="The picture of a mail, one transparent pixel; that it was opened is noted",
         tag=_TAG,
         scope=None,
-        responses={200: str, 404: str},
+        responses={200: str, 404: str, 410: str},
         response_media="image/gif",
-        other_media={404: _HTML},
+        other_media={404: _HTML, 410: _HTML},
     ),
 )

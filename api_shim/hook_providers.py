@@ -21,7 +21,7 @@ from channels.providers.sendgrid import SendGridProvider, read_key
 from channels.providers.ses import SesProvider
 from channels.providers.sparkpost import SparkPostProvider
 from channels.providers.telegram import TelegramProvider, check_secret
-from models.vocabulary import Provider
+from models.evidence import Provider
 
 _PLAIN_KEY: Final = range(8, 201)
 _SECRET_BYTES: Final = 32

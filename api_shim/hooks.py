@@ -22,10 +22,11 @@ from api_shim.workspaces.hooks import BASIC_AUTH, SIGNING_KEY
 from channels.providers import sns, telegram
 from channels.providers.contract import BadSignature, HookRequest, HookSecrets, ProviderAdapter, TooManyEvents
 from models.events import ParsedEvent
+from models.evidence import Provider
 from models.secrets import Keyring, token_digest
 from models.store import events, hooks
 from models.store.hooks import HookRow
-from models.vocabulary import EventType, Provider
+from models.vocabulary import EventType
 
 HOOK_BYTES: Final = 5 << 20
 # How many events are stored before other requests, and other writers of the database, get their turn.

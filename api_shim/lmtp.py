@@ -30,6 +30,7 @@ _LINE_BYTES: Final = 64 << 10
 
 _TAKEN: Final = "250 2.1.5 taken"
 _NOBODY: Final = "550 5.1.1 no return path of ours"
+_ENOUGH: Final = "552 5.2.2 more has come back about that message than is kept"
 _LATER: Final = "451 4.3.0 the database cannot be reached now"
 _BROKEN: Final = "451 4.3.0 an error of ours"
 _CROWDED: Final = "452 4.5.3 too many recipients"
@@ -54,10 +55,12 @@ class _Intake:
             return _CROWDED
         try:
             owned = await bounce_mail.owner_of(self._services, _local_part(address))
+            if owned is None:
+                return _NOBODY
+            if not await bounce_mail.has_room(self._services, *owned):
+                return _ENOUGH
         except (StorageUnavailable, SQLAlchemyError):
             return _LATER
-        if owned is None:
-            return _NOBODY
         envelope.rcpt_tos.append(address)
         return _TAKEN
 

@@ -13,9 +13,10 @@ from api_shim.operations import Call, Operation, Reply
 from api_shim.workspaces.nouns import BAD_BODY
 from api_shim.workspaces.paging import Moment
 from models.events import ParsedEvent
+from models.evidence import Provider
 from models.store import workspaces
 from models.tokens import Purpose, Ref
-from models.vocabulary import EventType, Provider
+from models.vocabulary import EventType
 
 _TAG: Final = "Web push"
 _MOST_BYTES: Final = 1024

@@ -18,11 +18,12 @@ from bench.list_plans import explain
 from bench.many_messages import WORKSPACE, Known, fill
 from bench.processes import Children
 from models import migrate
+from models.faults import Fault
 from models.session import Database
 from models.store import message_views
 from models.store.message_lists import NEWEST_FIRST, Anchor, MessageFilter, Order, SortKey
 from models.store.message_views import sort_value
-from models.vocabulary import Channel, Fault, Status
+from models.vocabulary import Channel, Status
 from wireroom.settings import fresh_environment
 
 _BEST_OF: Final = 5

@@ -1,9 +1,22 @@
 """Whose fault it is that a message did not arrive: a pure function of why it did not."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Final
 
-from models.vocabulary import FailureReason, Fault, Status
+from models.vocabulary import FailureReason, Status
+
+
+class Fault(StrEnum):
+    """Whose fault it is that a message did not arrive: who can do something about it."""
+
+    RECEIVER = "receiver"
+    """The recipient's: the address, the mailbox, the endpoint, or their own word."""
+    SENDER = "sender"
+    """Of whoever asked for it: what was to be sent, to whom, or until when."""
+    OURS = "ours"
+    """This installation's and its operator's: settings, reputation, the provider's account, the house itself."""
+
 
 FAULTS: Final[Mapping[FailureReason, Fault]] = {
     FailureReason.NO_ADDRESS: Fault.SENDER,

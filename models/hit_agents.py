@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from models.vocabulary import HitSignal
+from models.evidence import HitSignal
 
 _LONGEST: Final = 1024  # characters that are looked at
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from models import hit_agents
-from models.vocabulary import HitSignal
+from models.evidence import HitSignal
 
 OPEN: Final = "open"
 CLICK: Final = "click"
@@ -22,6 +22,8 @@ CLICK: Final = "click"
 SETTLES_MS: Final = 10_000
 BURST_MS: Final = 2_000
 """Who follows ``_MANY_LINKS`` of a message within this time is no person."""
+MOST_KEPT: Final = 1_000
+"""Of the hits on one message: who has its links and asks for them without end fills no table."""
 
 _AT_ONCE_MS: Final = 2_000
 _SOON_MS: Final = 10_000
@@ -69,12 +71,12 @@ class Verdict(NamedTuple):
     reason: str | None
 
 
-def signals_of(method: str, headers: Mapping[str, str], *, is_picture: bool) -> list[HitSignal]:
+def signals_of(headers: Mapping[str, str], *, is_picture: bool) -> list[HitSignal]:
     """What the request itself shows. ``headers``: names in lower case.
 
     A picture is asked for by mail programs of all kinds, which say little of what they would take.
     """
-    found = [HitSignal.METHOD] if method != "GET" else []
+    found: list[HitSignal] = []
     if any(word in headers.get(name, "").lower() for name in _PREFETCH_HEADERS for word in _PREFETCH_WORDS):
         found.append(HitSignal.PREFETCH)
     agent = hit_agents.signal_of(headers.get("user-agent", ""), is_picture=is_picture)

@@ -1,4 +1,8 @@
-"""The closed vocabularies of Wireroom. Every word that is stored or shown is a member here."""
+"""The closed vocabularies of Wireroom: every word that is stored or shown is a member of one, with a sentence under it.
+
+Those of what is reported to us stand in ``evidence``, whose fault a failure is in ``faults``, what holds a message in
+``why``.
+"""
 
 from enum import StrEnum
 
@@ -121,39 +125,6 @@ class EventType(StrEnum):
     """Kept for the record; changes nothing."""
 
 
-class HitSignal(StrEnum):
-    """What tells a program from a person, where one of our own links was asked for."""
-
-    METHOD = "method"
-    """It asked for no page: HEAD, OPTIONS."""
-    PREFETCH = "prefetch"
-    """The browser said that it looks ahead (``Sec-Purpose`` and its like)."""
-    NO_AGENT = "no-agent"
-    """It did not say what it is."""
-    SCANNER = "scanner"
-    """It names itself as a security scanner, a crawler, or what makes previews."""
-    HEADLESS = "headless"
-    """A browser without a screen."""
-    LIBRARY = "library"
-    """A library of a programming language, or a command."""
-    APPLE_PREFETCH = "apple-prefetch"
-    """Mail Privacy Protection, which fetches a mail's pictures when it arrives."""
-    PROXY = "proxy"
-    """A proxy that fetches a picture when a person looks at it: a person."""
-    NETWORK = "network"
-    """It came from a network that the operator says is a machine's."""
-    NO_PAGE = "no-page"
-    """It did not ask for HTML, as browsers do. Weak."""
-    NO_LANGUAGE = "no-language"
-    """It named no language, as browsers do. Weak."""
-    AT_ONCE = "at-once"
-    """Within 2 seconds of the send."""
-    SOON = "soon"
-    """Within 10 seconds of the send. Weak."""
-    BURST = "burst"
-    """Three or more links of the message within 2 seconds."""
-
-
 class BounceType(StrEnum):
     """How lasting a refusal is."""
 
@@ -161,69 +132,6 @@ class BounceType(StrEnum):
     """The address is dead."""
     SOFT = "soft"
     """The address may work another day."""
-
-
-class MailKind(StrEnum):
-    """What a mail is that came back to a return path."""
-
-    DSN = "dsn"
-    """A report on delivery, as RFC 3464 has it or in a mail server's own words."""
-    ARF = "arf"
-    """A report of abuse (RFC 5965): the recipient complained."""
-    AUTOREPLY = "autoreply"
-    """An answer that no person wrote (RFC 3834): the mail has arrived."""
-    OTHER = "other"
-    """Any other mail."""
-
-
-class BounceReason(StrEnum):
-    """Why a mail did not arrive, as a report says it. Stable words that clients may switch on."""
-
-    ADDRESS_DEAD = "address_dead"
-    """There is no such mailbox, or no such domain, or it was closed."""
-    MAILBOX_FULL = "mailbox_full"
-    """The mailbox is full."""
-    TOO_LARGE = "too_large"
-    """The mail is larger than that side takes."""
-    SPAM = "spam"
-    """It was taken for spam or for something harmful."""
-    POLICY = "policy"
-    """Refused by policy: authentication, reputation, a block list, a limit."""
-    RELAY_DENIED = "relay_denied"
-    """That server does not take mail for the address."""
-    DNS = "dns"
-    """The domain's servers could not be found."""
-    LOOP = "loop"
-    """The mail went in a circle."""
-    EXPIRED = "expired"
-    """It could not be delivered for too long a time."""
-    REJECTED = "rejected"
-    """Refused for another reason."""
-
-
-class Gate(StrEnum):
-    """What a message that has not ended waits for."""
-
-    SCHEDULE = "schedule"
-    """The time its sender asked for."""
-    RETRY = "retry"
-    """The time of its next try: the last one failed for now."""
-    LIMIT = "limit"
-    """Room: a limit of its channel, or a sender that could not begin, put it off."""
-    CAMPAIGN = "campaign"
-    """Its campaign is paused, or was cancelled."""
-    CHANNEL = "channel"
-    """Its channel rests: the sender is misconfigured."""
-    KEEPER = "keeper"
-    """It is due; the keeper gives it its turn."""
-    LANE = "lane"
-    """Its turn: others of its lane come first."""
-    SUSPECT = "suspect"
-    """A worker with nothing else in its hands: sending it ended worker processes."""
-    WORKER = "worker"
-    """The worker that sends it now."""
-    DOUBT = "doubt"
-    """An event or a person: nobody knows whether its last attempt arrived."""
 
 
 class Outcome(StrEnum):
@@ -296,17 +204,6 @@ class FailureReason(StrEnum):
     """A person failed a held message."""
     PROVIDER_FAILED = "provider_failed"
     """The provider reported that it gave the message up."""
-
-
-class Fault(StrEnum):
-    """Whose fault it is that a message did not arrive: who can do something about it."""
-
-    RECEIVER = "receiver"
-    """The recipient's: the address, the mailbox, the endpoint, or their own word."""
-    SENDER = "sender"
-    """Of whoever asked for it: what was to be sent, to whom, or until when."""
-    OURS = "ours"
-    """This installation's and its operator's: settings, reputation, the provider's account, the house itself."""
 
 
 class OnUnknown(StrEnum):
@@ -383,34 +280,3 @@ class Role(StrEnum):
     """May do everything."""
     MEMBER = "member"
     """May do the daily work: everything but ``admin`` and ``essential``."""
-
-
-class Provider(StrEnum):
-    """Where events come from."""
-
-    WIREROOM = "wireroom"
-    """Our own links, pixels and workers."""
-    GENERIC = "generic"
-    """Any service that signs with Standard Webhooks and speaks our own format."""
-    SENDGRID = "sendgrid"
-    """SendGrid's Event Webhook."""
-    MAILGUN = "mailgun"
-    """Mailgun's webhooks, the former ones too."""
-    POSTMARK = "postmark"
-    """Postmark's webhooks."""
-    SES = "ses"
-    """Amazon SES, by way of Amazon SNS."""
-    RESEND = "resend"
-    """Resend's webhooks."""
-    BREVO = "brevo"
-    """Brevo's transactional webhooks."""
-    MAILJET = "mailjet"
-    """Mailjet's Event API."""
-    SPARKPOST = "sparkpost"
-    """SparkPost's webhooks."""
-    MANDRILL = "mandrill"
-    """Mandrill, which is Mailchimp Transactional."""
-    TELEGRAM = "telegram"
-    """The updates of a Telegram bot."""
-    BOUNCE_MAIL = "bounce-mail"
-    """Mail that came back to a return path of ours."""

@@ -1,13 +1,14 @@
 """Why a message stands where it stands: a pure function of what the store reads about it. Times are milliseconds."""
 
+from enum import StrEnum
 from typing import Final, assert_never
 from uuid import UUID
 
 import msgspec
 
-from models.faults import fault_of
+from models.faults import Fault, fault_of
 from models.timestamps import show
-from models.vocabulary import CampaignState, Channel, FailureReason, Fault, Gate, Outcome, State, Status
+from models.vocabulary import CampaignState, Channel, FailureReason, Outcome, State, Status
 
 FARTHEST_PLACE: Final = 10_000
 """Places in a lane are counted up to here."""
@@ -21,6 +22,31 @@ _WHOSE: Final = {
 
 _FOR_GOOD: Final = frozenset({FailureReason.ERASED, FailureReason.EXPIRED, FailureReason.OPTED_OUT})
 """What retry refuses whatever is done about it."""
+
+
+class Gate(StrEnum):
+    """What a message that has not ended waits for."""
+
+    SCHEDULE = "schedule"
+    """The time its sender asked for."""
+    RETRY = "retry"
+    """The time of its next try: the last one failed for now."""
+    LIMIT = "limit"
+    """Room: a limit of its channel, or a sender that could not begin, put it off."""
+    CAMPAIGN = "campaign"
+    """Its campaign is paused, or was cancelled."""
+    CHANNEL = "channel"
+    """Its channel rests: the sender is misconfigured."""
+    KEEPER = "keeper"
+    """It is due; the keeper gives it its turn."""
+    LANE = "lane"
+    """Its turn: others of its lane come first."""
+    SUSPECT = "suspect"
+    """A worker with nothing else in its hands: sending it ended worker processes."""
+    WORKER = "worker"
+    """The worker that sends it now."""
+    DOUBT = "doubt"
+    """An event or a person: nobody knows whether its last attempt arrived."""
 
 
 class Attempt(msgspec.Struct, frozen=True):

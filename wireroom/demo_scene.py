@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from channels import standard_webhooks
-from models.vocabulary import Channel, Provider, Scope, Status
+from models.evidence import Provider
+from models.vocabulary import Channel, Scope, Status
 from wireroom import accounts, demo_story
 from wireroom.client import Client
 from wireroom.demo_check import Sent, differences

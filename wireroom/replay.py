@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from models import timestamps
-from models.vocabulary import Channel, FailureReason, Fault
+from models.faults import Fault
+from models.vocabulary import Channel, FailureReason
 from wireroom import moments, options
 from wireroom.output import show
 

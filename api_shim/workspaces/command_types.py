@@ -4,7 +4,9 @@ import msgspec
 
 from api_shim.problems import ProblemBody
 from api_shim.workspaces.types import MessageView
-from models.vocabulary import FailureReason, Fault, Gate, Outcome, Status
+from models.faults import Fault
+from models.vocabulary import FailureReason, Outcome, Status
+from models.why import Gate
 
 
 class LastErrorView(msgspec.Struct, rename="camel", kw_only=True):

@@ -7,7 +7,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api_shim.text_forms import BASIC_AUTH, NO_CONTROLS
 from api_shim.workspaces.paging import PageQuery, Pagination
-from models.vocabulary import BounceType, EventType, Provider
+from models.evidence import Provider
+from models.vocabulary import BounceType, EventType
 
 _SIGNING_KEY = Annotated[
     str,

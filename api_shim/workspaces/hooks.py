@@ -24,13 +24,13 @@ from api_shim.workspaces.rotation import rotated
 from api_shim.workspaces.stored import change_one, fetch_one, remove_one
 from api_shim.workspaces.views import event_fields, shown
 from models import ids
+from models.evidence import Provider
 from models.ids import Kind
 from models.secrets import Keyring, token_digest
 from models.store import event_views, hooks
 from models.store.event_views import EventFilter, EventRow
 from models.store.hooks import HookRow, NewHook
 from models.timestamps import show, show_optional
-from models.vocabulary import Provider
 
 HOOK_KEY: Final = "hook-key"
 SIGNING_KEY: Final = "hook-signing-key"

@@ -11,10 +11,11 @@ from api_shim.workspaces.nouns import BAD_BODY, BASE
 from api_shim.workspaces.paging import Moment
 from models import ids, timestamps
 from models.errors import Refused
+from models.faults import Fault
 from models.ids import Kind
 from models.store import campaigns, replays
 from models.store.replays import Wanted
-from models.vocabulary import Channel, FailureReason, Fault, Scope
+from models.vocabulary import Channel, FailureReason, Scope
 
 
 class ReplayRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):

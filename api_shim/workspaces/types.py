@@ -13,7 +13,8 @@ from api_shim.workspaces.paging import Moment, PageQuery, Pagination, Word
 from api_shim.workspaces.setup_types import JourneyView
 from api_shim.workspaces.template_types import TemplateView
 from models.content import Attachment
-from models.vocabulary import BounceType, Channel, FailureReason, Fault, Lane, OnUnknown, Outcome, Status
+from models.faults import Fault
+from models.vocabulary import BounceType, Channel, FailureReason, Lane, OnUnknown, Outcome, Status
 
 
 class MessageQuery(PageQuery, rename="camel"):

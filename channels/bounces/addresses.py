@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-_LONGEST: Final = 254
+LONGEST: Final = 254
 # What may follow an address in a text without being a part of it is left out; both runs are bounded, and so is time.
 _DOMAIN: Final = r"\w[\w-]{0,62}(?:\.\w[\w-]{0,62}){0,9}"
 _ADDRESS: Final = re.compile(
@@ -41,5 +41,5 @@ def all_in(text: str) -> Iterator[str]:
     """The addresses of a text in their order, each as it is written."""
     places = [(found.start(), found[0]) for pattern in (_QUOTED, _ADDRESS) for found in pattern.finditer(text)]
     for _, address in sorted(places):
-        if len(address) <= _LONGEST:
+        if len(address) <= LONGEST:
             yield address

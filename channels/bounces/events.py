@@ -4,19 +4,19 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
+from channels.bounces import addresses
 from channels.bounces.report import Action, Recipient, Report
+from channels.providers.reading import LONGEST_REASON, LONGEST_WORD, clean
 from models.events import ParsedEvent
+from models.evidence import MailKind
 from models.tokens import Ref
-from models.vocabulary import BounceType, EventType, MailKind
+from models.vocabulary import BounceType, EventType
 
 KEPT_BYTES: Final = 64 << 10
 """So much of a mail is kept for the record."""
-_LONGEST_REASON: Final = 1_000
 _NO_COMPLAINTS: Final = frozenset({"not-spam", "auth-failure", "dkim"})
 _OPT_OUTS: Final = frozenset({"opt-out", "opt-out-list", "unsubscribe"})
 _ARRIVED: Final = frozenset({Action.DELIVERED, Action.RELAYED, Action.EXPANDED})
-# The database keeps no NUL in a text.
-_UNSTORABLE: Final = {0: " "}
 
 
 def event_of(report: Report, raw: bytes, ref: Ref | None) -> ParsedEvent:
@@ -31,7 +31,7 @@ def event_of(report: Report, raw: bytes, ref: Ref | None) -> ParsedEvent:
         at=None,
         message_ref=None if ref is None else ref.message_id,
         run=None if ref is None else ref.run,
-        recipient=None if first is None or not first.address else first.address.translate(_UNSTORABLE),
+        recipient=None if first is None or not first.address else clean(first.address, addresses.LONGEST),
         bounce_type=bounce_type,
         reason="no token of ours" if ref is None else _reason(first),
     )
@@ -65,13 +65,13 @@ def _of_delivery(recipients: Sequence[Recipient]) -> tuple[EventType, BounceType
 def _name(report: Report) -> str:
     """The report's own word for it, as ``dsn failed`` or ``arf abuse``."""
     own = report.feedback or (report.recipients[0].action.value if report.kind is MailKind.DSN else "")
-    return f"{report.kind.value} {own}".strip().translate(_UNSTORABLE)
+    return clean(f"{report.kind.value} {own}".strip(), LONGEST_WORD)
 
 
 def _reason(first: Recipient | None) -> str | None:
     if first is None or first.reason is None:
         return None
-    return f"{first.reason.value}: {first.said}".removesuffix(": ")[:_LONGEST_REASON].translate(_UNSTORABLE)
+    return clean(f"{first.reason.value}: {first.said}".removesuffix(": "), LONGEST_REASON)
 
 
 def _digest(raw: bytes, ref: Ref | None) -> bytes:

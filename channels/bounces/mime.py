@@ -26,9 +26,11 @@ _MOST_FIELDS: Final = 300
 _FIELD_CHARACTERS: Final = 2_000
 _TEXT_CHARACTERS: Final = 48 << 10
 _BOUNDARY_CHARACTERS: Final = 200
+# UTF-7 decodes to halves of characters, which no database keeps.
+_UTF_7: Final = frozenset({name for name, codec in aliases.items() if codec == "utf_7"} | {"utf_7"})
 # Of the codecs that are there, those for texts that mails come in. Names of others are not even looked up: what is not
 # found is remembered for ever.
-_CHARSETS: Final = frozenset({*aliases, *aliases.values(), "koi8_u"})
+_CHARSETS: Final = frozenset({*aliases, *aliases.values(), "koi8_u"}) - _UTF_7
 _ASCII: Final = frozenset({"ascii", "us_ascii", "us"})
 _FIELD: Final = re.compile(r"([!-9;-~]{1,76}):[ \t]*(.*)")
 _PARAMETER: Final = re.compile(r';[ \t]*([\w-]{1,40})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]+))')
@@ -36,6 +38,8 @@ _BREAK_AT_END: Final = re.compile(r"</?(?:p|div|tr|table|li|h[1-6]|pre)\b[^<>]{0
 _TAG: Final = re.compile(r"<[a-z/!][^<>@]{0,500}>", re.IGNORECASE)
 _HIDDEN: Final = re.compile(r"<(style|script|head)\b[^<]{0,20000}</\1>", re.IGNORECASE)
 _SPACES: Final = re.compile(r"[ \t]+")
+# Numbers of so many digits are no character, and may be more than Python reads.
+_HUGE_REFERENCE: Final = re.compile(r"&#[0-9]{8,}")
 
 
 def read(raw: bytes) -> MailPart:
@@ -182,7 +186,7 @@ def _without_tags(text: str) -> str:
     from html import unescape  # noqa: PLC0415 - most mails are none
 
     text = _TAG.sub("", _BREAK_AT_END.sub("\n", _HIDDEN.sub("", text)))
-    lines = (_SPACES.sub(" ", line).strip() for line in unescape(text).split("\n"))
+    lines = (_SPACES.sub(" ", line).strip() for line in unescape(_HUGE_REFERENCE.sub("\ufffd", text)).split("\n"))
     return "\n".join(lines)
 
 

@@ -23,47 +23,87 @@ _SCANNED_CHARACTERS: Final = 6_000
 _LINE_CHARACTERS: Final = 200
 _SCANNED_LINES: Final = 300
 
-_SYSTEM: Final = re.compile(
-    r"(?:^|[<\"\s])(?:mailer[-_. ]?daemon|mail[-_. ]?daemon|mdaemon|daemon|post[-_]?master|mailerdaemon|bounces?"
-    r"|mmdf|uucp"
-    r"|smtp|mail[-_]?(?:server|system|delivery|admin)\w*|mailsystem|system[-_]?administrator|exchange\w*"
-    r"|microsoftexchange\w*"
-    r"|mail[ _-]?delivery[\w -]*|internet mail delivery|mail router|lotus|mailgateway|groupwise|ndr)"
-    r"(?:[@>\"\s(-]|$)",
-    re.IGNORECASE,
+_SYSTEMS: Final = (
+    r"mailer[-_. ]?daemon",
+    r"mail[-_. ]?daemon",
+    r"mdaemon",
+    r"daemon",
+    r"post[-_]?master",
+    r"bounces?",
+    r"mmdf",
+    r"uucp",
+    r"smtp",
+    r"mail[-_]?(?:server|system|delivery|admin)\w*",
+    r"system[-_]?administrator",
+    r"exchange\w*",
+    r"microsoftexchange\w*",
+    r"mail[ _-]?delivery[\w -]*",
+    r"internet mail delivery",
+    r"mail router",
+    r"lotus",
+    r"mailgateway",
+    r"groupwise",
+    r"ndr",
 )
-_SUBJECT: Final = re.compile(
-    r"\b(?:undeliver(?:able|ed)|un-?deliverable|returned? (?:mail|to sender)|mail returned|deliver(?:y|ing) "
-    r"(?:status|fail\w*|notification|report|error|problem|has failed|delayed|warning)|failure notice|failed mail"
-    r"|mail (?:delivery|system) (?:fail\w*|error|problem|status|system)|message (?:status|delivery"
-    r"|undeliver\w*|delayed|not delivered)"
-    r"|non-?deliver\w*|nondeliverable|mail status report|could not be delivered|not delivered"
-    r"|warning: (?:message|could)"
-    r"|permanent (?:delivery )?fail\w*|nicht zustellbar|unzustellbar|mailbox (?:is )?full|bounced? (?:mail"
-    r"|message)|rejected: |mail failure"
-    r"|user unknown|delivery fail\w*|недоставленное|automatically rejected mail)",
-    re.IGNORECASE,
+_SYSTEM: Final = re.compile(r"(?:^|[<\"\s])(?:" + "|".join(_SYSTEMS) + r")(?:[@>\"\s(-]|$)", re.IGNORECASE)
+_SUBJECTS: Final = (
+    r"undelivered",
+    r"un-?deliverable",
+    r"returned? (?:mail|to sender)",
+    r"mail returned",
+    r"deliver(?:y|ing) (?:status|fail\w*|notification|report|error|problem|has failed|delayed|warning)",
+    r"failure notice",
+    r"failed mail",
+    r"mail (?:delivery|system) (?:fail\w*|error|problem|status|system)",
+    r"message (?:status|delivery|undeliver\w*|delayed|not delivered)",
+    r"non-?deliver\w*",
+    r"mail status report",
+    r"could not be delivered",
+    r"not delivered",
+    r"warning: (?:message|could)",
+    r"permanent (?:delivery )?fail\w*",
+    r"nicht zustellbar",
+    r"unzustellbar",
+    r"mailbox (?:is )?full",
+    r"bounced? (?:mail|message)",
+    r"rejected: ",
+    r"mail failure",
+    r"user unknown",
+    r"недоставленное",
+    r"automatically rejected mail",
 )
-_OUR_COPY: Final = re.compile(
-    r"^[ \t]{0,40}(?:-{2,}[ =*]*(?:this is a copy|below this line|original message|the header|returned mail"
-    r"|message (?:header|text|content|follows)"
-    r"|forwarded message|start of returned|included is|your original|- ?transcript of (?:original|message)"
-    r"|unsent message|un?delivered)"
-    r"|(?:your )?(?:original )?(?:message|mail) (?:headers? )?(?:follows|follow|text follows)\b"
-    r"|message headers follow|included is a copy|the (?:original )?(?:message|header)s? (?:follows|of your"
-    r"|was received from)"
-    r"|here is your returned mail|-{5,} ?(?:message|original|returned|header)|this is a copy of"
-    r"|original message( follows| headers)?:?[ \t]*$"
-    r"|received: ?(?:from|by) |return-path: ?<|message-id: ?<)",
-    re.IGNORECASE | re.MULTILINE,
+_SUBJECT: Final = re.compile(rf"\b(?:{'|'.join(_SUBJECTS)})", re.IGNORECASE)
+_RULE: Final = r"-{2,}[ =*]*"
+_OUR_COPIES: Final = (
+    _RULE + r"(?:this is a copy|below this line|original message|the header|returned mail)",
+    _RULE + r"message (?:header|text|content|follows)",
+    _RULE + r"(?:forwarded message|start of returned|included is|your original|unsent message|un?delivered)",
+    _RULE + r"- ?transcript of (?:original|message)",
+    r"(?:your )?(?:original )?(?:message|mail) (?:headers? )?(?:follows|follow|text follows)\b",
+    r"message headers follow",
+    r"included is a copy",
+    r"the (?:original )?(?:message|header)s? (?:follows|of your|was received from)",
+    r"here is your returned mail",
+    r"-{5,} ?(?:message|original|returned|header)",
+    r"this is a copy of",
+    r"original message( follows| headers)?:?[ \t]*$",
+    r"received: ?(?:from|by) ",
+    r"return-path: ?<",
+    r"message-id: ?<",
 )
-_DELAY: Final = re.compile(
-    r"\b(?:delayed|not yet been delivered|this is (?:just )?a warning|warning message only|will (?:be "
-    r"|continue to be )?(?:retried|keep trying|try again)"
-    r"|delivery attempts will continue|no action is required|do not need to (?:resend|take any action)"
-    r"|still (?:being )?(?:tried|retrying))\b",
-    re.IGNORECASE,
+_OUR_COPY: Final = re.compile(rf"^[ \t]{{0,40}}(?:{'|'.join(_OUR_COPIES)})", re.IGNORECASE | re.MULTILINE)
+_DELAYS: Final = (
+    r"delayed",
+    r"not yet been delivered",
+    r"this is (?:just )?a warning",
+    r"warning message only",
+    r"will (?:be |continue to be )?(?:retried|keep trying|try again)",
+    r"delivery attempts will continue",
+    r"no action is required",
+    r"do not need to (?:resend|take any action)",
+    r"still (?:being )?(?:tried|retrying)",
 )
+_DELAY: Final = re.compile(rf"\b(?:{'|'.join(_DELAYS)})\b", re.IGNORECASE)
 _GIVEN_UP: Final = re.compile(
     r"\b(?:giving up|has failed permanently|permanent(?:ly)?|could not be delivered|undeliverable)\b", re.IGNORECASE
 )

@@ -10,7 +10,7 @@ from typing import Final
 from channels.bounces import arf, autoreply, dsn, notices
 from channels.bounces.mime import MailPart, decoded, field, read, walk
 from channels.bounces.report import Action, Recipient, Report
-from models.vocabulary import MailKind
+from models.evidence import MailKind
 
 _MOST_TOKENS: Final = 20
 # What stands before it is anybody's: forwarders put marks of their own there (SRS, BATV).

@@ -4,7 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
-from models.vocabulary import BounceReason, BounceType, MailKind
+from models.evidence import BounceReason, MailKind
+from models.vocabulary import BounceType
 
 
 class Action(StrEnum):

@@ -5,13 +5,14 @@ are the reasons of the server that wrote it: it has tried for too long, knows no
 """
 
 import re
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from channels.bounces.phrases import reason_in
 from channels.bounces.report import Action, Recipient
 from channels.errors import Misconfigured, Permanent
 from channels.smtp_replies import Phase, refusal, speaks_of_sender
-from models.vocabulary import BounceReason, BounceType, FailureReason
+from models.evidence import BounceReason
+from models.vocabulary import BounceType, FailureReason
 
 _LONGEST: Final = 1_000
 _STATUS: Final = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
@@ -21,77 +22,6 @@ _REPLY: Final = re.compile(
     r"|(?<=(?:said|rror|eply|swer): )|^)"
     r"([245][0-5]\d)(?=[ \-](?!hours?|days?|min|sec|bytes|[KM]B)|[)\]:,]|$)",
     re.MULTILINE | re.IGNORECASE,
-)
-
-_FULL: Final = re.compile(
-    r"\b(?:over|exceed\w*|above|out of)\b.{0,40}\b(?:quota|storage|limit for this mailbox|mailbox size"
-    r"|allocated space)\b"
-    r"|\bquota\b.{0,30}\b(?:exceed\w*|full|reached|violation)|\bover ?quota\b|\bquota ?exceeded\b"
-    r"|\b(?:mailbox|inbox|mail ?box|account|mail drop|storage)\b.{0,40}\bfull\b|\bout of storage\b"
-    r"|\bnot enough (?:storage|space)\b"
-    r"|\bno space left\b|\bmailbox (?:size )?limit\b|\bexceeds? (?:the )?(?:allowed|maximum) size\b.{0,20}mailbox"
-    r"|\bmailbox exceeds\b|\binsufficient (?:disk |system )?(?:storage|space)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_DEAD: Final = re.compile(
-    r"\b(?:no such|unknown|invalid|non-?existent|bad destination|unrouteable) (?:\w+ )?"
-    r"(?:user|recipient|mailbox|address|account|person|destination|local part|here)\b"
-    r"|\b(?:user|recipient|mailbox|address|account|e-?mail)\b.{0,80}\b(?:unknown|not (?:be )?found|not listed"
-    r"|not exist"
-    r"|doesn't exist|no longer (?:exists|valid|available|active)|doesn't have|isn't (?:listed|found))"
-    r"|\bno mailbox (?:here )?by that name\b|\bnot a (?:valid|known) (?:user|mailbox|recipient|address)\b"
-    r"|\bnot listed in (?:public )?(?:name|domino)|\bunknown (?:or illegal )?(?:alias|user)\b|\bno such person\b"
-    r"|\bcould ?n(?:o|')t (?:be found|find)\b.{0,40}\b(?:user|recipient|mailbox|address)\b|\brecipientnotfound\b"
-    r"|\b(?:user|mailbox|account|recipient)\b.{0,60}\b(?:is |been )?(?:disabled|discontinued|deactivated"
-    r"|suspended|closed|inactive)\b"
-    r"|\bthis user doesn't\b|\bdoes not have an? .{1,40} account\b|\bmailbox unavailable or access denied\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_SPAM: Final = re.compile(
-    r"\b(?:spam(?:ming)?|unsolicited|junk|virus(?:es)?|malware|infected|phishing|bulk mail|content (?:filter"
-    r"|rejected)"
-    r"|spamhaus|uribl|surbl|harmful)\b",
-    re.IGNORECASE,
-)
-_POLICY: Final = re.compile(
-    r"\b(?:policy|policies|blocked|black ?list\w*|block ?list\w*|reputation|dmarc|dkim|spf|greylist\w*|grey-list\w*"
-    r"|rate.?limit\w*|too many (?:connections|messages)|throttl\w+|banned|not authori[sz]ed|access denied|rbl"
-    r"|dnsbl)\b",
-    re.IGNORECASE,
-)
-_RELAY: Final = re.compile(
-    r"\brelay(?:ing)?\b.{0,40}\b(?:denied|not permitted|prohibited|not allowed|access)|\b(?:unable"
-    r"|not permitted|refus\w+|will not|not allowed) to relay\b"
-    r"|\bnot in my list of allowed rcpthosts\b|\bdenied relay|\bwe do not relay\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_DNS: Final = re.compile(
-    r"\bhost (?:or domain name )?not found\b|\bdomain is not reachable\b|\bno such (?:host|domain)\b|\bname server\b"
-    r"|\bname service error\b|\bdns\b"
-    r"|\b(?:host|domain) (?:unknown|lookup)|\bunknown (?:host|domain)\b|\bnxdomain\b|\bhost (?:is )?unknown\b"
-    r"|\bno mx\b"
-    r"|\bcouldn't find any host\b|\ball relevant mx records\b|\bdomain\b.{0,60}\b(?:couldn't be found"
-    r"|doesn't exist|does not exist|not exist)",
-    re.IGNORECASE | re.DOTALL,
-)
-_LOOP: Final = re.compile(
-    r"\bmail (?:forwarding )?loop\b|\btoo many hops\b|\bloops? back\b|\bhop ?count\b|\blooping\b|\brouting loop\b"
-    r"|\bmail.loop\b",
-    re.IGNORECASE,
-)
-_EXPIRED: Final = re.compile(
-    r"\btimed? ?out\b|\btimeout\b|\bexpired\b|\bretry (?:time|timeout)\b|\bin (?:the )?queue too long\b|\bgiving up\b"
-    r"|\bconnection (?:refused|reset)|\bcould not connect\b|\bnetwork (?:is )?unreachable\b"
-    r"|\bwithin the (?:time|maximum)\b"
-    r"|\bunable to (?:connect|reach)|\bcouldn't be delivered for\b|\bcould not be delivered for\b"
-    r"|\bno answer from host\b",
-    re.IGNORECASE,
-)
-_LARGE: Final = re.compile(
-    r"\b(?:message|mail|e-?mail|size|content)\b.{0,60}\b(?:too (?:large|big)|exceed\w*|larger than"
-    r"|over the (?:maximum|limit))"
-    r"|\btoo (?:large|big)\b|\bmessage size\b",
-    re.IGNORECASE | re.DOTALL,
 )
 
 _BY_REFUSAL: Final = {
@@ -110,18 +40,6 @@ _BY_STATUS: Final = {
     (4, 6): BounceReason.LOOP,
     (4, 7): BounceReason.EXPIRED,
 }
-# Of a refusal without a status: the words that say more come first, those of a sender that is blocked among them.
-_BY_WORDS: Final[Sequence[tuple[re.Pattern[str], BounceReason]]] = (
-    (_RELAY, BounceReason.RELAY_DENIED),
-    (_FULL, BounceReason.MAILBOX_FULL),
-    (_SPAM, BounceReason.SPAM),
-    (_LOOP, BounceReason.LOOP),
-    (_POLICY, BounceReason.POLICY),
-    (_DEAD, BounceReason.ADDRESS_DEAD),
-    (_DNS, BounceReason.DNS),
-    (_LARGE, BounceReason.TOO_LARGE),
-    (_EXPIRED, BounceReason.EXPIRED),
-)
 _NO_USER: Final = 67
 """EX_NOUSER of sysexits.h, as Sendmail's ``X-Unix`` diagnostics have it."""
 
@@ -194,7 +112,7 @@ def _passing(said: Said) -> BounceReason:
     by_status = _BY_STATUS.get(_subject(said) or (0, 0))
     if by_status is not None:
         return by_status
-    by_words = _by_words(said.text)
+    by_words = reason_in(said.text)
     if by_words is not None and by_words is not BounceReason.ADDRESS_DEAD:
         return by_words
     subject = _subject(said)
@@ -203,7 +121,7 @@ def _passing(said: Said) -> BounceReason:
 
 def _by_reply(address: str, said: Said) -> BounceReason:
     subject = _subject(said)
-    by_words = _by_words(said.text)
+    by_words = reason_in(said.text)
     by_status = _BY_STATUS.get(subject or (0, 0))
     if by_status is not None:
         return by_status
@@ -244,13 +162,6 @@ def _judged(
     return by_words
 
 
-def _by_words(text: str) -> BounceReason | None:
-    for pattern, reason in _BY_WORDS:
-        if pattern.search(text):
-            return reason
-    return None
-
-
 def tells(said: Said) -> bool:
     """Whether it names a cause."""
-    return said.status is not None or said.reply_code is not None or _by_words(said.text) is not None
+    return said.status is not None or said.reply_code is not None or reason_in(said.text) is not None

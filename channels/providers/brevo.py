@@ -11,7 +11,8 @@ from channels.providers.contract import HookRequest
 from channels.providers.reading import Meaning
 from channels.providers.unsigned import Unsigned
 from models.events import ParsedEvent
-from models.vocabulary import BounceType, EventType, Provider
+from models.evidence import Provider
+from models.vocabulary import BounceType, EventType
 
 _MEANINGS: Final[Mapping[str, Meaning]] = {
     "request": reading.ACCEPTED,

@@ -12,9 +12,9 @@ import msgspec
 
 from channels import standard_webhooks
 from channels.json_arrays import TooManyItems, raw_items
+from channels.providers import reading
 from channels.providers.contract import BadSignature, HookRequest, HookSecrets, TooManyEvents
-from channels.providers.reading import LONGEST_REASON, LONGEST_WORD, MOST_EVENTS, UNREADABLE, clean
-from models import ids, timestamps
+from models import ids
 from models.events import ParsedEvent
 from models.vocabulary import BounceType, EventType
 
@@ -81,10 +81,10 @@ class GenericProvider:
         """
         delivery = request.headers.get(standard_webhooks.ID_HEADER, "")
         try:
-            items = raw_items(_BODY.decode(request.body).events, MOST_EVENTS)
+            items = raw_items(_BODY.decode(request.body).events, reading.MOST_EVENTS)
         except TooManyItems:
-            raise TooManyEvents(f"at most {MOST_EVENTS:,} events") from None
-        except UNREADABLE as error:
+            raise TooManyEvents(f"at most {reading.MOST_EVENTS:,} events") from None
+        except reading.UNREADABLE as error:
             return [_unreadable(request.body, f"{delivery}#", error)]
         return [_parse_one(raw, f"{delivery}#{place}") for place, raw in enumerate(items)]
 
@@ -92,15 +92,15 @@ class GenericProvider:
 def _parse_one(raw: bytes, place: str) -> ParsedEvent:
     try:
         event = _EVENT.decode(raw)
-    except UNREADABLE as error:
+    except reading.UNREADABLE as error:
         return _unreadable(raw, place, error)
     kind = _TYPES.get(event.type)
     return ParsedEvent(
         type=EventType.IGNORED if kind is None else kind,
-        provider_event=clean(event.type, LONGEST_WORD),
+        provider_event=reading.clean(event.type, reading.LONGEST_WORD),
         dedupe=_digest("place", place) if event.id is None else _digest("id", str(event.id)),
         raw=raw,
-        at=_time(event.at),
+        at=reading.moment(event.at),
         message_ref=None if event.message_id is None else ids.parse(ids.Kind.MESSAGE, event.message_id),
         bounce_type=_bounce_type(event) if kind is EventType.BOUNCED else None,
         reason=_reason(event.detail) if kind is not None else "unknown event type",
@@ -108,14 +108,8 @@ def _parse_one(raw: bytes, place: str) -> ParsedEvent:
 
 
 def _unreadable(raw: bytes, place: str, error: Exception) -> ParsedEvent:
-    return ParsedEvent(
-        type=EventType.IGNORED,
-        provider_event="",
-        dedupe=_digest("place", place),
-        raw=raw,
-        at=None,
-        reason=clean(f"not readable: {error}", LONGEST_REASON),
-    )
+    reason = f"not readable: {error}"
+    return reading.IGNORED.event(provider_event="", dedupe=_digest("place", place), raw=raw, at=None, reason=reason)
 
 
 def _digest(kind: str, text: str) -> bytes:
@@ -126,17 +120,8 @@ def _bounce_type(event: GenericEvent) -> BounceType:
     return BounceType.SOFT if event.bounce_type == BounceType.SOFT else BounceType.HARD
 
 
-def _time(text: str | None) -> int | None:
-    """Milliseconds; None (the time of receipt counts) where there is none that can be read."""
-    if text is None:
-        return None
-    try:
-        return timestamps.parse(text)
-    except (ValueError, OverflowError):
-        return None
-
-
 def _reason(detail: Any) -> str | None:
     if detail is None:
         return None
-    return clean(detail if isinstance(detail, str) else msgspec.json.encode(detail).decode(), LONGEST_REASON)
+    said = detail if isinstance(detail, str) else msgspec.json.encode(detail).decode()
+    return reading.clean(said, reading.LONGEST_REASON)

@@ -16,7 +16,8 @@ from channels.providers.contract import BadSignature, HookRequest, HookSecrets
 from channels.providers.proofs import check_age, same
 from channels.providers.reading import Meaning
 from models.events import ParsedEvent
-from models.vocabulary import EventType, Provider
+from models.evidence import Provider
+from models.vocabulary import EventType
 
 OLDEST_S: Final = 9 * 3600
 """It repeats a request for 8 hours under the signature that the first one had."""
@@ -55,26 +56,30 @@ _SUPPRESSIONS: Final = ("suppress-", "hardfail")
 _BOTS: Final = frozenset({"apple", "generic"})
 
 
-class Signed(msgspec.Struct, frozen=True):
-    """The three fields that prove a request."""
+class Signed(msgspec.Struct, frozen=True, rename="kebab"):
+    """The fields that prove a request. ``parent_signature``: the same under the key of the account above, if any."""
 
     timestamp: str
     token: str
     signature: str
+    parent_signature: str | None = None
 
 
 class MailgunProvider:
     """Told apart by an event's id, which is unique within a day, the day and its name."""
 
     def verify(self, request: HookRequest, secrets: HookSecrets, now_s: float) -> None:
-        """Return where one of the keys signed the request's token, at most nine hours ago; raises BadSignature."""
+        """Return where one of the keys signed the request's token, at most nine hours ago; raises BadSignature.
+
+        A subaccount's request is signed by its own key and by that of its primary account: either will do.
+        """
         signed = _signed(request)
         check_age(signed.timestamp, now_s, most_s=OLDEST_S)
         if not 0 < len(signed.token) <= _LONGEST_TOKEN:
             raise BadSignature("no token")
         text = (signed.timestamp + signed.token).encode("utf-8", "surrogateescape")
         expected = [hmac.digest(key.encode(), text, "sha256").hex() for key in secrets.signing_keys]
-        if not same(signed.signature, expected):
+        if not (same(signed.signature, expected) or same(signed.parent_signature or "", expected)):
             raise BadSignature("no key made this signature")
 
     def parse(self, request: HookRequest) -> Sequence[ParsedEvent]:

@@ -14,7 +14,7 @@ from channels.providers.contract import BadSignature, HookRequest, HookSecrets
 from channels.providers.proofs import same
 from channels.providers.reading import Meaning
 from models.events import ParsedEvent
-from models.vocabulary import Provider
+from models.evidence import Provider
 
 SIGNATURE_HEADER: Final = "x-mandrill-signature"
 EVENTS: Final = "mandrill_events"

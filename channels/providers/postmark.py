@@ -11,7 +11,7 @@ from channels.providers.contract import HookRequest
 from channels.providers.reading import Meaning
 from channels.providers.unsigned import Unsigned
 from models.events import ParsedEvent
-from models.vocabulary import Provider
+from models.evidence import Provider
 
 _MEANINGS: Final[Mapping[str, Meaning]] = {
     "Delivery": reading.DELIVERED,

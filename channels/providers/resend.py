@@ -11,7 +11,7 @@ from channels.providers import reading
 from channels.providers.contract import BadSignature, HookRequest, HookSecrets
 from channels.providers.reading import Meaning
 from models.events import ParsedEvent
-from models.vocabulary import Provider
+from models.evidence import Provider
 
 ID_HEADER: Final = "svix-id"
 TIMESTAMP_HEADER: Final = "svix-timestamp"

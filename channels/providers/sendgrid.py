@@ -17,7 +17,8 @@ from channels.providers.contract import BadSignature, HookRequest, HookSecrets
 from channels.providers.proofs import check_age, exact_base64
 from channels.providers.reading import Meaning
 from models.events import ParsedEvent
-from models.vocabulary import EventType, Provider
+from models.evidence import Provider
+from models.vocabulary import EventType
 
 SIGNATURE_HEADER: Final = "x-twilio-email-event-webhook-signature"
 TIMESTAMP_HEADER: Final = "x-twilio-email-event-webhook-timestamp"

@@ -13,7 +13,7 @@ from channels.providers import reading, sns
 from channels.providers.contract import BadSignature, HookRequest, HookSecrets
 from channels.providers.reading import Meaning
 from models.events import ParsedEvent
-from models.vocabulary import Provider
+from models.evidence import Provider
 
 _MEANINGS: Final[Mapping[str, Meaning]] = {
     "Send": reading.ACCEPTED,
@@ -43,7 +43,8 @@ _DEAD_STATUS: Final = "5.4.4"
 _NO_COMPLAINT: Final = frozenset({"not-spam", "auth-failure"})
 _WORDS: Final = ("bounceSubType", "complaintFeedbackType", "complaintSubType", "delayType", "reason", "errorMessage")
 _OUR_HEADERS: Final = ("x-wireroom-message", "message-id")
-_MOST_RECIPIENTS: Final = 1_000
+# So many may a mail of SES have.
+_MOST_RECIPIENTS: Final = 50
 
 
 class SesProvider:

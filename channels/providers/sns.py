@@ -83,13 +83,7 @@ def examine(request: HookRequest, topic_arns: Sequence[str], now_s: float) -> Sn
     Its ``signing_cert_url`` is one of Amazon's own.
     """
     message = read(request.body)
-    if message.type not in _SIGNED:
-        raise BadSignature("no type of SNS")
-    headers = (request.headers.get(TYPE_HEADER), request.headers.get(ID_HEADER))
-    if headers != (message.type, message.message_id):
-        raise BadSignature("headers and body name different messages")
-    if request.headers.get(TOPIC_HEADER, message.topic_arn) != message.topic_arn:
-        raise BadSignature("headers and body name different topics")
+    _check_frame(request, message)
     if message.topic_arn not in topic_arns:
         raise BadSignature("not a topic of this hook")
     sent = reading.moment(message.timestamp)
@@ -101,6 +95,19 @@ def examine(request: HookRequest, topic_arns: Sequence[str], now_s: float) -> Sn
     if not _is_amazons(message.signing_cert_url, _CERTIFICATE_PATH):
         raise BadSignature("the certificate lies elsewhere than at Amazon")
     return message
+
+
+def _check_frame(request: HookRequest, message: SnsMessage) -> None:
+    """Raises BadSignature where the headers name another message, or what is signed could be read in two ways."""
+    if message.type not in _SIGNED:
+        raise BadSignature("no type of SNS")
+    headers = (request.headers.get(TYPE_HEADER), request.headers.get(ID_HEADER))
+    if headers != (message.type, message.message_id):
+        raise BadSignature("headers and body name different messages")
+    if request.headers.get(TOPIC_HEADER, message.topic_arn) != message.topic_arn:
+        raise BadSignature("headers and body name different topics")
+    if "\n" in (message.subject or ""):  # SNS takes none
+        raise BadSignature("a subject of several lines")
 
 
 def check_signature(message: SnsMessage, certificate: bytes, now_s: float) -> None:

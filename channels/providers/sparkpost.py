@@ -11,7 +11,8 @@ from channels.providers.contract import HookRequest
 from channels.providers.reading import Meaning
 from channels.providers.unsigned import Unsigned
 from models.events import ParsedEvent
-from models.vocabulary import EventType, Provider
+from models.evidence import Provider
+from models.vocabulary import EventType
 
 _BOUNCES: Final = frozenset({"bounce", "out_of_band"})
 _MEANINGS: Final[Mapping[str, Meaning]] = {
@@ -51,6 +52,7 @@ _CLASSES: Final[Mapping[str, Meaning]] = {
     "23": reading.SOFT,  # too large
     "24": reading.SOFT,  # time-out
     "25": reading.BLOCKED,  # the sender's own policy
+    "26": reading.SUPPRESSED,
     "30": reading.HARD,  # no such recipient
     "40": reading.SOFT,
     "50": reading.BLOCKED,
@@ -61,9 +63,11 @@ _CLASSES: Final[Mapping[str, Meaning]] = {
     "60": reading.IGNORED,  # an automatic answer
     "70": reading.SOFT,
     "80": reading.IGNORED,  # a request to subscribe
-    "90": reading.HARD,  # a request to unsubscribe
+    "90": reading.UNSUBSCRIBED,  # a request to unsubscribe: SparkPost calls it hard, but somebody wrote it
     "100": reading.IGNORED,  # a challenge
 }
+# What it says of an address on its own list, under a class that has other reasons too.
+_OWN_LIST: Final = "recipient address was suppressed"
 
 
 class SparkPostProvider(Unsigned):
@@ -76,8 +80,9 @@ class SparkPostProvider(Unsigned):
 
 def _read(whole: Any, raw: bytes) -> Sequence[ParsedEvent]:
     classes = reading.at(whole, "msys")
-    if not isinstance(classes, dict):
-        return [reading.unreadable(Provider.SPARKPOST, raw, ValueError("no msys"))]
+    # Each event is kept with all that it came in: of many in one, that would be kept many times.
+    if not isinstance(classes, dict) or len(classes) > 1:
+        return [reading.unreadable(Provider.SPARKPOST, raw, ValueError("no msys of one event"))]
     return [_event(kind, event, raw) for kind, event in classes.items()]
 
 
@@ -104,7 +109,8 @@ def _event(kind: str, event: Any, raw: bytes) -> ParsedEvent:
 
 def _meaning(name: str, bounce_class: str, event: Any) -> Meaning:
     if name in _BOUNCES:
-        return _CLASSES.get(bounce_class, reading.SOFT)
+        is_listed = _OWN_LIST in (reading.text(event, "raw_reason") or "").lower()
+        return reading.SUPPRESSED if is_listed else _CLASSES.get(bounce_class, reading.SOFT)
     meaning = _MEANINGS.get(name, reading.UNKNOWN)
     is_machine = reading.at(event, "is_prefetched") is True
     return reading.OPENED_BY_MACHINE if meaning.type is EventType.OPENED and is_machine else meaning

@@ -15,7 +15,8 @@ from channels.providers.contract import BadSignature, HookRequest, HookSecrets
 from channels.providers.proofs import same
 from channels.providers.reading import Meaning
 from models.events import ParsedEvent
-from models.vocabulary import BounceType, EventType, FailureReason, Provider
+from models.evidence import Provider
+from models.vocabulary import BounceType, EventType, FailureReason
 
 SECRET_HEADER: Final = "x-telegram-bot-api-secret-token"
 BUTTON: Final = "callback_query"

@@ -58,6 +58,16 @@ async def of_message(connection: AsyncConnection, message_id: UUID) -> Said | No
     return None if row is None else Said(row.workspace_id, Channel(row.channel), row.id, row.source, row.variables)
 
 
+async def owner_of_message(connection: AsyncConnection, message_id: UUID) -> UUID | None:
+    """Whose the message is; None where there is no such message, or its recipient was erased."""
+    owner: UUID | None = await connection.scalar(
+        select(messages.c.workspace_id)
+        .join(message_details, message_details.c.message_id == messages.c.id)
+        .where(messages.c.id == message_id, message_details.c.address.is_not(None))
+    )
+    return owner
+
+
 async def keep(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Store texts, in id order; those stored already stay, and nobody removes them before this transaction ends."""
     missing = rows

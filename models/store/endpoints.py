@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, Integer, LargeBinary, Uuid, bindparam, case, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.events import ParsedEvent
+from models.evidence import Provider
 from models.ids import new_id
 from models.session import now_ms
 from models.store import events
@@ -23,7 +24,7 @@ from models.store.recordset import among
 from models.store.rows import upsert
 from models.store.suppressions import ENDPOINT_FAILING
 from models.tables import failing_endpoints, message_details, suppressions
-from models.vocabulary import Channel, EventType, FailureReason, Provider, SuppressionKind
+from models.vocabulary import Channel, EventType, FailureReason, SuppressionKind
 
 DISABLED: Final = "endpoint.disabled"
 """The event, of type ``ignored``, that tells a workspace."""

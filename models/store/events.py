@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, case, literal, null, select, update
+from sqlalchemy import ColumnElement, and_, case, func, literal, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import hits
 from models.events import ParsedEvent
+from models.evidence import Provider
 from models.hits import SETTLES_MS
 from models.ids import new_id
 from models.lifecycle import clamp
@@ -17,7 +18,7 @@ from models.store import clock
 from models.store.bulk import insert_ignoring
 from models.store.recordset import among
 from models.tables import attempts, events, message_details, messages
-from models.vocabulary import BounceType, EventType, Provider
+from models.vocabulary import BounceType, EventType
 
 _SHORTEST_PAUSE_MS = 1_000
 _LONGEST_PAUSE_MS = 3_600_000
@@ -95,6 +96,24 @@ async def insert(
     return await insert_ignoring(connection, events, rows)
 
 
+async def has_room(
+    connection: AsyncConnection, *, workspace_id: UUID, message_id: UUID, provider: Provider, most: int
+) -> bool:
+    """Whether fewer than ``most`` events of the provider are kept that were matched to the message."""
+    kept = (
+        select(events.c.id)
+        .where(
+            events.c.workspace_id == workspace_id,
+            events.c.message_id == message_id,
+            events.c.provider == provider.value,
+        )
+        .limit(most)
+        .subquery()
+    )
+    count: int = await connection.scalar(select(func.count()).select_from(kept)) or 0
+    return count < most
+
+
 async def _made_at(connection: AsyncConnection, workspace_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID | None, int]:
     if not ids:
         return {}
@@ -156,7 +175,10 @@ def is_hit() -> ColumnElement[bool]:
 
 async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UUID, Target]:
     """The message of each event (by event id): by our own id, else by the provider's; locked in id order."""
-    by_provider = await _by_provider_ref(connection, {event.provider_ref for event in raw if event.provider_ref})
+    is_sqlite = connection.dialect.name == "sqlite"
+    owners = {event.workspace_id for event in raw}
+    references = {event.provider_ref for event in raw if event.provider_ref}
+    by_provider = await _by_provider_ref(connection, owners, references)
     wanted: dict[UUID, tuple[UUID, int | None]] = {}
     for event in raw:
         known = by_provider.get((event.workspace_id, event.provider_ref or ""))
@@ -177,7 +199,11 @@ async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UU
             messages.c.sending_at,
         )
         .join(message_details, message_details.c.message_id == messages.c.id)
-        .where(among(messages.c.id, ids, is_sqlite=connection.dialect.name == "sqlite"))
+        .where(
+            among(messages.c.id, ids, is_sqlite=is_sqlite),
+            # Who names a message of a workspace of others neither locks it nor waits for it.
+            among(messages.c.workspace_id, owners, is_sqlite=is_sqlite),
+        )
         .order_by(messages.c.id)
         .with_for_update(of=messages)
     )
@@ -203,7 +229,7 @@ def _run_of(event: RawEvent, run: int, sending_at: int | None) -> int:
 
 
 async def _by_provider_ref(
-    connection: AsyncConnection, references: set[str]
+    connection: AsyncConnection, owners: set[UUID], references: set[str]
 ) -> dict[tuple[UUID, str], tuple[UUID, int]]:
     """The message and its run, by workspace and the provider's id: two workspaces may know messages by the same one."""
     if not references:
@@ -211,7 +237,10 @@ async def _by_provider_ref(
     rows = await connection.execute(
         select(messages.c.workspace_id, attempts.c.provider_id, attempts.c.message_id, attempts.c.run)
         .join(messages, messages.c.id == attempts.c.message_id)
-        .where(attempts.c.provider_id.in_(references))
+        .where(
+            attempts.c.provider_id.in_(references),
+            among(messages.c.workspace_id, owners, is_sqlite=connection.dialect.name == "sqlite"),
+        )
     )
     return {(row.workspace_id, row.provider_id): (row.message_id, row.run) for row in rows}
 

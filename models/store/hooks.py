@@ -8,9 +8,9 @@ import msgspec
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.evidence import Provider
 from models.store.rows import change_one, fetch_one, fetch_page, insert_one
 from models.tables import hooks
-from models.vocabulary import Provider
 
 
 class HookRow(msgspec.Struct, frozen=True):

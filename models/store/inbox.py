@@ -28,12 +28,13 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.events import ParsedEvent
+from models.evidence import Provider
 from models.session import now_ms
 from models.store import events
 from models.store.recordset import Columns, among, parameters, recordset
 from models.store.rows import read
 from models.tables import contacts, inbox_items, inboxes, message_details
-from models.vocabulary import EventType, Provider
+from models.vocabulary import EventType
 
 
 class ItemRow(msgspec.Struct, frozen=True):

@@ -27,9 +27,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.faults import Fault
 from models.store.status_sql import at_fault, effective_expression, least
 from models.tables import message_details, messages
-from models.vocabulary import Channel, Fact, Fault, State, Status
+from models.vocabulary import Channel, Fact, State, Status
 
 SortValue = int | str | UUID | None
 

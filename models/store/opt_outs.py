@@ -8,11 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.events import ParsedEvent
+from models.evidence import Provider
 from models.ids import new_id
 from models.store import events
 from models.store.outcomes import insert_suppressions
 from models.tables import message_details, messages
-from models.vocabulary import Channel, EventType, Provider, SuppressionKind
+from models.vocabulary import Channel, EventType, SuppressionKind
 
 _REASON: Final = EventType.UNSUBSCRIBED.value
 

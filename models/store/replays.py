@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Parked, Standing, check_standing
 from models.errors import Refused
-from models.faults import REPORTED
+from models.faults import REPORTED, Fault
 from models.store import commands, turns
 from models.store.recordset import Columns, parameters, recordset
 from models.store.status_sql import at_fault, least, undelivered
 from models.tables import messages
-from models.vocabulary import Channel, FailureReason, Fault, Lane, Status
+from models.vocabulary import Channel, FailureReason, Lane, Status
 
 _SENT_AGAIN: Final[Columns] = {"id": Uuid(), "turn": BigInteger(), "paused": Boolean()}
 # What a person called back or gave up: sent again only where that is what they ask for.

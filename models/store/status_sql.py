@@ -2,10 +2,10 @@
 
 from sqlalchemy import BigInteger, Boolean, ColumnElement, and_, func, literal, literal_column, or_
 
-from models.faults import FAULTS, REPORTED
+from models.faults import FAULTS, REPORTED, Fault
 from models.lifecycle import IMPLIED_BY
 from models.tables import messages
-from models.vocabulary import Fact, Fault
+from models.vocabulary import Fact
 
 
 def fact_column(fact: Fact) -> ColumnElement[int | None]:

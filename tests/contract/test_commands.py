@@ -25,14 +25,13 @@ from models.vocabulary import (
     EventType,
     Fact,
     FailureReason,
-    Gate,
     Lane,
     OnUnknown,
     Outcome,
     State,
     Status,
 )
-from models.why import Why, explain
+from models.why import Gate, Why, explain
 from tests.support.scene import Scene
 
 WORKER = UUID(int=1)

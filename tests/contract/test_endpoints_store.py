@@ -7,13 +7,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, func, select, update
 
+from models.evidence import Provider
 from models.store import applying, claims, clock, endpoints, erasing, event_views, events, outcomes, workers
 from models.store.claims import Claim
 from models.store.event_views import EventFilter, EventRow
 from models.store.outcomes import Ended
 from models.store.suppressions import ENDPOINT_FAILING
 from models.tables import attempts, contacts, failing_endpoints, messages, suppressions
-from models.vocabulary import Channel, EventType, FailureReason, Lane, Outcome, Provider, State, Status
+from models.vocabulary import Channel, EventType, FailureReason, Lane, Outcome, State, Status
 from tests.support.scene import Scene
 
 URL = "https://hooks.example/a"

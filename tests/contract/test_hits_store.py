@@ -11,12 +11,13 @@ from sqlalchemy import select, update
 
 from models import hits
 from models.events import ParsedEvent
+from models.evidence import HitSignal, Provider
 from models.hits import Seen
 from models.store import events, message_views
 from models.store.message_views import MessageRow
 from models.tables import attempts
 from models.tables import events as events_table
-from models.vocabulary import EventType, Fact, HitSignal, Provider, Status
+from models.vocabulary import EventType, Fact, Status
 from tests.support.readers import settle
 from tests.support.scene import Scene
 from tests.support.taken import take

@@ -12,10 +12,10 @@ from bench.list_plans import Plan, explain
 from bench.lists import FILTERS
 from bench.many_messages import WORKSPACE, fill
 from models import migrate
+from models.faults import Fault
 from models.session import Database
 from models.store import message_views
 from models.store.message_lists import Anchor, MessageFilter
-from models.vocabulary import Fault
 from tests.support.postgres import PostgresServer
 
 NUMBER = 20_000

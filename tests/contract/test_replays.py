@@ -7,12 +7,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from models.faults import fault_of
+from models.faults import Fault, fault_of
 from models.store import campaigns, claims, counts, message_views, replays
 from models.store.message_views import MessageFilter
 from models.store.replays import Replayed, Wanted
 from models.tables import messages
-from models.vocabulary import CampaignState, Channel, FailureReason, Fault, Lane, State, Status
+from models.vocabulary import CampaignState, Channel, FailureReason, Lane, State, Status
 from tests.support.scene import Scene
 
 SINCE = 1_000_000

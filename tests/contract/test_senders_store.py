@@ -15,8 +15,8 @@ from models.store.senders import SenderRow
 from models.store.suppressions import NewSuppression, SuppressionFilter
 from models.tables import messages
 from models.tables import senders as table
-from models.vocabulary import Channel, FailureReason, Gate, Lane, State, SuppressionKind
-from models.why import explain
+from models.vocabulary import Channel, FailureReason, Lane, State, SuppressionKind
+from models.why import Gate, explain
 from tests.support.scene import Scene
 from tests.support.sending import mail_credentials, mail_sender
 from worker.senders import reseal

@@ -28,8 +28,8 @@ from models.store.message_views import AttemptRow
 from models.store.outcomes import Ended
 from models.store.why import situation
 from models.timestamps import show
-from models.vocabulary import Channel, EventType, FailureReason, Gate, Lane, OnUnknown, Outcome, State, Status
-from models.why import Why, explain
+from models.vocabulary import Channel, EventType, FailureReason, Lane, OnUnknown, Outcome, State, Status
+from models.why import Gate, Why, explain
 from tests.support.scene import Scene
 from worker.tracker import Tracker
 

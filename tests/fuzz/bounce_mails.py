@@ -12,9 +12,10 @@ import psutil
 
 from channels.bounces.events import event_of
 from channels.bounces.reading import parse
+from models.evidence import BounceReason
 from models.ids import new_id
 from models.tokens import Ref
-from models.vocabulary import BounceReason, BounceType, EventType
+from models.vocabulary import BounceType, EventType
 from tests.unit.bounces.corpus import cases
 
 SEED: Final = 20260115

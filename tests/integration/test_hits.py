@@ -10,8 +10,16 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from models import hits, ids
+from models.events import ParsedEvent
+from models.evidence import Provider
+from models.hits import Seen
+from models.ids import Kind, new_id
 from models.secrets import load_keyring
 from models.session import Database
+from models.store import events
+from models.tokens import Links
+from models.vocabulary import EventType
 from tests.support.api import Api, Tenant, serving
 from tests.support.house import House
 from tests.support.mailing import mailing
@@ -170,6 +178,63 @@ async def test_a_probe_is_answered_and_leaves_nothing(
     assert [reason for _, _, reason in await told(tenant)] == ["scanner, no-page, no-language", "scanner"]
 
 
+async def test_links_of_a_message_that_is_kept_no_longer_have_ended(
+    tmp_path: Path, api: Api, tenant: Tenant, database: Database, redis_url: str, ask: Ask
+) -> None:
+    keyring = await load_keyring(database, storage_settings(tmp_path, str(database.engine.url), redis_url))
+    links = Links(keyring.tokens, api.url, new_id(), 1)
+    for url in (links.click(0), links.pixel()):
+        answers = [await ask(url, BROWSER), await ask(url, BROWSER, "HEAD")]
+        assert [each.status_code for each in answers] == [410, 410]
+        assert answers[0].headers["content-type"] == "text/html; charset=utf-8"
+        forged = url[:-3] + ("B" if url[-3] == "A" else "A") + url[-2:]
+        assert (await ask(forged, BROWSER)).status_code == 404
+    assert await told(tenant) == []
+
+
+async def test_links_of_an_erased_person_have_ended_and_leave_nothing(
+    tenant: Tenant, arrived: Arrived, ask: Ask
+) -> None:
+    person = (await message(tenant, arrived))["contactId"]
+    assert (await tenant.call("DELETE", f"/contacts/{person}")).status_code == 204
+    for url in (arrived.links[0], arrived.picture):
+        assert (await ask(url, BROWSER)).status_code == 410
+    assert await told(tenant) == []
+
+
+async def test_who_asks_without_end_fills_no_table(
+    tenant: Tenant, database: Database, arrived: Arrived, ask: Ask
+) -> None:
+    message_id = ids.parse(Kind.MESSAGE, arrived.id)
+    workspace_id = ids.parse(Kind.WORKSPACE, tenant.workspace)
+    assert message_id is not None
+    assert workspace_id is not None
+    flood = [
+        ParsedEvent(
+            type=EventType.CLICKED,
+            provider_event=hits.CLICK,
+            dedupe=number.to_bytes(32, "big"),
+            raw=hits.keep(Seen(0)),
+            at=None,
+            message_ref=message_id,
+            run=1,
+            settles=True,
+        )
+        for number in range(hits.MOST_KEPT - 1)
+    ]
+    async with database.write() as connection:
+        await events.insert(
+            connection,
+            workspace_id=workspace_id,
+            source_id=workspace_id,
+            provider=Provider.WIREROOM.value,
+            events_=flood,
+        )
+    for url, status in ((arrived.links[0], 302), (arrived.links[1], 302), (arrived.picture, 200)):
+        assert (await ask(url, BROWSER)).status_code == status
+    assert (await tenant.get("/events"))["pagination"]["total"] == hits.MOST_KEPT
+
+
 async def test_nobody_is_kept(tenant: Tenant, database: Database, arrived: Arrived, ask: Ask) -> None:
     with capture_logs() as logs:
         await ask(arrived.links[0], BROWSER)
@@ -206,6 +271,10 @@ async def test_worker_and_keeper_need_nobody_to_settle_it(
         async def stands(status: str) -> bool:
             return bool((await tenant.get(f"/messages/{sent['id']}"))["status"] == status)
 
+        async def scanner_is_told() -> bool:
+            shown = (await tenant.get(f"/messages/{sent['id']}"))["events"]
+            return {each["machine"] for each in shown if each["type"] == "clicked" and "id" in each} == {False, True}
+
         await wait_until(lambda: stands("SENT"), 40)
         await sent_ago(database, 3_600)
         found = arrived_as(sent["id"], mail_sink)
@@ -214,7 +283,7 @@ async def test_worker_and_keeper_need_nobody_to_settle_it(
         asked_at = monotonic()
         await wait_until(lambda: stands("CLICKED"), 40)
         assert monotonic() - asked_at > 9
+        # The program came after the person, and is judged after them.
+        await wait_until(scanner_is_told, 40)
     finally:
         house.close()
-    shown = await tenant.get(f"/messages/{sent['id']}")
-    assert {each["machine"] for each in shown["events"] if each["type"] == "clicked" and "id" in each} == {False, True}

@@ -11,7 +11,14 @@ from typing import Final, Self
 import pytest
 
 from api_shim import lmtp
+from channels.bounces.events import event_of
+from channels.bounces.reading import parse
+from models import ids
+from models.evidence import Provider
+from models.ids import Kind
 from models.session import Database
+from models.store import events
+from models.tokens import Ref
 from tests.support.api import Api, Tenant, serving
 from tests.support.bounces import delivery_report, return_path
 from tests.support.waiting import wait_until
@@ -125,6 +132,37 @@ async def test_who_is_nobody_is_told_so_before_the_content(tenant: Tenant, port:
         assert await line.deliver(b"x", NOBODY) == ["550 5.1.1 no return path of ours"]
         assert (await line.say("EHLO x"))[0].startswith("500")
     assert (await tenant.get("/events"))["data"] == []
+
+
+async def test_who_writes_without_end_to_a_return_path_fills_no_table(
+    tenant: Tenant, port: int, database: Database
+) -> None:
+    message, other = (
+        await tenant.send(await tenant.contact()),
+        await tenant.send(await tenant.contact(email="bob@example.org")),
+    )
+    message_id = ids.parse(Kind.MESSAGE, message["id"])
+    workspace_id = ids.parse(Kind.WORKSPACE, tenant.workspace)
+    assert message_id is not None
+    assert workspace_id is not None
+    mails = [
+        event_of(parse(raw), raw, Ref(message_id, 1)) for number in range(199) for raw in [b"Subject: %d\n\n" % number]
+    ]
+    async with database.write() as connection:
+        await events.insert(
+            connection,
+            workspace_id=workspace_id,
+            source_id=workspace_id,
+            provider=Provider.BOUNCE_MAIL.value,
+            events_=mails,
+        )
+    await Tracker(database).pull()
+    async with line_to(port) as line:
+        assert [each[:3] for each in await line.deliver(b"the last", return_path(message))] == ["250", "250"]
+        await Tracker(database).pull()
+        answers = await line.deliver(b"one more", return_path(message), return_path(other))
+        assert [each[:9] for each in answers] == ["552 5.2.2", "250 2.1.5", "250 2.1.5"]
+    assert (await tenant.get("/events", messageId=message["id"]))["pagination"]["total"] == 200
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

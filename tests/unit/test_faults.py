@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.faults import FAULTS, REPORTED, fault_of, reason_of
-from models.vocabulary import FailureReason, Fault, Status
+from models.faults import FAULTS, REPORTED, Fault, fault_of, reason_of
+from models.vocabulary import FailureReason, Status
 
 
 def test_every_reason_is_somebodys_fault_and_everybody_has_one() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from api_shim.hook_providers import PROVIDERS
 from channels.relay_headers import relay_header
-from models.vocabulary import Provider
+from models.evidence import Provider
 
 PAGE = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text()
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| `")]

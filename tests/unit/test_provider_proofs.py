@@ -182,6 +182,22 @@ def test_mailguns_time_may_be_a_number() -> None:
         assert refused(ADAPTERS["mailgun"], HookRequest({}, body), HookSecrets(signing_keys=(SECRET,))) is expected
 
 
+def test_a_subaccount_of_mailgun_is_proved_by_the_key_of_the_account_above_it() -> None:
+    whole = json.loads(requests.mailgun({}, NOW).body)
+    own = requests.mailgun_proof(NOW, whole["signature"]["token"], key="of-the-subaccount")
+
+    def is_refused(parent: object, key: str = SECRET) -> bool:
+        body = json.dumps({"signature": own | {"parent-signature": parent}}).encode()
+        return refused(ADAPTERS["mailgun"], HookRequest({}, body), HookSecrets(signing_keys=(key,)))
+
+    assert not is_refused(whole["signature"]["signature"])
+    assert not is_refused(None, key="of-the-subaccount")
+    assert is_refused(None)
+    assert is_refused("")
+    assert is_refused(own["signature"])
+    assert is_refused(5, key="of-the-subaccount")
+
+
 def test_mandrill_signs_any_of_the_addresses_and_tries_a_new_one() -> None:
     keyed, adapter = HookSecrets(signing_keys=(SECRET,)), ADAPTERS["mandrill"]
     assert not refused(adapter, requests.mandrill([], url=f"{requests.URL}?a=1"), keyed)
@@ -222,6 +238,17 @@ def test_what_sns_signed_is_not_enough(changes: dict[str, str]) -> None:
     assert refused(ADAPTERS["ses"], request, secrets)
     with pytest.raises(BadSignature):  # before anybody asks for the certificate
         sns.examine(request, secrets.topic_arns, NOW)
+
+
+def test_one_signature_of_sns_is_good_for_one_message() -> None:
+    def signed(message: str, message_id: str, subject: str) -> HookRequest:
+        return requests.sns(message, NOW, MessageId=message_id, Subject=subject)
+
+    first = signed("a\nMessageId\nb\nSubject\nc", "d", "e")
+    other = signed("a", "b", "c\nMessageId\nd\nSubject\ne")
+    assert sns.signed_text(sns.read(first.body)) == sns.signed_text(sns.read(other.body))
+    secrets = schemes(NOW)["ses"].secrets
+    assert [refused(ADAPTERS["ses"], each, secrets) for each in (first, other)] == [False, True]
 
 
 def test_certificates_have_their_time() -> None:

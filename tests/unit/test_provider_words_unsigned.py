@@ -12,6 +12,7 @@ from channels.providers.mandrill import MandrillProvider
 from channels.providers.sparkpost import SparkPostProvider
 from channels.providers.telegram import TelegramProvider
 from tests.support import provider_requests as requests
+from tests.support.provider_requests import plain
 from tests.unit.test_provider_words import NOW, OURS, check_one, meaning, parsed
 
 
@@ -124,12 +125,15 @@ def sparkpost(name: str, kind: str = "message_event", **fields: Any) -> dict[str
 
 
 CLASSES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(["10", "30", "90"], "bounced hard"),
+    **dict.fromkeys(["10", "30"], "bounced hard"),
     **dict.fromkeys(["1", "20", "21", "22", "23", "24", "40", "70"], "bounced soft"),
     **dict.fromkeys(["25", "50", "51", "52", "53", "54"], "bounced soft"),
     **dict.fromkeys(["60", "80", "100"], "ignored"),
+    "26": "failed",
+    "90": "unsubscribed",
     "7": "bounced soft",
 }
+ON_ITS_LIST: Final = "554 5.7.1 [internal] recipient address was suppressed due to customer policy"
 SPARKPOST: Final[Mapping[str, str]] = {
     "injection": "accepted",
     "delivery": "delivered",
@@ -158,6 +162,7 @@ SPARKPOST: Final[Mapping[str, str]] = {
         *((sparkpost("bounce", bounce_class=each), expected) for each, expected in CLASSES.items()),
         (sparkpost("out_of_band", bounce_class="10"), "bounced hard"),
         (sparkpost("out_of_band", bounce_class="22"), "bounced soft"),
+        (sparkpost("bounce", bounce_class="25", raw_reason=ON_ITS_LIST), "failed"),
         (sparkpost("open", "track_event", is_prefetched=True), "opened machine"),
     ],
 )
@@ -177,6 +182,19 @@ def test_sparkposts_pings_and_repetitions() -> None:
         SparkPostProvider(), *(sparkpost("open", event_id=None, timestamp=str(NOW + each)) for each in (0, 0, 1))
     )
     assert one == same != two
+
+
+def test_sparkposts_own_list_reads_suppressed() -> None:
+    listed = [sparkpost("bounce", bounce_class="26"), sparkpost("bounce", bounce_class="25", raw_reason=ON_ITS_LIST)]
+    assert [(read.reason or "").partition(":")[0] for read in parsed(SparkPostProvider(), listed)] == ["suppressed"] * 2
+
+
+def test_what_is_kept_of_a_sparkpost_request_is_no_longer_than_it_is() -> None:
+    crowd = {"msys": {f"message_event{number}": {"type": "open"} for number in range(1_000)}}
+    request = plain([crowd, sparkpost("open")])
+    read = SparkPostProvider().parse(request)
+    assert [event.type.value for event in read] == ["ignored", "opened"]
+    assert sum(len(event.raw) for event in read) <= len(request.body)
 
 
 # --- Mandrill

@@ -6,12 +6,12 @@ import pytest
 from channels import telegram_errors
 from channels.contract import Receipt
 from channels.errors import Blame, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
-from models.faults import fault_of
+from models.faults import Fault, fault_of
 from models.ids import new_id
 from models.progress import Progress
 from models.store.claims import Claim
 from models.store.outcomes import Ended
-from models.vocabulary import Channel, FailureReason, Fault, OnUnknown, Outcome, State, Status
+from models.vocabulary import Channel, FailureReason, OnUnknown, Outcome, State, Status
 from worker import verdicts
 from worker.retry import SCHEDULES
 

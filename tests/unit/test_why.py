@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from models.timestamps import show
-from models.vocabulary import CampaignState, FailureReason, Gate, Outcome, State, Status
-from models.why import FARTHEST_PLACE, Attempt, Situation, explain
+from models.vocabulary import CampaignState, FailureReason, Outcome, State, Status
+from models.why import FARTHEST_PLACE, Attempt, Gate, Situation, explain
 from tests.support.situations import FRESH, NOW, PAST, REFUSED_FOR_NOW
 
 LATER = NOW + 60_000

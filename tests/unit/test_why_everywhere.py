@@ -10,8 +10,8 @@ import pytest
 
 from models.faults import fault_of
 from models.timestamps import show
-from models.vocabulary import CampaignState, FailureReason, Gate, State, Status
-from models.why import Situation, Why, explain
+from models.vocabulary import CampaignState, FailureReason, State, Status
+from models.why import Gate, Situation, Why, explain
 from tests.support.situations import FRESH, NOW, PAST, REFUSED_FOR_NOW
 
 SOON, LATER, LATEST = NOW + 60_000, NOW + 120_000, NOW + 180_000

@@ -4,12 +4,16 @@ import encodings
 import time
 from collections.abc import Callable
 from email.message import EmailMessage
+from encodings.aliases import aliases
 from typing import Final
 
 import pytest
 
+from channels.bounces.events import event_of
 from channels.bounces.mime import read, walk
 from channels.bounces.reading import parse
+from models.ids import new_id
+from models.tokens import Ref
 from tests.unit.bounces.corpus import cases
 
 _MIB: Final = 1 << 20
@@ -105,6 +109,23 @@ def test_a_mail_of_the_corpus_takes_less_than_50_ms() -> None:
 )
 def test_encoded_words_that_are_none_break_nothing(word: str) -> None:
     parse(f"From: {word} <mailer-daemon@example.net>\nSubject: {word}\nX-Failed-Recipients: {word}\n\nx".encode())
+
+
+@pytest.mark.parametrize("charset", sorted({*aliases, *aliases.values()}))
+def test_no_charset_makes_what_the_database_does_not_keep(charset: str) -> None:
+    half = b"+2AA-\xd8\x00\x00\xd8\x00"
+    head = b"Content-Type: message/delivery-status; charset=" + charset.encode()
+    fields = b"\n\nFinal-Recipient: rfc822; ann@example.com\nAction: failed\nDiagnostic-Code: smtp; 550 5.1.1 "
+    raw = _FROM + head + fields + half + b"\n"
+    event = event_of(parse(raw), raw, Ref(new_id(), 1))
+    for text in (event.reason, event.recipient, event.provider_event):
+        assert text is None or text.encode()
+
+
+def test_a_reference_to_a_character_that_there_cannot_be_breaks_nothing() -> None:
+    html = b"Content-Type: text/html\n\n<p>failed to deliver to ann@example.com: no such user &#" + b"9" * 5_000 + b";"
+    (person,) = parse(_FROM + html).recipients
+    assert person.address == "ann@example.com"
 
 
 def test_only_so_many_parts_are_read() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from channels.bounces.reading import parse
 from channels.bounces.report import Action
-from models.vocabulary import BounceReason, BounceType, MailKind
+from models.evidence import BounceReason, MailKind
+from models.vocabulary import BounceType
 from tests.unit.bounces.corpus import MESSAGE_ID, TOKEN, Case, cases, said
 
 CASES: Final = cases()
