@@ -13,11 +13,13 @@ from typing import Final, Literal
 import msgspec
 
 from api_shim import problems
+from api_shim.masking import masked
 from api_shim.operations import Call, Operation, Reply
+from api_shim.reader_links import ref_of
 from models.events import ParsedEvent
 from models.store import opt_outs
 from models.store.opt_outs import Offer
-from models.tokens import Purpose, Ref
+from models.tokens import Ref
 from models.vocabulary import Channel, EventType
 
 _TAG: Final = "Unsubscribing"
@@ -68,7 +70,7 @@ class OneClick(msgspec.Struct, rename={"list_unsubscribe": "List-Unsubscribe"}):
 
 async def page(call: Call) -> Reply:
     """The page with its one button. Changes nothing."""
-    ref = await _ref(call)
+    ref = await ref_of(call, call.path("token"))
     if ref is None:
         return no_such_link()
     async with call.services.database.read() as connection:
@@ -85,7 +87,7 @@ async def page(call: Call) -> Reply:
 
 async def act(call: Call) -> Reply:
     """Opt out, once and for all repeats: with one commit the next send is refused; the tracker does the rest."""
-    ref = await _ref(call)
+    ref = await ref_of(call, call.path("token"))
     raw = await call.body(_MOST_BYTES)
     if ref is None:
         return no_such_link()
@@ -93,7 +95,7 @@ async def act(call: Call) -> Reply:
     async with call.services.database.write() as connection:
         offer = await opt_outs.find(connection, ref.message_id)
         if offer is not None:
-            await opt_outs.take(connection, offer, _event(ref, "one-click" if one_click else "page"))
+            await opt_outs.take(connection, offer, event_of(ref, "one-click" if one_click else "page"))
     if offer is None:
         return no_such_link()
     call.services.wakeups.poke("tracker", "events")
@@ -102,12 +104,8 @@ async def act(call: Call) -> Reply:
     return _page("You are unsubscribed", f"<p>There will be no more {_what(offer)}{_to(offer)}.</p>")
 
 
-async def _ref(call: Call) -> Ref | None:
-    keyring = await call.services.keyring()
-    return keyring.tokens.read(Purpose.OPT_OUT, call.path("token"))
-
-
-def _event(ref: Ref, said: str) -> ParsedEvent:
+def event_of(ref: Ref, said: str) -> ParsedEvent:
+    """The event that a message was unsubscribed from; ``said``: how."""
     return ParsedEvent(
         type=EventType.UNSUBSCRIBED,
         provider_event=said,
@@ -126,11 +124,8 @@ def _what(offer: Offer) -> str:
 
 def _to(offer: Offer) -> str:
     """Where it goes, so that its owner knows it, and whoever else has the link does not."""
-    if offer.channel is not Channel.EMAIL or offer.address is None:
-        return ""
-    local, _, domain = offer.address.rpartition("@")
-    shown = local[:1] if len(local) > 2 else ""
-    return f" to <b>{escape(shown)}•••@{escape(domain)}</b>"
+    shown = masked(offer.channel, offer.address)
+    return "" if shown is None else f" to <b>{escape(shown)}</b>"
 
 
 def no_such_link() -> Reply:

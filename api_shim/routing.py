@@ -14,6 +14,7 @@ from api_shim import (
     inbox_routes,
     messages,
     opt_out,
+    preferences,
     problems,
     push_routes,
     tracking,
@@ -116,6 +117,7 @@ DOCUMENTED: Final = (
     *tracking.OPERATIONS,
     *clicks.OPERATIONS,
     *opt_out.OPERATIONS,
+    *preferences.OPERATIONS,
 )
 OPERATIONS: Final = (*DOCUMENTED, *docs.operations(DOCUMENTED))
 

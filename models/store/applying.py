@@ -98,7 +98,7 @@ def _marking(is_sqlite: bool) -> Any:
 def _suppression(event: RawEvent, targets: Mapping[UUID, Target]) -> dict[str, Any] | None:
     """The suppression that an event calls for: a dead address, a complaint, or an opt-out of the message's topic."""
     target = targets.get(event.id)
-    if target is None:
+    if target is None or event.is_ours:  # a reader who opted out may have changed their mind since
         return None
     hard = event.type is EventType.BOUNCED and event.bounce_type is not BounceType.SOFT
     dead = hard or event.type is EventType.COMPLAINED
