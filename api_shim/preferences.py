@@ -23,7 +23,7 @@ from api_shim.preference_types import (
 )
 from api_shim.reader_links import Reader, reader_of, ref_of
 from api_shim.workspaces.nouns import BAD_BODY
-from models.store import opt_outs, preferences
+from models.store import opt_outs, preferences, releases
 from models.store.preferences import Standing, Stop
 from models.tokens import Ref
 from models.vocabulary import Channel
@@ -126,7 +126,8 @@ async def change(connection: AsyncConnection, reader: Reader, wanted: Wanted) ->
     if _most_topics((there.stops | stopped) - lifted) > MOST_TOPICS:
         raise problems.invalid(f"at most {MOST_TOPICS} topics of a channel", "#/channels")
     offer = reader.offer
-    await preferences.lift(connection, offer.workspace_id, lifted, reader.digests)
+    for channel, topic in sorted(lifted):
+        await releases.lift(connection, offer.workspace_id, (channel, reader.digests[channel]), topic)
     await preferences.stop(
         connection, offer.workspace_id, stopped, reader.digests, reader.addresses, message_id=offer.message_id
     )

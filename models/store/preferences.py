@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import delete, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
@@ -87,19 +87,3 @@ async def stop(
         for channel, topic in stops
     ]
     await insert_suppressions(connection, rows)
-
-
-async def lift(
-    connection: AsyncConnection, workspace_id: UUID, stops: Iterable[Stop], digests: Mapping[Channel, bytes]
-) -> None:
-    """Take these opt-outs back. What else stands against an address stays."""
-    for channel, topic in sorted(stops):
-        await connection.execute(
-            delete(suppressions).where(
-                suppressions.c.workspace_id == workspace_id,
-                suppressions.c.channel == channel.value,
-                suppressions.c.address_digest == digests[channel],
-                suppressions.c.kind == SuppressionKind.OPT_OUT.value,
-                suppressions.c.topic == topic,
-            )
-        )
