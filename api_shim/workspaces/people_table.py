@@ -5,7 +5,16 @@ from typing import Final
 from api_shim import problems
 from api_shim.inbox_types import InboxTokenRequest, InboxTokenView
 from api_shim.operations import Operation
-from api_shim.workspaces import browsers, contacts, exports, inbox_tokens, journeys, releases, suppressions
+from api_shim.workspaces import (
+    browsers,
+    contacts,
+    exports,
+    inbox_tokens,
+    journeys,
+    releases,
+    suppression_lists,
+    suppressions,
+)
 from api_shim.workspaces import contact_types as people
 from api_shim.workspaces import setup_types as things
 from api_shim.workspaces import suppression_types as stops
@@ -104,7 +113,8 @@ OPERATIONS: Final = (
     _SUPPRESSIONS.page(
         stops.SuppressionQuery, stops.SuppressionList, suppressions.list_all, "List suppressions, the newest first"
     ),
-    # Before the one that takes any suppression id.
+    # Before the ones that take any suppression id.
+    *suppression_lists.OPERATIONS,
     _RELEASES.page(
         stops.ReleaseQuery, stops.ReleaseList, releases.list_all, "List released suppressions, the latest first"
     ),

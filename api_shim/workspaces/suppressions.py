@@ -28,9 +28,7 @@ from models.vocabulary import Channel, SuppressionKind
 async def create(call: Call, request: SuppressionRequest) -> Reply:
     """Suppress an address; 200 and the one that stands where it is suppressed already, now no shorter than asked."""
     keyring = await call.services.keyring()
-    kind = request.kind or (SuppressionKind.OPT_OUT if request.topic else SuppressionKind.DEAD)
-    if kind is SuppressionKind.DEAD and request.topic:
-        raise problems.invalid("a dead address has no topic", "#/topic")
+    kind = kind_of(request.kind, request.topic)
     expires_at = milliseconds(request.expires_at, "#/expiresAt")
     async with call.services.database.write() as connection:
         address = await _address(connection, call, request)
@@ -46,6 +44,13 @@ async def create(call: Call, request: SuppressionRequest) -> Reply:
         )
         row, is_new = await suppressions.create(connection, call.workspace_id, new)
     return Reply(suppression_view(row), status=201 if is_new else 200)
+
+
+def kind_of(kind: SuppressionKind | None, topic: str | None) -> SuppressionKind:
+    """What is meant where it is not said; raises Problem (400) for a topic of a dead address."""
+    if kind is SuppressionKind.DEAD and topic:
+        raise problems.invalid("a dead address has no topic", "#/topic")
+    return kind or (SuppressionKind.OPT_OUT if topic else SuppressionKind.DEAD)
 
 
 async def _address(connection: AsyncConnection, call: Call, request: SuppressionRequest) -> str:

@@ -112,10 +112,8 @@ async def get(connection: AsyncConnection, workspace_id: UUID, suppression_id: U
     return await fetch_one(connection, suppressions, SuppressionRow, conditions)
 
 
-async def page(
-    connection: AsyncConnection, workspace_id: UUID, wanted: SuppressionFilter, *, limit: int, offset: int
-) -> tuple[list[SuppressionRow], int]:
-    """A page of suppressions and their number."""
+def conditions_of(workspace_id: UUID, wanted: SuppressionFilter) -> list[ColumnElement[bool]]:
+    """The suppressions of a workspace that are wanted."""
     conditions = [suppressions.c.workspace_id == workspace_id]
     for name in ("channel", "kind", "reason", "topic"):
         value = getattr(wanted, name)
@@ -123,6 +121,14 @@ async def page(
             conditions.append(suppressions.c[name] == value)
     if wanted.addresses is not None:
         conditions.append(at_addresses(wanted.addresses))
+    return conditions
+
+
+async def page(
+    connection: AsyncConnection, workspace_id: UUID, wanted: SuppressionFilter, *, limit: int, offset: int
+) -> tuple[list[SuppressionRow], int]:
+    """A page of suppressions and their number."""
+    conditions = conditions_of(workspace_id, wanted)
     return await fetch_page(connection, suppressions, SuppressionRow, conditions, limit=limit, offset=offset)
 
 
