@@ -85,17 +85,16 @@ async def get(call: Call) -> Reply:
 async def put(call: Call) -> Reply:
     """Change what the reader wants to get."""
     ref = await _ref(call)
-    wanted = _wanted(decode(await call.body(), PreferencesRequest))
+    wanted = wanted_of(decode(await call.body(), PreferencesRequest))
     async with call.services.database.write() as connection:
         reader = await _reader(connection, call, ref)
-        _check_channels(reader, wanted)
         await change(connection, reader, wanted)
         view = await shown(connection, reader)
     call.services.wakeups.poke("tracker", "events")
     return Reply(view, headers=_PRIVATE)
 
 
-def _wanted(request: PreferencesRequest) -> Wanted:
+def wanted_of(request: PreferencesRequest) -> Wanted:
     """The choices by what they are about; raises Problem (400) for two about the same."""
     found: dict[Stop, bool] = {}
     for number, each in enumerate(request.channels):
@@ -108,18 +107,16 @@ def _wanted(request: PreferencesRequest) -> Wanted:
     return found
 
 
-def _check_channels(reader: Reader, wanted: Wanted) -> None:
-    for channel, _ in wanted:
-        if channel not in reader.digests:
-            raise problems.invalid(f"the reader has no address on {channel}", "#/channels")
-
-
 async def change(connection: AsyncConnection, reader: Reader, wanted: Wanted) -> None:
     """Write what is wanted of the reader's channels and topics; what is so already is left alone.
 
-    Raises Problem (400) where an address would have opted out of more topics than are kept. Where the message's own
-    topic or channel is stopped, the message was unsubscribed from, as by its button.
+    Raises Problem (400) for a channel on which the reader has no address, and where an address would have opted out of
+    more topics than are kept. Where the message's own topic or channel is stopped, the message was unsubscribed from,
+    as by its button.
     """
+    for channel, _ in wanted:
+        if channel not in reader.digests:
+            raise problems.invalid(f"the reader has no address on {channel}", "#/channels")
     there = await _standing(connection, reader)
     stopped = {stop for stop, subscribed in wanted.items() if not subscribed} - there.stops
     lifted = {stop for stop, subscribed in wanted.items() if subscribed} & there.stops

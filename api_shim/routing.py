@@ -15,6 +15,7 @@ from api_shim import (
     messages,
     opt_out,
     preferences,
+    preferences_page,
     problems,
     push_routes,
     tracking,
@@ -117,6 +118,7 @@ DOCUMENTED: Final = (
     *tracking.OPERATIONS,
     *clicks.OPERATIONS,
     *opt_out.OPERATIONS,
+    *preferences_page.OPERATIONS,
     *preferences.OPERATIONS,
 )
 OPERATIONS: Final = (*DOCUMENTED, *docs.operations(DOCUMENTED))

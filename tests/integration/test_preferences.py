@@ -230,3 +230,41 @@ async def test_bad_tokens_and_bad_wishes_change_nothing(
     more = {"channel": "EMAIL", "topics": [{"topic": "one more", "subscribed": False}]}
     assert (await put(reader, good, more)).status_code == 400
     assert (await rows(database))[1] == 100
+
+
+async def test_the_form_says_what_it_shows_and_nothing_else_is_changed(
+    tenant: Tenant, reader: httpx.AsyncClient, database: Database, keyring: Keyring
+) -> None:
+    contact = await tenant.contact()
+    token = token_of(await tenant.send(contact, topic="news: <daily>"), keyring)
+    path = f"/u/{token}/preferences"
+    shown = await reader.get(path)
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "news: &lt;daily&gt;" in shown.text
+    assert "ann@" not in shown.text
+    assert shown.headers["cache-control"] == "no-store"
+    assert (await reader.head(path)).status_code == 200
+    for form in ({}, {"on": "EMAIL"}):
+        assert (await reader.post(path, data=form)).status_code == 200
+    assert await rows(database) == (0, 0)
+
+    saved = await reader.post(path, data={"shown": ["EMAIL", "EMAIL:news: <daily>"], "on": ["EMAIL"]})
+    assert 'role="status"' in saved.text
+    assert await refused(tenant, contact, topic="news: <daily>") == "opted_out"
+    assert await refused(tenant, contact, topic="offers") is None
+    before = await rows(database)
+    for bad in (
+        b"\xff",
+        b"shown",
+        b"shown=SMS",
+        b"shown=TELEGRAM",
+        b"shown=EMAIL:",
+        b"shown=EMAIL:a%0ab",
+        b"a=1&" * 2001,
+    ):
+        answer = await reader.post(path, content=bad)
+        assert answer.status_code == 400, bad
+    for method in ("GET", "POST"):
+        unknown = await reader.request(method, f"/u/{token[:-4]}AAAA/preferences")
+        assert (unknown.status_code, "This link does not work" in unknown.text) == (404, True)
+    assert await rows(database) == before
