@@ -123,13 +123,14 @@ async def change(connection: AsyncConnection, reader: Reader, wanted: Wanted) ->
     if _most_topics((there.stops | stopped) - lifted) > MOST_TOPICS:
         raise problems.invalid(f"at most {MOST_TOPICS} topics of a channel", "#/channels")
     offer = reader.offer
+    # The event first, as the button does: two ways at once never wait for each other in a circle.
+    if not stopped.isdisjoint({(offer.channel, ""), (offer.channel, offer.topic)}):
+        await opt_outs.note(connection, offer, opt_out.event_of(reader.ref, "preferences"))
     for channel, topic in sorted(lifted):
         await releases.lift(connection, offer.workspace_id, (channel, reader.digests[channel]), topic)
     await preferences.stop(
         connection, offer.workspace_id, stopped, reader.digests, reader.addresses, message_id=offer.message_id
     )
-    if not stopped.isdisjoint({(offer.channel, ""), (offer.channel, offer.topic)}):
-        await opt_outs.note(connection, offer, opt_out.event_of(reader.ref, "preferences"))
 
 
 def _most_topics(stops: Collection[Stop]) -> int:

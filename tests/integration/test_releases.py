@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from models import ids
 from models.events import ParsedEvent
@@ -15,6 +15,7 @@ from models.store import claims, clock, events, releases, suppressions
 from models.store.releases import READER
 from models.store.suppressions import NewSuppression
 from models.tables import messages
+from models.tables import suppressions as table
 from models.vocabulary import Channel, EventType, Lane, Scope, SuppressionKind
 from tests.support.api import Api, Tenant
 from worker.tracker import Tracker
@@ -178,3 +179,26 @@ async def test_a_reader_who_often_changes_their_mind_fills_no_table(tenant: Tena
     assert total == 100
     assert {row.released_by for row in rows} == {READER}
     assert "topic 102" in {row.topic for row in rows}
+
+
+async def test_a_reason_in_other_words_is_shown_as_a_note(tenant: Tenant, database: Database) -> None:
+    """As the version before writes it while a new one takes over."""
+    suppression = await suppress(tenant)
+    async with database.write() as connection:
+        await connection.execute(update(table).values(reason="asked by phone"))
+    shown = await tenant.get(f"/suppressions/{suppression}")
+    assert (shown["reason"], shown["note"]) == ("manual", "asked by phone")
+    assert (await release(tenant, suppression))["released"]["reason"] == "manual"
+
+
+async def test_essential_mail_passes_an_opt_out_that_came_meanwhile_and_no_dead_address(
+    tenant: Tenant, database: Database
+) -> None:
+    contact = await tenant.contact()
+    await tenant.send(contact, essential=True)
+    await suppress(tenant, kind="opt_out")
+    assert await claim(database) == 1
+    await tenant.send(contact, essential=True)
+    await suppress(tenant)
+    assert await claim(database) == 0
+    assert (await reasons(tenant))[0] == "suppressed"
