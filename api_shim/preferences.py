@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim import opt_out, problems
+from api_shim.any_site import for_any_site, preflight
 from api_shim.decoding import decode
 from api_shim.masking import masked
 from api_shim.operations import Call, Operation, Reply
@@ -194,7 +195,7 @@ OPERATIONS: Final = (
     Operation(
         "GET",
         "/api/unsubscribe",
-        look,
+        for_any_site(look),
         summary="What a message's unsubscribe link opts out of; it changes nothing",
         tag=_TAG,
         scope=None,
@@ -205,7 +206,7 @@ OPERATIONS: Final = (
     Operation(
         "POST",
         "/api/unsubscribe",
-        unsubscribe,
+        for_any_site(unsubscribe),
         summary="Unsubscribe by the token of a message's link; the body may be empty, or the one of RFC 8058",
         tag=_TAG,
         scope=None,
@@ -213,10 +214,11 @@ OPERATIONS: Final = (
         responses={200: UnsubscribeView},
         errors=(problems.NOT_FOUND, problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING),
     ),
+    preflight("/api/unsubscribe", _TAG),
     Operation(
         "GET",
         "/api/preferences",
-        get,
+        for_any_site(get),
         summary="What a reader wants to get, by the token of a message's unsubscribe link; it changes nothing",
         tag=_TAG,
         scope=None,
@@ -227,7 +229,7 @@ OPERATIONS: Final = (
     Operation(
         "PUT",
         "/api/preferences",
-        put,
+        for_any_site(put),
         summary="Change what a reader wants to get, at once, by the token of a message's unsubscribe link",
         tag=_TAG,
         scope=None,
@@ -236,4 +238,5 @@ OPERATIONS: Final = (
         responses={200: PreferencesView},
         errors=(*BAD_BODY, problems.NOT_FOUND),
     ),
+    preflight("/api/preferences", _TAG),
 )

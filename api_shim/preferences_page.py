@@ -40,7 +40,7 @@ async def page(call: Call) -> Reply:
     async with call.services.database.read() as connection:
         reader = await reader_of(connection, ref, await call.services.keyring())
         view = None if reader is None else await preferences.shown(connection, reader)
-    return no_such_link() if view is None else _page(view)
+    return no_such_link() if view is None else page_of(view)
 
 
 async def save(call: Call) -> Reply:
@@ -49,7 +49,7 @@ async def save(call: Call) -> Reply:
     raw = await call.body()
     if ref is None:
         return no_such_link()
-    wanted = preferences.wanted_of(_read(raw))
+    wanted = preferences.wanted_of(read_form(raw))
     async with call.services.database.write() as connection:
         reader = await reader_of(connection, ref, await call.services.keyring())
         if reader is None:
@@ -57,10 +57,10 @@ async def save(call: Call) -> Reply:
         await preferences.change(connection, reader, wanted)
         view = await preferences.shown(connection, reader)
     call.services.wakeups.poke("tracker", "events")
-    return _page(view, _SAVED)
+    return page_of(view, _SAVED)
 
 
-def _read(raw: bytes) -> PreferencesRequest:
+def read_form(raw: bytes) -> PreferencesRequest:
     """The form as what it means; raises Problem (400)."""
     try:
         fields = parse_qs(raw.decode(), keep_blank_values=True, strict_parsing=bool(raw), max_num_fields=_MOST_FIELDS)
@@ -78,7 +78,8 @@ def _read(raw: bytes) -> PreferencesRequest:
     return decode(msgspec.json.encode({"channels": list(channels.values())}), PreferencesRequest)
 
 
-def _page(view: PreferencesView, said: str = "") -> Reply:
+def page_of(view: PreferencesView, said: str = "") -> Reply:
+    """The page that shows these; ``said``: HTML above them."""
     groups = "".join("".join(_group(channel)) for channel in view.channels)
     return html_page(
         "What you get",

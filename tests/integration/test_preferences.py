@@ -268,3 +268,16 @@ async def test_the_form_says_what_it_shows_and_nothing_else_is_changed(
         unknown = await reader.request(method, f"/u/{token[:-4]}AAAA/preferences")
         assert (unknown.status_code, "This link does not work" in unknown.text) == (404, True)
     assert await rows(database) == before
+
+
+async def test_a_page_of_any_site_may_ask(tenant: Tenant, reader: httpx.AsyncClient, keyring: Keyring) -> None:
+    token = token_of(await tenant.send(await tenant.contact()), keyring)
+    asked = {"Origin": "https://www.example.org", "Access-Control-Request-Method": "PUT"}
+    for path in (PREFERENCES, UNSUBSCRIBE):
+        allowed = await reader.options(path, headers=asked)
+        assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (204, "*")
+        assert "PUT" in allowed.headers["access-control-allow-methods"]
+        assert "access-control-allow-credentials" not in allowed.headers
+        for given, status in ((token, 200), ("x", 404), ("", 400)):
+            answer = await reader.get(path, params={"token": given}, headers=asked)
+            assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, "*")
