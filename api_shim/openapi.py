@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from api_shim import problem_help, problems
+from api_shim import csv_cells, problem_help, problems
 from api_shim.examples import catalogue
 from api_shim.examples.catalogue import Example
 from api_shim.operations import Operation
@@ -142,10 +142,19 @@ def _security(operation: Operation) -> list[Json]:
 
 
 def _media(media: str, schema: Json, example: Any) -> Json:
+    if media == "text/csv":  # of which no schema says more
+        return {"schema": _TEXT, "example": _as_csv(example)}
     # Of NDJSON the schema says what a line is.
     by_line = media.endswith("ndjson")
     shown = {"schema": schema["items"] if by_line else schema}
     return shown if example is None else shown | {"example": example[0] if by_line else example}
+
+
+def _as_csv(example: Sequence[Json]) -> str:
+    """Rows of JSON under the names of all their fields."""
+    names = list(dict.fromkeys(name for row in example for name in row))
+    rows = [csv_cells.line([row.get(name) for name in names]) for row in example]
+    return b"".join([csv_cells.line(names), *rows]).decode()
 
 
 def _parameters(operation: Operation, example: Example) -> list[Json]:

@@ -9,19 +9,22 @@ from base64 import b64encode
 from collections.abc import Mapping
 from html import escape
 from typing import Final, Literal
+from urllib.parse import quote
 
 import msgspec
 
 from api_shim import problems
+from api_shim.masking import masked
 from api_shim.operations import Call, Operation, Reply
+from api_shim.reader_links import ref_of
 from models.events import ParsedEvent
 from models.store import opt_outs
 from models.store.opt_outs import Offer
-from models.tokens import Purpose, Ref
+from models.tokens import Ref
 from models.vocabulary import Channel, EventType
 
 _TAG: Final = "Unsubscribing"
-_HTML: Final = "text/html; charset=utf-8"
+HTML: Final = "text/html; charset=utf-8"
 _MOST_BYTES: Final = 4096
 
 _STYLE: Final = """
@@ -39,7 +42,14 @@ p { margin: 0; overflow-wrap: anywhere } form + p { color: var(--soft) }
 button { width: 100%; min-height: 3rem; padding: .6rem 1rem; border: 0; border-radius: .5rem; cursor: pointer;
   font: inherit; font-weight: 600; color: var(--paper); background: var(--ink) }
 button:focus-visible { outline: 3px solid Highlight; outline-offset: 2px }
-form { margin: 1.25rem 0 }
+form { margin: 1.25rem 0 } p + p { margin-top: 1rem } a { color: inherit }
+a:focus-visible, input:focus-visible { outline: 3px solid Highlight; outline-offset: 2px }
+fieldset { margin: 0 0 1.25rem; padding: 0; border: 0; min-width: 0 } legend { padding: 0; overflow-wrap: anywhere }
+label { display: flex; gap: .75rem; align-items: center; min-height: 2.75rem; overflow-wrap: anywhere }
+label span { min-width: 0 } label.topic { margin-left: 2rem }
+input { flex: none; width: 1.25rem; height: 1.25rem; margin: 0; accent-color: var(--ink) }
+legend, label.topic, small { color: var(--soft) } small { display: block; font-size: .9375rem }
+[role=status] { padding: .6rem .9rem; border-radius: .5rem; background: var(--ground) }
 """
 _STYLE_HASH: Final = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _GUARDED: Final = {
@@ -51,7 +61,7 @@ _GUARDED: Final = {
     "X-Robots-Tag": "noindex, nofollow",
 }
 
-_MESSAGES: Final[Mapping[Channel, str]] = {
+MESSAGES: Final[Mapping[Channel, str]] = {
     Channel.EMAIL: "e-mail",
     Channel.PUSH: "push messages",
     Channel.TELEGRAM: "Telegram messages",
@@ -68,24 +78,25 @@ class OneClick(msgspec.Struct, rename={"list_unsubscribe": "List-Unsubscribe"}):
 
 async def page(call: Call) -> Reply:
     """The page with its one button. Changes nothing."""
-    ref = await _ref(call)
+    ref = await ref_of(call, call.path("token"))
     if ref is None:
         return no_such_link()
     async with call.services.database.read() as connection:
         offer = await opt_outs.find(connection, ref.message_id)
     if offer is None:
         return no_such_link()
-    return _page(
+    return html_page(
         "Unsubscribe",
         f"<p>Stop {_what(offer)}{_to(offer)}?</p>"
         '<form method="post"><button name="unsubscribe" value="yes">Unsubscribe</button></form>'
-        "<p>It takes effect at once. What you need to know of your own orders and account may still come.</p>",
+        "<p>It takes effect at once. What you need to know of your own orders and account may still come.</p>"
+        + _more(call, "Choose what you get"),
     )
 
 
 async def act(call: Call) -> Reply:
     """Opt out, once and for all repeats: with one commit the next send is refused; the tracker does the rest."""
-    ref = await _ref(call)
+    ref = await ref_of(call, call.path("token"))
     raw = await call.body(_MOST_BYTES)
     if ref is None:
         return no_such_link()
@@ -93,21 +104,22 @@ async def act(call: Call) -> Reply:
     async with call.services.database.write() as connection:
         offer = await opt_outs.find(connection, ref.message_id)
         if offer is not None:
-            await opt_outs.take(connection, offer, _event(ref, "one-click" if one_click else "page"))
+            await opt_outs.take(connection, offer, event_of(ref, "one-click" if one_click else "page"))
     if offer is None:
         return no_such_link()
     call.services.wakeups.poke("tracker", "events")
     if one_click:
-        return Reply(b"", headers=_GUARDED, media_type=_HTML)
-    return _page("You are unsubscribed", f"<p>There will be no more {_what(offer)}{_to(offer)}.</p>")
+        return Reply(b"", headers=_GUARDED, media_type=HTML)
+    said = f"<p>There will be no more {_what(offer)}{_to(offer)}.</p>"
+    return html_page("You are unsubscribed", said + _more(call, "Change your mind, or choose what else you get"))
 
 
-async def _ref(call: Call) -> Ref | None:
-    keyring = await call.services.keyring()
-    return keyring.tokens.read(Purpose.OPT_OUT, call.path("token"))
+def _more(call: Call, words: str) -> str:
+    return f'<p><a href="{quote(call.path("token"))}/preferences">{words}</a></p>'
 
 
-def _event(ref: Ref, said: str) -> ParsedEvent:
+def event_of(ref: Ref, said: str) -> ParsedEvent:
+    """The event that a message was unsubscribed from; ``said``: how."""
     return ParsedEvent(
         type=EventType.UNSUBSCRIBED,
         provider_event=said,
@@ -121,36 +133,34 @@ def _event(ref: Ref, said: str) -> ParsedEvent:
 
 def _what(offer: Offer) -> str:
     topic = f" about <b>{escape(offer.topic)}</b>" if offer.topic else " from this sender"
-    return f"{_MESSAGES[offer.channel]}{topic}"
+    return f"{MESSAGES[offer.channel]}{topic}"
 
 
 def _to(offer: Offer) -> str:
     """Where it goes, so that its owner knows it, and whoever else has the link does not."""
-    if offer.channel is not Channel.EMAIL or offer.address is None:
-        return ""
-    local, _, domain = offer.address.rpartition("@")
-    shown = local[:1] if len(local) > 2 else ""
-    return f" to <b>{escape(shown)}•••@{escape(domain)}</b>"
+    shown = masked(offer.channel, offer.address)
+    return "" if shown is None else f" to <b>{escape(shown)}</b>"
 
 
 def no_such_link() -> Reply:
     """What is shown for a link that is none of ours, or whose message is gone."""
     said = "It is not complete, or its message is kept no longer. Open it again from the message, or ask its sender."
-    return _page("This link does not work", f"<p>{said}</p>", 404)
+    return html_page("This link does not work", f"<p>{said}</p>", 404)
 
 
 def gone() -> Reply:
     """What is shown for a link of ours whose message is kept no longer."""
-    return _page("This link has ended", "<p>Its message is kept no longer. Ask its sender for a new one.</p>", 410)
+    return html_page("This link has ended", "<p>Its message is kept no longer. Ask its sender for a new one.</p>", 410)
 
 
-def _page(title: str, body: str, status: int = 200) -> Reply:
+def html_page(title: str, body: str, status: int = 200) -> Reply:
+    """A page for readers; ``body`` is HTML."""
     html = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">'
         f"<title>{title}</title><style>{_STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>"
     )
-    return Reply(html.encode(), status, _GUARDED, _HTML)
+    return Reply(html.encode(), status, _GUARDED, HTML)
 
 
 OPERATIONS: Final = (
@@ -162,7 +172,7 @@ OPERATIONS: Final = (
         tag=_TAG,
         scope=None,
         responses={200: str, 404: str},
-        response_media=_HTML,
+        response_media=HTML,
     ),
     Operation(
         "POST",
@@ -174,7 +184,7 @@ OPERATIONS: Final = (
         request=OneClick,
         request_media=("application/x-www-form-urlencoded", "multipart/form-data"),
         responses={200: str, 404: str},
-        response_media=_HTML,
+        response_media=HTML,
         errors=(problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING),
     ),
 )

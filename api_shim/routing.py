@@ -14,6 +14,8 @@ from api_shim import (
     inbox_routes,
     messages,
     opt_out,
+    preferences,
+    preferences_page,
     problems,
     push_routes,
     tracking,
@@ -116,6 +118,8 @@ DOCUMENTED: Final = (
     *tracking.OPERATIONS,
     *clicks.OPERATIONS,
     *opt_out.OPERATIONS,
+    *preferences_page.OPERATIONS,
+    *preferences.OPERATIONS,
 )
 OPERATIONS: Final = (*DOCUMENTED, *docs.operations(DOCUMENTED))
 

@@ -573,8 +573,28 @@ suppressions = Table(
     Column("message_id", Uuid),
     _time("created_at", required=True),
     _time("expires_at"),
+    Column("note", Text),
     UniqueConstraint("workspace_id", "channel", "address_digest", "kind", "topic"),
     Index(None, "workspace_id", "id"),
+)
+
+suppression_releases = Table(  # who let an address be written to again, and what had stood against it
+    "suppression_releases",
+    metadata,
+    _id(),  # the suppression's own
+    _workspace(),
+    _word("channel"),
+    Column("address_digest", LargeBinary(16), nullable=False),
+    _word("kind"),
+    Column("topic", Text, nullable=False),
+    Column("address", Text),
+    Column("reason", Text, nullable=False),
+    _time("suppressed_at", required=True),
+    _time("released_at", required=True),
+    Column("released_by", Text, nullable=False),
+    Column("note", Text),
+    Index(None, "workspace_id", "released_at", "id"),
+    Index(None, "workspace_id", "address_digest"),
 )
 
 failing_endpoints = Table(  # a webhook's, from its first failure after a success to the next success

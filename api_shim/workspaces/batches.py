@@ -26,7 +26,7 @@ def split(body: bytes, content_type: str) -> list[bytes]:
             return _lines(body)
         return raw_items(body, BATCH_MESSAGES)
     except TooManyItems:
-        raise Problem(problems.TOO_LARGE, f"At most {BATCH_MESSAGES:,} messages.") from None
+        raise Problem(problems.TOO_LARGE, f"At most {BATCH_MESSAGES:,} items.") from None
     except msgspec.ValidationError:
         raise problems.invalid("a JSON array is expected, or application/x-ndjson", "#") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

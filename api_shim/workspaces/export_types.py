@@ -6,7 +6,7 @@ import msgspec
 
 from api_shim.inbox_types import InboxItemView
 from api_shim.workspaces.contact_types import AddressView, ContactView
-from api_shim.workspaces.suppression_types import SuppressionView
+from api_shim.workspaces.suppression_types import ReleaseView, SuppressionView
 from api_shim.workspaces.types import AttemptView, MessageView
 from models.content import Content
 from models.vocabulary import BounceType, EventType
@@ -59,4 +59,5 @@ class ContactExport(msgspec.Struct, rename="camel"):
     messages: list[ExportedMessage]
     inbox: list[InboxItemView]
     suppressions: list[SuppressionView]
+    releases: list[ReleaseView]
     unmatched_events: list[ExportedEvent]

@@ -12,12 +12,13 @@ from api_shim.operations import Call, Reply
 from api_shim.workspaces.contact_types import AddressView
 from api_shim.workspaces.contacts import fetch_living
 from api_shim.workspaces.export_types import ExportedBrowser, ExportedEvent, ExportedMessage
-from api_shim.workspaces.views import attempt_views, contact_view, event_fields, message_fields, suppression_view
+from api_shim.workspaces.suppression_views import release_view, suppression_view
+from api_shim.workspaces.views import attempt_views, contact_view, event_fields, message_fields
 from models import ids
 from models.content import Content, decode
 from models.ids import Kind
 from models.secrets import Keyring
-from models.store import contents, exports, message_views
+from models.store import contents, exports, message_views, releases
 from models.store import inbox as store
 from models.store.contacts import ContactRow
 from models.store.exports import BrowserRow, DetailRow, EventRow
@@ -69,6 +70,9 @@ class _Document:
             yield chunk
         yield b'],"suppressions":['
         async for chunk in self._suppressions():
+            yield chunk
+        yield b'],"releases":['
+        async for chunk in self._releases():
             yield chunk
         yield b'],"unmatchedEvents":['
         async for chunk in self._unmatched_events():
@@ -146,6 +150,15 @@ class _Document:
                 rows = await exports.suppressions_of(connection, self._workspace_id, some)
             for row in rows:
                 yield separator + _json(suppression_view(row))
+                separator = b","
+
+    async def _releases(self) -> AsyncIterator[bytes]:
+        separator = b""
+        for some in _portions(sorted(self._digests)):
+            async with self._database.read() as connection:
+                rows = await releases.of_addresses(connection, self._workspace_id, some)
+            for row in rows:
+                yield separator + _json(release_view(row))
                 separator = b","
 
     async def _unmatched_events(self) -> AsyncIterator[bytes]:

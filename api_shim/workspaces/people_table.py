@@ -5,7 +5,16 @@ from typing import Final
 from api_shim import problems
 from api_shim.inbox_types import InboxTokenRequest, InboxTokenView
 from api_shim.operations import Operation
-from api_shim.workspaces import browsers, contacts, exports, inbox_tokens, journeys, suppressions
+from api_shim.workspaces import (
+    browsers,
+    contacts,
+    exports,
+    inbox_tokens,
+    journeys,
+    releases,
+    suppression_lists,
+    suppressions,
+)
 from api_shim.workspaces import contact_types as people
 from api_shim.workspaces import setup_types as things
 from api_shim.workspaces import suppression_types as stops
@@ -17,6 +26,7 @@ from models.vocabulary import Scope
 _CONTACTS: Final = Noun("contacts", "Contacts", Scope.CONTACTS)
 _BROWSERS: Final = Noun("push", "Contacts", Scope.CONTACTS)
 _SUPPRESSIONS: Final = Noun("suppressions", "Suppressions", Scope.CONTACTS)
+_RELEASES: Final = Noun("suppressions/releases", "Suppressions", Scope.CONTACTS)
 _JOURNEYS: Final = Noun("journeys", "Campaigns", Scope.ADMIN)
 
 _CONTACT: Final = people.ContactView
@@ -103,6 +113,19 @@ OPERATIONS: Final = (
     _SUPPRESSIONS.page(
         stops.SuppressionQuery, stops.SuppressionList, suppressions.list_all, "List suppressions, the newest first"
     ),
+    # Before the ones that take any suppression id.
+    *suppression_lists.OPERATIONS,
+    _RELEASES.page(
+        stops.ReleaseQuery, stops.ReleaseList, releases.list_all, "List released suppressions, the latest first"
+    ),
+    _SUPPRESSIONS.change(
+        "POST",
+        "{suppressionId}/release",
+        stops.ReleaseRequest,
+        stops.ReleaseReply,
+        releases.release,
+        "Let an address be written to again; what FAILED because of its suppression is sent again if asked",
+    ),
     _SUPPRESSIONS.get("suppressionId", stops.SuppressionView, suppressions.get, "Get a suppression"),
     _SUPPRESSIONS.change(
         "PATCH",
@@ -112,7 +135,7 @@ OPERATIONS: Final = (
         suppressions.patch,
         "Change why, or until when, an address is suppressed",
     ),
-    _SUPPRESSIONS.remove("suppressionId", suppressions.remove, "Let an address be written to again"),
+    _SUPPRESSIONS.remove("suppressionId", releases.remove, "Let an address be written to again"),
     _JOURNEYS.make(things.NameRequest, things.JourneyView, journeys.create, "Make a journey"),
     _JOURNEYS.page(PageQuery, things.JourneyList, journeys.list_all, "List journeys, the newest first"),
     _JOURNEYS.get("journeyId", things.JourneyView, journeys.get, "Get a journey"),

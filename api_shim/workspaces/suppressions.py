@@ -1,5 +1,6 @@
 """Suppressions in the "workspace" dialect: addresses that are not written to."""
 
+import contextlib
 from typing import Any
 
 from msgspec import UNSET
@@ -9,27 +10,25 @@ from api_shim import addresses, problems
 from api_shim.decoding import milliseconds
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.paging import Pagination
-from api_shim.workspaces.stored import change_one, fetch_one, remove_one
+from api_shim.workspaces.stored import change_one, fetch_one
 from api_shim.workspaces.suppression_types import (
     SuppressionList,
     SuppressionPatch,
     SuppressionQuery,
     SuppressionRequest,
 )
-from api_shim.workspaces.views import suppression_view
+from api_shim.workspaces.suppression_views import suppression_view
 from models import ids
 from models.ids import Kind
 from models.store import contacts, suppressions
-from models.store.suppressions import NewSuppression, SuppressionFilter
+from models.store.suppressions import Address, NewSuppression, SuppressionFilter
 from models.vocabulary import Channel, SuppressionKind
 
 
 async def create(call: Call, request: SuppressionRequest) -> Reply:
     """Suppress an address; 200 and the one that stands where it is suppressed already, now no shorter than asked."""
     keyring = await call.services.keyring()
-    kind = request.kind or (SuppressionKind.OPT_OUT if request.topic else SuppressionKind.DEAD)
-    if kind is SuppressionKind.DEAD and request.topic:
-        raise problems.invalid("a dead address has no topic", "#/topic")
+    kind = kind_of(request.kind, request.topic)
     expires_at = milliseconds(request.expires_at, "#/expiresAt")
     async with call.services.database.write() as connection:
         address = await _address(connection, call, request)
@@ -39,11 +38,19 @@ async def create(call: Call, request: SuppressionRequest) -> Reply:
             kind=kind,
             topic=request.topic or "",
             address=address,
-            reason=request.reason,
+            reason=request.reason.value,
             expires_at=expires_at,
+            note=request.note,
         )
         row, is_new = await suppressions.create(connection, call.workspace_id, new)
     return Reply(suppression_view(row), status=201 if is_new else 200)
+
+
+def kind_of(kind: SuppressionKind | None, topic: str | None) -> SuppressionKind:
+    """What is meant where it is not said; raises Problem (400) for a topic of a dead address."""
+    if kind is SuppressionKind.DEAD and topic:
+        raise problems.invalid("a dead address has no topic", "#/topic")
+    return kind or (SuppressionKind.OPT_OUT if topic else SuppressionKind.DEAD)
 
 
 async def _address(connection: AsyncConnection, call: Call, request: SuppressionRequest) -> str:
@@ -73,26 +80,35 @@ async def _contacts_own(connection: AsyncConnection, call: Call, request: Suppre
 
 async def list_all(call: Call, query: SuppressionQuery) -> Reply:
     """A page of suppressions, the newest first."""
-    wanted = None
-    if query.address is not None:
-        keyring = await call.services.keyring()
-        wanted = []
-        for channel in list(Channel) if query.channel is None else [query.channel]:
-            try:
-                address = addresses.normal(channel, query.address)
-            except ValueError:
-                continue
-            wanted.append((channel, keyring.address_digest(channel.value, address)))
+    found_by = SuppressionFilter(
+        channel=query.channel,
+        kind=query.kind,
+        reason=query.reason,
+        topic=query.topic,
+        addresses=await addresses_of(call, query.channel, query.address),
+    )
     async with call.services.database.read() as connection:
         rows, total = await suppressions.page(
             connection,
             call.workspace_id,
-            SuppressionFilter(channel=query.channel, kind=query.kind, addresses=wanted),
+            found_by,
             limit=query.limit,
             offset=query.offset,
         )
     data = [suppression_view(row) for row in rows]
     return Reply(SuppressionList(data=data, pagination=Pagination.of(query, total)))
+
+
+async def addresses_of(call: Call, channel: Channel | None, address: str | None) -> list[Address] | None:
+    """What a filter by address means on this channel, or on any; None where there is no such filter."""
+    if address is None:
+        return None
+    keyring = await call.services.keyring()
+    found: list[Address] = []
+    for each in list(Channel) if channel is None else [channel]:
+        with contextlib.suppress(ValueError):
+            found.append((each, keyring.address_digest(each.value, addresses.normal(each, address))))
+    return found
 
 
 async def get(call: Call) -> Reply:
@@ -104,14 +120,10 @@ async def patch(call: Call, request: SuppressionPatch) -> Reply:
     """Change why, or until when, an address is suppressed."""
     values: dict[str, Any] = {}
     if request.reason is not UNSET:
-        values["reason"] = request.reason
+        values["reason"] = request.reason.value
+    if request.note is not UNSET:
+        values["note"] = request.note
     if request.expires_at is not UNSET:
         values["expires_at"] = milliseconds(request.expires_at, "#/expiresAt")
     row = await change_one(call, Kind.SUPPRESSION, "suppression", suppressions.change, values)
     return Reply(suppression_view(row))
-
-
-async def remove(call: Call) -> Reply:
-    """Let an address be written to again."""
-    await remove_one(call, Kind.SUPPRESSION, "suppression", suppressions.remove)
-    return Reply()

@@ -10,10 +10,9 @@ from msgspec import UNSET
 from api_shim.workspaces.campaign_types import CampaignView
 from api_shim.workspaces.contact_types import BrowserView, ContactView
 from api_shim.workspaces.setup_types import JourneyView
-from api_shim.workspaces.suppression_types import SuppressionView
 from api_shim.workspaces.template_types import TemplateParts, TemplateView
 from api_shim.workspaces.types import AttemptView, MessageEventView, MessageView
-from models import ids, timestamps
+from models import ids
 from models.faults import fault_of
 from models.ids import Kind
 from models.lifecycle import BY_STATE, effective, facts_of, status_of
@@ -25,7 +24,6 @@ from models.store.exports import EventRow as ExportedEventRow
 from models.store.journeys import JourneyRow
 from models.store.message_views import AttemptRow, MessageEventRow, MessageRow
 from models.store.push_subscriptions import PushSubscriptionRow
-from models.store.suppressions import SuppressionRow
 from models.store.templates import TemplateRow
 from models.timestamps import show, show_optional
 from models.vocabulary import BounceType, Fact, State, Status
@@ -233,21 +231,6 @@ def browser_view(row: PushSubscriptionRow) -> BrowserView:
         endpoint=row.endpoint,
         topic=row.topic,
         created_at=show(row.created_at),
-    )
-
-
-def suppression_view(row: SuppressionRow) -> SuppressionView:
-    """A suppression."""
-    return SuppressionView(
-        id=ids.show(Kind.SUPPRESSION, row.id),
-        channel=row.channel,
-        kind=row.kind,
-        topic=row.topic or None,
-        address=row.address,
-        reason=row.reason,
-        message_id=shown(Kind.MESSAGE, row.message_id),
-        created_at=show(row.created_at),
-        expires_at=timestamps.show_optional(row.expires_at),
     )
 
 

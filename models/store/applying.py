@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.ids import new_id
 from models.lifecycle import facts_of
 from models.session import now_ms
+from models.store import releases
 from models.store.erasing import silence_events
 from models.store.events import RawEvent, Target, park
-from models.store.outcomes import insert_suppressions
+from models.store.outcomes import insert_suppressions, suppression_key
 from models.store.recordset import Columns, parameters, recordset
 from models.store.status_sql import fact_column, least
 from models.tables import events, messages
@@ -31,7 +32,7 @@ async def apply(connection: AsyncConnection, raw: Sequence[RawEvent], targets: M
         await connection.execute(
             _merging(is_sqlite), parameters("established", _ESTABLISHED, rows, is_sqlite=is_sqlite)
         )
-    await insert_suppressions(connection, [row for event in raw if (row := _suppression(event, targets)) is not None])
+    await _suppress(connection, raw, targets)
     matched = [(each.id, targets[each.id].id, targets[each.id].about_run) for each in raw if each.id in targets]
     if matched:
         await connection.execute(_marking(is_sqlite), parameters("matched", _MATCHED, matched, is_sqlite=is_sqlite))
@@ -95,10 +96,18 @@ def _marking(is_sqlite: bool) -> Any:
     )
 
 
+async def _suppress(connection: AsyncConnection, raw: Sequence[RawEvent], targets: Mapping[UUID, Target]) -> None:
+    """Suppress what these events call for, but for what was released since they happened."""
+    called_for = [(event.at, row) for event in raw if (row := _suppression(event, targets)) is not None]
+    released = await releases.released_at(connection, {suppression_key(row) for _, row in called_for})
+    new = [row for at, row in called_for if at > released.get(suppression_key(row), -1)]
+    await insert_suppressions(connection, new)
+
+
 def _suppression(event: RawEvent, targets: Mapping[UUID, Target]) -> dict[str, Any] | None:
     """The suppression that an event calls for: a dead address, a complaint, or an opt-out of the message's topic."""
     target = targets.get(event.id)
-    if target is None:
+    if target is None or event.is_ours:  # a reader who opted out may have changed their mind since
         return None
     hard = event.type is EventType.BOUNCED and event.bounce_type is not BounceType.SOFT
     dead = hard or event.type is EventType.COMPLAINED

@@ -22,7 +22,7 @@ from models.store import events
 from models.store.outcomes import Ended, insert_suppressions
 from models.store.recordset import among
 from models.store.rows import upsert
-from models.store.suppressions import ENDPOINT_FAILING
+from models.suppression_reasons import SuppressionReason
 from models.tables import failing_endpoints, message_details, suppressions
 from models.vocabulary import Channel, EventType, FailureReason, SuppressionKind
 
@@ -68,7 +68,7 @@ async def learn(connection: AsyncConnection, ended: Sequence[Ended], recorded: C
     off = {each.key: (each, FailureReason.ENDPOINT_GONE.value) for each in used if _is_gone(telling[each.message_id])}
     failures = Counter(each.key for each in used if each.key not in over)
     failing = await _count(connection, failures)
-    off |= {each.key: (each, ENDPOINT_FAILING) for each in used if each.key in failing}
+    off |= {each.key: (each, SuppressionReason.ENDPOINT_FAILING.value) for each in used if each.key in failing}
     await _forget(connection, over | failing)
     if off:
         await _switch_off(connection, list(off.values()))

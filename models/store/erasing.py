@@ -17,21 +17,25 @@ from models.store import contact_terms, contacts, contents
 from models.store.contacts import ContactRow
 from models.store.ending import without_a_send
 from models.store.letter_case import in_any_case
-from models.store.suppressions import ENDPOINT_FAILING, Address, at_addresses
-from models.tables import attempts, events, inboxes, message_details, messages, push_subscriptions, suppressions
+from models.store.suppressions import Address, at_addresses
+from models.suppression_reasons import SuppressionReason
+from models.tables import (
+    attempts,
+    events,
+    inboxes,
+    message_details,
+    messages,
+    push_subscriptions,
+    suppression_releases,
+    suppressions,
+)
 from models.tables import contacts as table
-from models.vocabulary import Channel, EventType, FailureReason, State
+from models.vocabulary import Channel, FailureReason, State
 
 AddressesOf = Callable[[ContactRow], Sequence[Address]]
 """The addresses of a contact, which only a keyring can digest."""
 
-# Reasons that we wrote ourselves. A person's own words may say who was meant.
-_OUR_REASONS: Final = (
-    *(each.value for each in EventType),
-    *(each.value for each in FailureReason),
-    ENDPOINT_FAILING,
-)
-_IN_OTHER_WORDS: Final = "manual"
+_OUR_REASONS: Final = [each.value for each in SuppressionReason]
 _SILENT_DETAILS: Final[Mapping[str, Any]] = {
     "content_id": None,
     "subject": None,
@@ -75,8 +79,17 @@ async def _forget_addresses(
         .values(
             address=null(),
             message_id=null(),
-            reason=case((suppressions.c.reason.in_(_OUR_REASONS), suppressions.c.reason), else_=_IN_OTHER_WORDS),
+            # A person's own words, also of a version that kept them here, may say who was meant.
+            note=null(),
+            reason=case(
+                (suppressions.c.reason.in_(_OUR_REASONS), suppressions.c.reason), else_=SuppressionReason.MANUAL.value
+            ),
         )
+    )
+    await connection.execute(
+        update(suppression_releases)
+        .where(suppression_releases.c.workspace_id == workspace_id, at_addresses(addresses, suppression_releases))
+        .values(address=null(), note=null())
     )
     if texts:
         await connection.execute(

@@ -28,7 +28,10 @@ _CLOCKS_APART_MS = 60_000
 
 
 class RawEvent(msgspec.Struct, frozen=True):
-    """A stored event that is not applied yet. ``hit``: what was kept of a request for a link of ours."""
+    """A stored event that is not applied yet. ``hit``: what was kept of a request for a link of ours.
+
+    ``is_ours``: nobody else reported it, so whatever it calls for beside its fact was done when it was stored.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -42,6 +45,7 @@ class RawEvent(msgspec.Struct, frozen=True):
     reason: str | None
     machine: bool
     hit: bytes | None = None
+    is_ours: bool = False
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -142,6 +146,7 @@ async def take(connection: AsyncConnection, most: int) -> list[RawEvent]:
             events.c.reason,
             events.c.machine,
             case((is_hit(), events.c.raw)).label("hit"),
+            (events.c.provider == Provider.WIREROOM.value).label("is_ours"),
         )
         .where(events.c.applied_at.is_(None), events.c.retry_at.is_(None))
         .order_by(events.c.id)
@@ -162,6 +167,7 @@ async def take(connection: AsyncConnection, most: int) -> list[RawEvent]:
             reason=row.reason,
             machine=row.machine,
             hit=row.hit,
+            is_ours=bool(row.is_ours),
         )
         for row in rows
     ]

@@ -26,6 +26,7 @@ class Offer(msgspec.Struct, frozen=True):
 
     message_id: UUID
     workspace_id: UUID
+    contact_id: UUID
     channel: Channel
     topic: str
     address: str | None
@@ -38,6 +39,7 @@ async def find(connection: AsyncConnection, message_id: UUID) -> Offer | None:
         select(
             messages.c.id,
             messages.c.workspace_id,
+            messages.c.contact_id,
             messages.c.channel,
             message_details.c.topic,
             message_details.c.address,
@@ -49,11 +51,19 @@ async def find(connection: AsyncConnection, message_id: UUID) -> Offer | None:
     row = found.first()
     if row is None:
         return None
-    return Offer(row.id, row.workspace_id, Channel(row.channel), row.topic or "", row.address, row.address_digest)
+    return Offer(
+        message_id=row.id,
+        workspace_id=row.workspace_id,
+        contact_id=row.contact_id,
+        channel=Channel(row.channel),
+        topic=row.topic or "",
+        address=row.address,
+        address_digest=row.address_digest,
+    )
 
 
-async def take(connection: AsyncConnection, offer: Offer, event: ParsedEvent) -> None:
-    """Store the event, and the suppression that it calls for; repeated, it changes nothing."""
+async def note(connection: AsyncConnection, offer: Offer, event: ParsedEvent) -> None:
+    """Store the event alone."""
     await events.insert(
         connection,
         workspace_id=offer.workspace_id,
@@ -61,6 +71,11 @@ async def take(connection: AsyncConnection, offer: Offer, event: ParsedEvent) ->
         provider=Provider.WIREROOM.value,
         events_=[event],
     )
+
+
+async def take(connection: AsyncConnection, offer: Offer, event: ParsedEvent) -> None:
+    """Store the event, and the suppression that it calls for; repeated, it changes nothing."""
+    await note(connection, offer, event)
     new = {
         "id": new_id(),
         "workspace_id": offer.workspace_id,

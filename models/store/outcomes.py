@@ -200,7 +200,8 @@ async def suppress_dead(connection: AsyncConnection, found: Sequence[tuple[UUID,
     await insert_suppressions(connection, new)
 
 
-_SUPPRESSION_KEY = itemgetter("workspace_id", "channel", "address_digest", "kind", "topic")
+suppression_key = itemgetter("workspace_id", "channel", "address_digest", "kind", "topic")
+"""What a suppression is about, of its row: there is one of each."""
 
 
 async def insert_suppressions(connection: AsyncConnection, new: Sequence[dict[str, Any]]) -> None:
@@ -209,7 +210,7 @@ async def insert_suppressions(connection: AsyncConnection, new: Sequence[dict[st
         return
     now = await clock.read(connection)
     # In one order everywhere, so that two transactions never wait for each other in a circle.
-    rows = [{**row, "created_at": now} for row in sorted(new, key=_SUPPRESSION_KEY)]
+    rows = [{**row, "created_at": now} for row in sorted(new, key=suppression_key)]
     statement = upsert(suppressions, is_sqlite=connection.dialect.name == "sqlite")
     given = statement.excluded
     lasting = statement.on_conflict_do_update(

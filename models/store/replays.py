@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Uuid, and_, func, select, update
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Uuid, and_, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Parked, Standing, check_standing
@@ -19,7 +19,7 @@ from models.faults import REPORTED, Fault
 from models.store import commands, turns
 from models.store.recordset import Columns, parameters, recordset
 from models.store.status_sql import at_fault, least, undelivered
-from models.tables import messages
+from models.tables import message_details, messages
 from models.vocabulary import Channel, FailureReason, Lane, Status
 
 _SENT_AGAIN: Final[Columns] = {"id": Uuid(), "turn": BigInteger(), "paused": Boolean()}
@@ -30,7 +30,7 @@ _A_PERSONS_WORD: Final = (FailureReason.CANCELLED.value, FailureReason.GIVEN_UP.
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Which messages: those that FAILED ``since`` then (milliseconds, UTC) and of which all that is given holds.
 
-    ``bounced``: BOUNCED ones too.
+    ``bounced``: BOUNCED ones too. ``address_digest`` and ``topic``: to that address, about that topic.
     """
 
     since: int
@@ -39,6 +39,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     fault: Fault | None = None
     campaign_id: UUID | None = None
     bounced: bool = False
+    address_digest: bytes | None = None
+    topic: str | None = None
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -70,6 +72,14 @@ def _conditions(workspace_id: UUID, wanted: Wanted, *, is_sqlite: bool) -> list[
         conditions.append(messages.c.channel == wanted.channel.value)
     if wanted.campaign_id is not None:
         conditions.append(messages.c.campaign_id == wanted.campaign_id)
+    if wanted.address_digest is not None:
+        to_it = [
+            message_details.c.message_id == messages.c.id,
+            message_details.c.address_digest == wanted.address_digest,
+        ]
+        if wanted.topic is not None:
+            to_it.append(message_details.c.topic == wanted.topic)
+        conditions.append(exists().where(*to_it))
     return conditions
 
 

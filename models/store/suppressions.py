@@ -1,11 +1,11 @@
 """Suppressions: addresses that are not written to. What counts is the keyed digest; the address is for people."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, case, delete, false, or_, update
+from sqlalchemy import ColumnElement, Table, and_, case, delete, false, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import ids
@@ -13,9 +13,6 @@ from models.session import now_ms
 from models.store.rows import columns_of, fetch_one, fetch_page, read, upsert
 from models.tables import suppressions
 from models.vocabulary import Channel, FailureReason, SuppressionKind
-
-ENDPOINT_FAILING: Final = "endpoint_failing"
-"""The reason of a webhook endpoint that was switched off because it had failed for days."""
 
 Address = tuple[Channel, bytes]
 """A channel, and the keyring's digest (16 bytes) of an address on it."""
@@ -33,6 +30,7 @@ class SuppressionRow(msgspec.Struct, frozen=True):
     message_id: UUID | None
     created_at: int
     expires_at: int | None
+    note: str | None
 
 
 class NewSuppression(msgspec.Struct, frozen=True):
@@ -45,6 +43,7 @@ class NewSuppression(msgspec.Struct, frozen=True):
     address: str | None
     reason: str
     expires_at: int | None
+    note: str | None = None
 
 
 class SuppressionFilter(msgspec.Struct, frozen=True):
@@ -52,18 +51,20 @@ class SuppressionFilter(msgspec.Struct, frozen=True):
 
     channel: Channel | None = None
     kind: SuppressionKind | None = None
+    reason: str | None = None
+    topic: str | None = None
     addresses: Sequence[Address] | None = None
 
 
-def at_addresses(addresses: Sequence[Address]) -> ColumnElement[bool]:
-    """Suppressions of any of these addresses; of none where there are none."""
+def at_addresses(addresses: Sequence[Address], table: Table = suppressions) -> ColumnElement[bool]:
+    """Suppressions of any of these addresses, or releases; none where there are none."""
     by_channel: dict[Channel, list[bytes]] = {}
     for channel, digest in addresses:
         by_channel.setdefault(channel, []).append(digest)
     return or_(
         false(),
         *(
-            and_(suppressions.c.channel == channel.value, suppressions.c.address_digest.in_(digests))
+            and_(table.c.channel == channel.value, table.c.address_digest.in_(digests))
             for channel, digests in by_channel.items()
         ),
     )
@@ -97,7 +98,7 @@ async def create(connection: AsyncConnection, workspace_id: UUID, new: NewSuppre
             index_elements=list(key),
             set_={
                 name: case((lasts_longer, statement.excluded[name]), else_=suppressions.c[name])
-                for name in ("expires_at", "reason")
+                for name in ("expires_at", "reason", "note")
             },
         ).returning(*columns_of(suppressions, SuppressionRow))
     )
@@ -111,24 +112,30 @@ async def get(connection: AsyncConnection, workspace_id: UUID, suppression_id: U
     return await fetch_one(connection, suppressions, SuppressionRow, conditions)
 
 
+def conditions_of(workspace_id: UUID, wanted: SuppressionFilter) -> list[ColumnElement[bool]]:
+    """The suppressions of a workspace that are wanted."""
+    conditions = [suppressions.c.workspace_id == workspace_id]
+    for name in ("channel", "kind", "reason", "topic"):
+        value = getattr(wanted, name)
+        if value is not None:
+            conditions.append(suppressions.c[name] == value)
+    if wanted.addresses is not None:
+        conditions.append(at_addresses(wanted.addresses))
+    return conditions
+
+
 async def page(
     connection: AsyncConnection, workspace_id: UUID, wanted: SuppressionFilter, *, limit: int, offset: int
 ) -> tuple[list[SuppressionRow], int]:
     """A page of suppressions and their number."""
-    conditions = [suppressions.c.workspace_id == workspace_id]
-    if wanted.channel is not None:
-        conditions.append(suppressions.c.channel == wanted.channel)
-    if wanted.kind is not None:
-        conditions.append(suppressions.c.kind == wanted.kind)
-    if wanted.addresses is not None:
-        conditions.append(at_addresses(wanted.addresses))
+    conditions = conditions_of(workspace_id, wanted)
     return await fetch_page(connection, suppressions, SuppressionRow, conditions, limit=limit, offset=offset)
 
 
 async def change(
     connection: AsyncConnection, workspace_id: UUID, suppression_id: UUID, values: dict[str, Any]
 ) -> SuppressionRow | None:
-    """Write ``values`` (reason, expires_at) over a suppression's; None where there is none."""
+    """Write ``values`` (reason, note, expires_at) over a suppression's; None where there is none."""
     result = await connection.execute(
         update(suppressions)
         .where(suppressions.c.workspace_id == workspace_id, suppressions.c.id == suppression_id)
@@ -153,13 +160,3 @@ async def forget_blocked(connection: AsyncConnection, workspace_id: UUID, chat_d
     if chat_digest is not None:
         conditions.append(suppressions.c.address_digest == chat_digest)
     await connection.execute(delete(suppressions).where(*conditions))
-
-
-async def remove(connection: AsyncConnection, workspace_id: UUID, suppression_id: UUID) -> bool:
-    """Remove a suppression: its address may be written to again. False where there is none."""
-    result = await connection.execute(
-        delete(suppressions)
-        .where(suppressions.c.workspace_id == workspace_id, suppressions.c.id == suppression_id)
-        .returning(suppressions.c.id)
-    )
-    return result.first() is not None

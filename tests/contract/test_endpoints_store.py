@@ -12,7 +12,7 @@ from models.store import applying, claims, clock, endpoints, erasing, event_view
 from models.store.claims import Claim
 from models.store.event_views import EventFilter, EventRow
 from models.store.outcomes import Ended
-from models.store.suppressions import ENDPOINT_FAILING
+from models.suppression_reasons import SuppressionReason
 from models.tables import attempts, contacts, failing_endpoints, messages, suppressions
 from models.vocabulary import Channel, EventType, FailureReason, Lane, Outcome, State, Status
 from tests.support.scene import Scene
@@ -135,8 +135,8 @@ async def test_it_is_off_after_five_days_and_ten_failures(
     await days_pass(scene, days)
     assert await suppressed(scene) == []
     await fail(scene, contact)
-    assert await suppressed(scene) == ([ENDPOINT_FAILING] if is_off else [])
-    assert [event.reason for event in await told(scene)] == ([ENDPOINT_FAILING] if is_off else [])
+    assert await suppressed(scene) == ([SuppressionReason.ENDPOINT_FAILING] if is_off else [])
+    assert [event.reason for event in await told(scene)] == ([SuppressionReason.ENDPOINT_FAILING] if is_off else [])
     assert await counted(scene) == ([] if is_off else [failures])
 
 

@@ -163,7 +163,7 @@ async def test_a_browser_may_be_given_as_a_page_has_it(tenant: Tenant) -> None:
 
 
 async def test_suppressions(tenant: Tenant) -> None:
-    entry = {"channel": "EMAIL", "address": "Ann@Example.org", "topic": "news", "reason": "asked by phone"}
+    entry = {"channel": "EMAIL", "address": "Ann@Example.org", "topic": "news", "note": "asked by phone"}
     made = await tenant.post("/suppressions", entry)
     assert (made["kind"], made["address"], made["topic"]) == ("opt_out", "Ann@example.org", "news")
     assert (await tenant.post("/suppressions", entry, 200))["id"] == made["id"]

@@ -199,7 +199,8 @@ async def test_a_contacts_address_is_suppressed(tenant: Tenant) -> None:
         ({"channel": "EMAIL", "contactId": contact, "address": "a@example.org"}, 400, "#/address"),
         ({"channel": "EMAIL"}, 400, "#/address"),
         ({"channel": "EMAIL", "contactId": NOBODY}, 404, None),
-        ({"channel": "EMAIL", "address": "a@example.org", "reason": "a\r\nb"}, 400, "#/reason"),
+        ({"channel": "EMAIL", "address": "a@example.org", "note": "a\r\nb"}, 400, "#/note"),
+        ({"channel": "EMAIL", "address": "a@example.org", "reason": "by phone"}, 400, "#/reason"),
     ):
         problem = await tenant.post("/suppressions", body, status)
         assert problem.get("errors", [{"pointer": None}])[0]["pointer"] == pointer
@@ -209,11 +210,11 @@ async def test_a_suppression_is_changed(tenant: Tenant) -> None:
     made = await tenant.post("/suppressions", {"channel": "EMAIL", "address": "ann@example.org"})
     path = f"/suppressions/{made['id']}"
     assert (await tenant.call("PATCH", path, json={})).json() == made
-    change = {"reason": "by phone", "expiresAt": "2020-01-01T00:00:00Z"}
-    assert (await tenant.call("PATCH", path, json=change)).json()["reason"] == "by phone"
+    change = {"note": "by phone", "expiresAt": "2020-01-01T00:00:00Z"}
+    assert (await tenant.call("PATCH", path, json=change)).json()["note"] == "by phone"
     await tenant.send(await tenant.contact())
     lasting = (await tenant.call("PATCH", path, json={"expiresAt": None})).json()
-    assert (lasting["expiresAt"], lasting["reason"]) == (None, "by phone")
+    assert (lasting["expiresAt"], lasting["note"]) == (None, "by phone")
     body = {"contactId": await tenant.contact(), "channel": "EMAIL", "body": "x"}
     await tenant.post("/messages", body, 422)
     assert (await tenant.call("PATCH", f"/suppressions/{made['id'][:-1]}", json={})).status_code == 404
@@ -222,20 +223,20 @@ async def test_a_suppression_is_changed(tenant: Tenant) -> None:
 async def test_a_suppression_asked_for_again_lasts_as_long_as_the_longer_one(tenant: Tenant) -> None:
     body = {"channel": "EMAIL", "address": "ann@example.org"}
     later = {"expiresAt": "2096-01-01T00:00:00.000Z"}
-    first = await tenant.post("/suppressions", body | {"expiresAt": "2095-01-01T00:00:00.000Z", "reason": "on leave"})
+    first = await tenant.post("/suppressions", body | {"expiresAt": "2095-01-01T00:00:00.000Z", "note": "on leave"})
 
     async def again(fields: dict[str, Any]) -> tuple[str | None, str]:
         row = await tenant.post("/suppressions", body | fields, 200)
         assert (row["id"], row["createdAt"]) == (first["id"], first["createdAt"])
         assert row == await tenant.get(f"/suppressions/{row['id']}")
-        return row["expiresAt"], row["reason"]
+        return row["expiresAt"], row["note"]
 
     for sooner in ({"expiresAt": "2094-01-01T00:00:00.000Z"}, {"expiresAt": first["expiresAt"]}):
-        assert await again(sooner | {"reason": "no"}) == (first["expiresAt"], "on leave")
-    assert await again(later | {"reason": "moved"}) == (later["expiresAt"], "moved")
-    assert await again({"reason": "by phone"}) == (None, "by phone")
-    assert await again(later | {"reason": "no"}) == (None, "by phone")
-    assert await again({"reason": "no"}) == (None, "by phone")
+        assert await again(sooner | {"note": "no"}) == (first["expiresAt"], "on leave")
+    assert await again(later | {"note": "moved"}) == (later["expiresAt"], "moved")
+    assert await again({"note": "by phone"}) == (None, "by phone")
+    assert await again(later | {"note": "no"}) == (None, "by phone")
+    assert await again({"note": "no"}) == (None, "by phone")
     assert (await tenant.post("/suppressions", body | {"topic": "news"}))["id"] != first["id"]
 
 

@@ -4,9 +4,11 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from alembic import command
+from sqlalchemy import LargeBinary, Uuid, bindparam, text
 
 from models import migrate
 from models.errors import InvalidSetting, StorageUnavailable
@@ -97,3 +99,28 @@ def test_a_server_that_is_away_and_an_unknown_kind_are_said() -> None:
         migrate.upgrade("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(InvalidSetting):
         migrate.upgrade("mysql://h/d")
+
+
+async def test_what_people_wrote_as_a_reason_becomes_a_note(empty_url: str) -> None:
+    database = Database.connect(empty_url)
+    try:
+        async with database.write() as connection:
+            await connection.run_sync(lambda opened: command.upgrade(migrate.config_for(opened), "0006"))
+            made = text(
+                "INSERT INTO suppressions (id, workspace_id, channel, address_digest, kind, topic, reason, created_at)"
+                " VALUES (:id, :id, 'EMAIL', :digest, 'dead', '', :reason, 1)"
+            ).bindparams(bindparam("id", type_=Uuid()), bindparam("digest", type_=LargeBinary()))
+            await connection.execute(
+                text("INSERT INTO workspaces (id, name, settings, created_at) VALUES (:id, :name, '{}', 1)").bindparams(
+                    bindparam("id", type_=Uuid())
+                ),
+                [{"id": UUID(int=number), "name": str(number)} for number in (1, 2)],
+            )
+            for number, reason in enumerate(("asked by phone", "bounced"), 1):
+                row = {"id": UUID(int=number), "digest": bytes([number]) * 16, "reason": reason}
+                await connection.execute(made, row)
+            await connection.run_sync(lambda opened: command.upgrade(migrate.config_for(opened), "head"))
+            rows = await connection.execute(text("SELECT reason, note FROM suppressions ORDER BY reason"))
+            assert [tuple(row) for row in rows] == [("bounced", None), ("manual", "asked by phone")]
+    finally:
+        await database.close()

@@ -6,14 +6,12 @@ from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
 from sqlalchemy import func, select, update
 
 from models import ids
-from models.ids import Kind
 from models.secrets import Keyring, load_keyring
 from models.session import Database
 from models.tables import events, suppressions
@@ -22,6 +20,7 @@ from models.vocabulary import SuppressionKind
 from tests.support import scene as scenes
 from tests.support.api import Api, Tenant
 from tests.support.house import House
+from tests.support.reader_links import refused, token_of, uuid_of
 from tests.support.scene import storage_settings
 from tests.support.smtp_sink import SmtpSink
 from tests.support.waiting import wait_until
@@ -43,26 +42,9 @@ async def reader(api: Api) -> AsyncIterator[httpx.AsyncClient]:
         yield anybody
 
 
-def token_of(message: dict[str, Any], keyring: Keyring, run: int = 1) -> str:
-    return keyring.tokens.make(Purpose.OPT_OUT, Ref(uuid_of(message), run))
-
-
-def uuid_of(message: dict[str, Any]) -> UUID:
-    found = ids.parse(Kind.MESSAGE, message["id"])
-    assert found is not None
-    return found
-
-
 async def count(database: Database, table: Any) -> int:
     async with database.read() as connection:
         return int(await connection.scalar(select(func.count()).select_from(table)) or 0)
-
-
-async def refused(tenant: Tenant, contact: str, **fields: Any) -> str | None:
-    """Why the next message to the contact is refused; None where it is accepted."""
-    body = {"contactId": contact, "channel": "EMAIL", "subject": "Next", "body": "Hi"} | fields
-    answer = await tenant.call("POST", "/messages", json=body)
-    return None if answer.status_code == 200 else str(answer.json()["failureReason"])
 
 
 async def test_looking_at_the_page_changes_nothing(

@@ -1,0 +1,242 @@
+"""What a reader wants to get, by the link of any message that they got: read, and changed at once.
+
+The token alone counts, as on the page: there is no cookie, and nobody signs in. A GET changes nothing.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api_shim import opt_out, problems
+from api_shim.any_site import for_any_site, preflight
+from api_shim.decoding import decode
+from api_shim.masking import masked
+from api_shim.operations import Call, Operation, Reply
+from api_shim.preference_types import (
+    MOST_TOPICS,
+    ChannelView,
+    PreferencesRequest,
+    PreferencesView,
+    TokenQuery,
+    TopicView,
+    UnsubscribeView,
+)
+from api_shim.reader_links import Reader, reader_of, ref_of
+from api_shim.workspaces.nouns import BAD_BODY
+from models.store import opt_outs, preferences, releases
+from models.store.preferences import Standing, Stop
+from models.tokens import Ref
+from models.vocabulary import Channel
+
+_TAG: Final = "Unsubscribing"
+_PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow"}
+_FORM_BYTES: Final = 4096
+
+Wanted = Mapping[Stop, bool]
+"""Whether each channel or topic is wanted."""
+
+
+# --- Unsubscribing
+
+
+async def look(call: Call) -> Reply:
+    """What the link opts out of. Changes nothing."""
+    ref = await _ref(call)
+    async with call.services.database.read() as connection:
+        reader = await _reader(connection, call, ref)
+        there = await _standing(connection, reader)
+    return Reply(_offered(reader, there), headers=_PRIVATE)
+
+
+async def unsubscribe(call: Call) -> Reply:
+    """Opt out, once and for all repeats. The body says nothing that the token does not (RFC 8058, section 3.2)."""
+    ref = await _ref(call)
+    await call.body(_FORM_BYTES)
+    async with call.services.database.write() as connection:
+        reader = await _reader(connection, call, ref)
+        await opt_outs.take(connection, reader.offer, opt_out.event_of(ref, "api"))
+        there = await _standing(connection, reader)
+    call.services.wakeups.poke("tracker", "events")
+    return Reply(_offered(reader, there), headers=_PRIVATE)
+
+
+def _offered(reader: Reader, there: Standing) -> UnsubscribeView:
+    offer = reader.offer
+    return UnsubscribeView(
+        channel=offer.channel,
+        topic=offer.topic or None,
+        address=masked(offer.channel, offer.address),
+        unsubscribed=not there.stops.isdisjoint({(offer.channel, ""), (offer.channel, offer.topic)}),
+    )
+
+
+# --- Preferences
+
+
+async def get(call: Call) -> Reply:
+    """What the reader wants to get. Changes nothing."""
+    ref = await _ref(call)
+    async with call.services.database.read() as connection:
+        reader = await _reader(connection, call, ref)
+        view = await shown(connection, reader)
+    return Reply(view, headers=_PRIVATE)
+
+
+async def put(call: Call) -> Reply:
+    """Change what the reader wants to get."""
+    ref = await _ref(call)
+    wanted = wanted_of(decode(await call.body(), PreferencesRequest))
+    async with call.services.database.write() as connection:
+        reader = await _reader(connection, call, ref)
+        await change(connection, reader, wanted)
+        view = await shown(connection, reader)
+    call.services.wakeups.poke("tracker", "events")
+    return Reply(view, headers=_PRIVATE)
+
+
+def wanted_of(request: PreferencesRequest) -> Wanted:
+    """The choices by what they are about; raises Problem (400) for two about the same."""
+    found: dict[Stop, bool] = {}
+    for number, each in enumerate(request.channels):
+        choices = [(topic.topic, topic.subscribed) for topic in each.topics]
+        if each.subscribed is not None:
+            choices.append(("", each.subscribed))
+        for topic, subscribed in choices:
+            if found.setdefault((each.channel, topic), subscribed) is not subscribed:
+                raise problems.invalid("says two things about the same", f"#/channels/{number}")
+    return found
+
+
+async def change(connection: AsyncConnection, reader: Reader, wanted: Wanted) -> None:
+    """Write what is wanted of the reader's channels and topics; what is so already is left alone.
+
+    Raises Problem (400) for a channel on which the reader has no address, and where an address would have opted out of
+    more topics than are kept. Where the message's own topic or channel is stopped, the message was unsubscribed from,
+    as by its button.
+    """
+    for channel, _ in wanted:
+        if channel not in reader.digests:
+            raise problems.invalid(f"the reader has no address on {channel}", "#/channels")
+    there = await _standing(connection, reader)
+    stopped = {stop for stop, subscribed in wanted.items() if not subscribed} - there.stops
+    lifted = {stop for stop, subscribed in wanted.items() if subscribed} & there.stops
+    if _most_topics((there.stops | stopped) - lifted) > MOST_TOPICS:
+        raise problems.invalid(f"at most {MOST_TOPICS} topics of a channel", "#/channels")
+    offer = reader.offer
+    # The event first, as the button does: two ways at once never wait for each other in a circle.
+    if not stopped.isdisjoint({(offer.channel, ""), (offer.channel, offer.topic)}):
+        await opt_outs.note(connection, offer, opt_out.event_of(reader.ref, "preferences"))
+    for channel, topic in sorted(lifted):
+        await releases.lift(connection, offer.workspace_id, (channel, reader.digests[channel]), topic)
+    await preferences.stop(
+        connection, offer.workspace_id, stopped, reader.digests, reader.addresses, message_id=offer.message_id
+    )
+
+
+def _most_topics(stops: Collection[Stop]) -> int:
+    return max(sum(channel is each for channel, _ in stops) for each in Channel)
+
+
+async def shown(connection: AsyncConnection, reader: Reader) -> PreferencesView:
+    """The reader's preferences, as they may be shown to whoever has the link."""
+    there = await _standing(connection, reader)
+    offer = reader.offer
+    written = {(offer.channel, offer.topic)}
+    if reader.is_contact:
+        written |= await preferences.written_about(connection, offer.workspace_id, offer.contact_id)
+    return view_of(reader, there, written)
+
+
+def view_of(reader: Reader, there: Standing, written: Collection[Stop]) -> PreferencesView:
+    """Channels in their own order, and topics by name, of all that was written about or decided on."""
+    known = {*written, *there.stops}
+    topics = {
+        channel: sorted({topic for each, topic in known if each is channel and topic})[:MOST_TOPICS]
+        for channel in reader.digests
+    }
+    return PreferencesView(
+        channels=[
+            ChannelView(
+                channel=channel,
+                address=masked(channel, reader.addresses.get(channel)),
+                subscribed=(channel, "") not in there.stops,
+                blocked=channel in there.dead,
+                topics=[TopicView(topic, (channel, topic) not in there.stops) for topic in topics[channel]],
+            )
+            for channel in Channel
+            if channel in reader.digests and any(each is channel for each, _ in known)
+        ]
+    )
+
+
+# --- What both do
+
+
+async def _ref(call: Call) -> Ref:
+    ref = await ref_of(call, call.query(TokenQuery).token)
+    if ref is None:
+        raise problems.not_found("link")
+    return ref
+
+
+async def _reader(connection: AsyncConnection, call: Call, ref: Ref) -> Reader:
+    reader = await reader_of(connection, ref, await call.services.keyring())
+    if reader is None:
+        raise problems.not_found("link")
+    return reader
+
+
+async def _standing(connection: AsyncConnection, reader: Reader) -> Standing:
+    return await preferences.standing(connection, reader.offer.workspace_id, list(reader.digests.items()))
+
+
+OPERATIONS: Final = (
+    Operation(
+        "GET",
+        "/api/unsubscribe",
+        for_any_site(look),
+        summary="What a message's unsubscribe link opts out of; it changes nothing",
+        tag=_TAG,
+        scope=None,
+        query=TokenQuery,
+        responses={200: UnsubscribeView},
+        errors=(problems.NOT_FOUND,),
+    ),
+    Operation(
+        "POST",
+        "/api/unsubscribe",
+        for_any_site(unsubscribe),
+        summary="Unsubscribe by the token of a message's link; the body may be empty, or the one of RFC 8058",
+        tag=_TAG,
+        scope=None,
+        query=TokenQuery,
+        responses={200: UnsubscribeView},
+        errors=(problems.NOT_FOUND, problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING),
+    ),
+    preflight("/api/unsubscribe", _TAG),
+    Operation(
+        "GET",
+        "/api/preferences",
+        for_any_site(get),
+        summary="What a reader wants to get, by the token of a message's unsubscribe link; it changes nothing",
+        tag=_TAG,
+        scope=None,
+        query=TokenQuery,
+        responses={200: PreferencesView},
+        errors=(problems.NOT_FOUND,),
+    ),
+    Operation(
+        "PUT",
+        "/api/preferences",
+        for_any_site(put),
+        summary="Change what a reader wants to get, at once, by the token of a message's unsubscribe link",
+        tag=_TAG,
+        scope=None,
+        request=PreferencesRequest,
+        query=TokenQuery,
+        responses={200: PreferencesView},
+        errors=(*BAD_BODY, problems.NOT_FOUND),
+    ),
+    preflight("/api/preferences", _TAG),
+)
