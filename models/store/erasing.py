@@ -18,7 +18,16 @@ from models.store.contacts import ContactRow
 from models.store.ending import without_a_send
 from models.store.letter_case import in_any_case
 from models.store.suppressions import ENDPOINT_FAILING, Address, at_addresses
-from models.tables import attempts, events, inboxes, message_details, messages, push_subscriptions, suppressions
+from models.tables import (
+    attempts,
+    events,
+    inboxes,
+    message_details,
+    messages,
+    push_subscriptions,
+    status_events,
+    suppressions,
+)
 from models.tables import contacts as table
 from models.vocabulary import Channel, EventType, FailureReason, State
 
@@ -146,6 +155,7 @@ async def _silence(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
         update(message_details).where(message_details.c.message_id.in_(ids)).values(**_SILENT_DETAILS)
     )
     await connection.execute(update(attempts).where(attempts.c.message_id.in_(ids)).values(detail=null()))
+    await connection.execute(update(status_events).where(status_events.c.message_id.in_(ids)).values(attempts=null()))
     await connection.execute(update(events).where(events.c.message_id.in_(ids)).values(**_SILENT_EVENT))
 
 
