@@ -710,3 +710,28 @@ message_count_changes = Table(  # on PostgreSQL: what is not folded into the cou
     *_counted(),
     Column("change", BigInteger, nullable=False),
 )
+
+
+def _measured() -> list[Column[Any]]:
+    return [
+        Column("workspace_id", Uuid, nullable=False),
+        Column("campaign_id", Uuid, nullable=False),
+        Column("measure", String(40), nullable=False),  # a fact, or "failed." and the reason
+    ]
+
+
+campaign_counts = Table(  # kept by the triggers of migration 0007
+    "campaign_counts",
+    metadata,
+    *_measured(),
+    Column("number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workspace_id", "campaign_id", "measure"),
+)
+
+campaign_count_changes = Table(  # on PostgreSQL: what is not folded into the counts yet
+    "campaign_count_changes",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    *_measured(),
+    Column("change", BigInteger, nullable=False),
+)

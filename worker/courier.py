@@ -1,6 +1,7 @@
 """Status events on their way to the subscriptions: claimed, sent as the WEBHOOK channel sends, and recorded."""
 
 import asyncio
+import random
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -73,6 +74,7 @@ class Courier:
             while self._services.lease.holds() and self._services.hand.open:
                 async with self._services.database.read() as connection:
                     waiting = await status_events.waiting(connection)
+                random.shuffle(waiting)  # where there is not room for all, nobody is always the last
                 claimed = sum([await self._claim(each) for each in waiting])
                 if not claimed and not (waiting and self._tasks):
                     return  # what others have in hand is theirs

@@ -140,7 +140,7 @@ _OF_CAMPAIGNS: Final = (
         "numbers",
         campaigns.numbers,
         campaign_types.CampaignNumbersView,
-        "Count a campaign's messages by what became of them",
+        "Count a campaign's messages by what became of them, people and programs apart, with rates",
     ),
 )
 

@@ -1,8 +1,8 @@
-"""What subscriptions are told of messages: written by the database, with the row that changes.
+"""What subscriptions are told of messages, and what a campaign's came to: written with the row that changes.
 
 Triggers, as in 0002, so that no writer can forget it, and so that it is in the same transaction. A workspace without
-a subscription has no rows, and the look for one is all that it costs. What is told is what a reader is shown: a step
-that a later one implies is told with that (``models.lifecycle``).
+a subscription has no status events, and the look for one is all that it costs. What is told and counted is what a
+reader is shown: a step that a later one implies comes with that (``models.lifecycle``).
 """
 
 from collections.abc import Callable
@@ -27,6 +27,20 @@ _TIMES = {
 """The columns of which the earliest is an event's time. FAILED is no fact alone: ``_events``."""
 
 _COLUMNS = "workspace_id, subscription_id, message_id, type, at, reason, created_at, due_at"
+_MEASURES = {
+    **{fact: columns for fact, columns in _TIMES.items() if fact != "bounced"},
+    "machine_opened": ("machine_opened_at",),
+    "machine_clicked": ("machine_clicked_at",),
+}
+"""The columns of which one at least is known of a message that counts; and of those that FAILED, each reason."""
+
+_MEASURED = "workspace_id, campaign_id, measure"
+_REASON = "'failed.' || coalesce({0}failure_reason, 'provider_failed')"
+_ROWS = {
+    "new": ("INSERT", "NEW TABLE AS new_rows", (("new_rows", 1),)),
+    "changed": ("UPDATE", "OLD TABLE AS old_rows NEW TABLE AS new_rows", (("old_rows", -1), ("new_rows", 1))),
+    "removed": ("DELETE", "OLD TABLE AS old_rows", (("old_rows", -1),)),
+}
 _NOW = {
     "postgresql": "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS bigint)",
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
@@ -37,10 +51,13 @@ def upgrade() -> None:
     _make_table()
     op.add_column("subscriptions", sa.Column("disabled_at", sa.BigInteger(), nullable=True))
     op.add_column("subscriptions", sa.Column("disabled_reason", sa.String(length=32), nullable=True))
+    _make_counts()
     if op.get_bind().dialect.name == "postgresql":
         _tell_by_statement()
+        _count_by_statement()
     else:
         _tell_by_row()
+        _count_by_row()
 
 
 def _make_table() -> None:
@@ -142,3 +159,105 @@ def _tell_by_row() -> None:
         f" FROM ({told}) AS told JOIN subscriptions s ON s.workspace_id = NEW.workspace_id"
         " WHERE s.disabled_at IS NULL AND EXISTS (SELECT 1 FROM json_each(s.events) WHERE value = told.type); END"
     )
+
+
+def _make_counts() -> None:
+    def columns() -> list[sa.Column[object]]:
+        return [
+            sa.Column("workspace_id", sa.Uuid(), nullable=False),
+            sa.Column("campaign_id", sa.Uuid(), nullable=False),
+            sa.Column("measure", sa.String(length=40), nullable=False),
+        ]
+
+    op.create_table(
+        "campaign_counts",
+        *columns(),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(*_MEASURED.split(", "), name=op.f("pk_campaign_counts")),
+    )
+    op.create_table(
+        "campaign_count_changes",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        *columns(),
+        sa.Column("change", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_campaign_count_changes")),
+    )
+    for measure, columns_ in _MEASURES.items():
+        op.execute(
+            f"INSERT INTO campaign_counts ({_MEASURED}, number)"
+            f" SELECT workspace_id, campaign_id, '{measure}', count(*) FROM messages"
+            f" WHERE campaign_id IS NOT NULL AND {_known('', columns_)} GROUP BY workspace_id, campaign_id"
+        )
+    op.execute(
+        f"INSERT INTO campaign_counts ({_MEASURED}, number)"
+        f" SELECT workspace_id, campaign_id, {_REASON.format('')}, count(*) FROM messages"
+        " WHERE campaign_id IS NOT NULL AND status = 'FAILED' GROUP BY workspace_id, campaign_id, failure_reason"
+    )
+
+
+def _known(row: str, columns: tuple[str, ...]) -> str:
+    return f"coalesce({', '.join(f'{row}{each}' for each in (*columns, columns[-1]))}) IS NOT NULL"
+
+
+def _count_by_statement() -> None:
+    numbers = ", ".join(
+        f"count(*) FILTER (WHERE {_known('', columns)}) AS {measure}" for measure, columns in _MEASURES.items()
+    )
+    values = ", ".join(f"('{measure}', {measure})" for measure in _MEASURES)
+
+    def counted(table: str, sign: int) -> str:
+        # Counted first, side by side: of most rows nothing that is measured has changed.
+        return (
+            f"SELECT workspace_id, campaign_id, told.measure, {sign} * told.number AS change"
+            f" FROM (SELECT workspace_id, campaign_id, {numbers} FROM {table} WHERE campaign_id IS NOT NULL"
+            " GROUP BY workspace_id, campaign_id) AS each_campaign"
+            f" CROSS JOIN LATERAL (VALUES {values}) AS told (measure, number)"
+            f" UNION ALL SELECT workspace_id, campaign_id, {_REASON.format('')}, {sign}"
+            f" FROM {table} WHERE campaign_id IS NOT NULL AND status = 'FAILED'"
+        )
+
+    for name, (event, tables, parts) in _ROWS.items():
+        some = " OR ".join(f"EXISTS (SELECT FROM {table} WHERE campaign_id IS NOT NULL)" for table, _ in parts)
+        rows = " UNION ALL ".join(counted(*part) for part in parts)
+        op.execute(
+            f"CREATE FUNCTION measure_{name}_messages() RETURNS trigger LANGUAGE plpgsql AS $body$ BEGIN"
+            f" IF NOT ({some}) THEN RETURN NULL; END IF;"
+            f" INSERT INTO campaign_count_changes ({_MEASURED}, change)"
+            f" SELECT {_MEASURED}, sum(change) FROM ({rows}) AS measured GROUP BY {_MEASURED} HAVING sum(change) <> 0;"
+            " RETURN NULL; END $body$"
+        )
+        op.execute(
+            f"CREATE TRIGGER measure_{name}_messages AFTER {event} ON messages REFERENCING {tables}"
+            f" FOR EACH STATEMENT EXECUTE FUNCTION measure_{name}_messages()"
+        )
+
+
+def _count_by_row() -> None:
+    read = sorted({column for columns in _MEASURES.values() for column in columns} | {"campaign_id", "failure_reason"})
+    moved = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in [*read, "status"])
+    for name, event, rows in (
+        ("new", "INSERT ON messages WHEN NEW.campaign_id IS NOT NULL", _of_row("NEW.", 1)),
+        (
+            "changed",
+            f"UPDATE ON messages WHEN coalesce(OLD.campaign_id, NEW.campaign_id) IS NOT NULL AND ({moved})",
+            [*_of_row("OLD.", -1), *_of_row("NEW.", 1)],
+        ),
+        ("removed", "DELETE ON messages WHEN OLD.campaign_id IS NOT NULL", _of_row("OLD.", -1)),
+    ):
+        op.execute(
+            f"CREATE TRIGGER measure_{name}_messages AFTER {event} BEGIN"
+            f" INSERT INTO campaign_counts ({_MEASURED}, number)"
+            f" SELECT {_MEASURED}, sum(change) FROM ({' UNION ALL '.join(rows)}) WHERE true"
+            f" GROUP BY {_MEASURED} HAVING sum(change) <> 0"
+            f" ON CONFLICT ({_MEASURED}) DO UPDATE SET number = number + excluded.number; END"
+        )
+
+
+def _of_row(row: str, sign: int) -> list[str]:
+    conditions = {f"'{measure}'": _known(row, columns) for measure, columns in _MEASURES.items()}
+    conditions[_REASON.format(row)] = f"{row}status = 'FAILED'"
+    return [
+        f"SELECT {row}workspace_id AS workspace_id, {row}campaign_id AS campaign_id, {measure} AS measure,"
+        f" {sign} AS change WHERE {row}campaign_id IS NOT NULL AND {condition}"
+        for measure, condition in conditions.items()
+    ]
