@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, insert, update
 from models import lifecycle
 from models.events import ParsedEvent
 from models.ids import new_id
-from models.store import commands, event_views, events, pruning, status_events, subscriptions
+from models.store import commands, erasing, event_views, events, pruning, status_events, subscriptions
 from models.store.event_views import EventFilter
 from models.store.outcomes import Ended
 from models.store.pruning import STATUS_EVENTS_KEPT_MS
@@ -319,6 +319,22 @@ async def test_what_is_told_goes_with_its_message(scene: Scene) -> None:
         later = message.queued_at + DAY_MS
         await pruning.remove_messages(connection, scene.workspace_id, later, after=pruning.FIRST, most=10)
     assert await noted(scene) == []
+
+
+async def test_of_who_is_erased_nothing_is_kept_that_an_endpoint_said(scene: Scene) -> None:
+    await subscribe(scene)
+    contact = await scene.contact(external_id="customer-7")
+    message = await scene.send(contact, metadata={"name": "Ann"})
+    await take(scene)
+    (before,) = await claim(scene)
+    assert (before.external_id, before.metadata) == ("customer-7", {"name": "Ann"})
+    await record(scene, failed(before, detail="Ann is unknown here"))
+    async with scene.database.write() as connection:
+        assert await erasing.erase(connection, scene.workspace_id, contact, lambda _: [])
+        await erasing.wipe(connection, scene.workspace_id, contact, after=None, most=10)
+    await time_passes(scene, DAY_MS)
+    (after,) = await claim(scene)
+    assert (after.message_id, after.attempts, after.external_id, after.metadata) == (message.id, (), None, {})
 
 
 async def test_an_endpoint_that_fails_for_days_is_switched_off_and_the_workspace_told(scene: Scene) -> None:
