@@ -14,6 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from models.session import async_url
 
 WORKSPACE: Final = UUID(int=1)
+CAMPAIGN_WORKSPACE: Final = UUID(int=2)
+"""All of its messages are of one campaign: ``Known.campaign``."""
+
 _STEP: Final = 50_000
 
 # The id is a UUIDv7 (RFC 9562, section 5.7) of the n-th tenth of a second. r, s and t are 0 to 9,999.
@@ -41,7 +44,8 @@ _MESSAGES: Final = """
 INSERT INTO messages (id, workspace_id, contact_id, campaign_id, journey_id, channel, lane, state, due_at, queued_at,
     sending_at, ended_at, failure_reason, sent_at, delivered_at, opened_at, clicked_at, hard_bounced_at,
     unsubscribed_at)
-SELECT id, :workspace, lpad(to_hex(contact), 32, '0')::uuid, lpad(to_hex(campaign), 32, '0')::uuid,
+SELECT id, :workspace, lpad(to_hex(contact), 32, '0')::uuid,
+    lpad(to_hex(coalesce(CAST(:campaign AS int), campaign)), 32, '0')::uuid,
     lpad(to_hex(journey), 32, '0')::uuid, channel, CASE WHEN campaign IS NULL THEN 'transactional' ELSE 'bulk' END,
     CASE WHEN kind IN ('queued', 'sending', 'held', 'failed') THEN kind ELSE 'done' END, at, at,
     CASE WHEN kind <> 'queued' THEN at + 20 END,
@@ -98,5 +102,19 @@ async def fill(url: str, number: int) -> None:
 
 async def _write(connection: AsyncConnection, first: int, last: int, many: int) -> None:
     await connection.execute(text(_ROWS), {"first": first, "last": last, "many": many})
-    for statement in (_MESSAGES, _DETAILS):
-        await connection.execute(text(statement), {"workspace": WORKSPACE})
+    await connection.execute(text(_MESSAGES), {"workspace": WORKSPACE, "campaign": None})
+    await connection.execute(text(_DETAILS), {"workspace": WORKSPACE})
+
+
+async def fill_campaign(url: str, number: int) -> None:
+    """Write ``number`` more messages, without details, all of one campaign; ids go on behind those of ``fill``."""
+    engine = create_async_engine(async_url(url))
+    values = {"workspace": CAMPAIGN_WORKSPACE, "campaign": Known().campaign.int}
+    try:
+        for first in range(number + 1, 2 * number + 1, _STEP):
+            async with engine.begin() as connection:
+                rows = {"first": first, "last": min(first + _STEP - 1, 2 * number), "many": 20 * number}
+                await connection.execute(text(_ROWS), rows)
+                await connection.execute(text(_MESSAGES), values)
+    finally:
+        await engine.dispose()

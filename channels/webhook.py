@@ -58,6 +58,16 @@ class PreparedWebhook(msgspec.Struct, frozen=True):
     headers: dict[str, str]
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """A webhook of our own, which is no message to a contact: its ``webhook-id``, and its body as it is."""
+
+    id: str
+    body: bytes
+
+
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+
+
 class _Data(msgspec.Struct, frozen=True, rename="camel"):
     message_id: str
     contact_id: str
@@ -106,32 +116,31 @@ class WebhookChannel:
             raise Permanent(str(error), reason=FailureReason.HEADER_INJECTION) from error
         return PreparedWebhook(texts.subject, texts.body, content.headers)
 
-    async def send(self, envelope: Envelope, prepared: PreparedWebhook) -> Receipt:
-        """POST the message. The id and the body are the same on every attempt, the time and the signature are not.
+    async def send(self, envelope: Envelope, prepared: PreparedWebhook | Notice) -> Receipt:
+        """POST the message, or the notice.
 
+        The id and the body are the same on every attempt, the time and the signature are not.
         Receipt for a 2xx; Permanent for a 410, for what the guard refuses and for a redirect to such a place (none is
         followed); Transient for any other answer, since a receiver's faulty release may answer anything; Unknown where
         the line broke after the request was sent; Limited where the endpoint has as many under way as it may have.
         """
-        try:
-            body = self._encoder.encode(_payload(envelope, prepared))
-        except RenderError as error:
-            raise Permanent(str(error), reason=FailureReason.RENDER_ERROR) from error
+        if isinstance(prepared, Notice):
+            request_id, body, own_headers = prepared.id, prepared.body, _NO_HEADERS
+        else:
+            request_id, body, own_headers = envelope.message_id, self._encode(envelope, prepared), prepared.headers
         if len(body) > LARGEST_BODY:
             raise Permanent(f"the body is larger than {LARGEST_BODY} bytes", reason=FailureReason.TOO_LARGE)
         now = int(time.time())
         try:
             if not envelope.secrets:
                 raise ValueError("the contact has no webhook secret")
-            signature = standard_webhooks.sign(
-                envelope.secrets, message_id=envelope.message_id, timestamp=now, body=body
-            )
+            signature = standard_webhooks.sign(envelope.secrets, message_id=request_id, timestamp=now, body=body)
         except ValueError as error:
             raise Permanent(str(error), reason=FailureReason.CHANNEL_NOT_CONFIGURED) from None
         headers = {
-            **prepared.headers,
+            **own_headers,
             "content-type": "application/json",
-            standard_webhooks.ID_HEADER: envelope.message_id,
+            standard_webhooks.ID_HEADER: request_id,
             standard_webhooks.TIMESTAMP_HEADER: str(now),
             standard_webhooks.SIGNATURE_HEADER: signature,
         }
@@ -140,6 +149,12 @@ class WebhookChannel:
         if answer.status in _REDIRECTS:
             self._judge_redirect(envelope.address, answer)
         return _receipt(answer)
+
+    def _encode(self, envelope: Envelope, prepared: PreparedWebhook) -> bytes:
+        try:
+            return self._encoder.encode(_payload(envelope, prepared))
+        except RenderError as error:
+            raise Permanent(str(error), reason=FailureReason.RENDER_ERROR) from error
 
     def _judge_redirect(self, address: str, answer: Answer) -> None:
         """Permanent where it leads to what we may not reach: nobody sends webhooks there in good faith."""

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import uuid_utils.compat
 
+from models.vocabulary import StatusEvent
+
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _BASE_32: Final = "0123456789abcdefghijklmnopqrstuv"
 # Crockford's digits as those that int() knows; every other byte as one that it refuses.
@@ -66,6 +68,11 @@ def encode(value: UUID) -> str:
 def show(kind: Kind, value: UUID) -> str:
     """The id as dialect A shows it."""
     return f"{kind.value}_{encode(value)}"
+
+
+def event_id(message_id: UUID, event: StatusEvent) -> str:
+    """``msg_…:delivered``: a status event's id, the same for all subscriptions, attempts and runs of the message."""
+    return f"{show(Kind.MESSAGE, message_id)}:{event.removeprefix('message.')}"
 
 
 def parse(kind: Kind, text: str) -> UUID | None:

@@ -498,8 +498,44 @@ subscriptions = Table(  # where our own status events go
     Column("secret_previous", LargeBinary),
     _time("secret_previous_until"),
     _flag("paused"),
+    _time("disabled_at"),  # it failed for days, or said that it is gone: nothing is sent there until a person says so
+    _word("disabled_reason", required=False),
     _time("created_at", required=True),
     Index(None, "workspace_id", "id"),
+)
+
+status_events = Table(  # written by the triggers of migration 0007: what a subscription is told, once of each
+    "status_events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    _owner(),
+    Column("subscription_id", Uuid, nullable=False),
+    Column("message_id", Uuid, nullable=False),
+    _word("type"),
+    _time("at", required=True),  # of the fact
+    _word("reason", required=False),  # of a failure; of a bounce, how lasting it is
+    _time("created_at", required=True),
+    Column("state", String(32), nullable=False, server_default=text("'pending'")),  # a NoticeState
+    _time("due_at", required=True),  # while a worker has it in hand: when others may take it for lost
+    Column("token", BigInteger, nullable=False, server_default=text("0")),
+    _count("tries"),
+    _time("ended_at"),
+    Column("attempts", JSON(none_as_null=True)),  # null before the first
+    UniqueConstraint("message_id", "type", "subscription_id"),
+    Index(None, "subscription_id", "id"),
+    Index(
+        "ix_status_events_waiting",
+        "subscription_id",
+        "due_at",
+        postgresql_where=text("state = 'pending'"),
+        sqlite_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_status_events_ended",
+        "ended_at",
+        postgresql_where=text("ended_at IS NOT NULL"),
+        sqlite_where=text("ended_at IS NOT NULL"),
+    ),
 )
 
 hook_tokens = Table(  # what proved a request and does not cover its body: good for one body alone
@@ -692,5 +728,30 @@ message_count_changes = Table(  # on PostgreSQL: what is not folded into the cou
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     *_counted(),
+    Column("change", BigInteger, nullable=False),
+)
+
+
+def _measured() -> list[Column[Any]]:
+    return [
+        Column("workspace_id", Uuid, nullable=False),
+        Column("campaign_id", Uuid, nullable=False),
+        Column("measure", String(40), nullable=False),  # a fact, or "failed." and the reason
+    ]
+
+
+campaign_counts = Table(  # kept by the triggers of migration 0007
+    "campaign_counts",
+    metadata,
+    *_measured(),
+    Column("number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workspace_id", "campaign_id", "measure"),
+)
+
+campaign_count_changes = Table(  # on PostgreSQL: what is not folded into the counts yet
+    "campaign_count_changes",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    *_measured(),
     Column("change", BigInteger, nullable=False),
 )

@@ -245,6 +245,17 @@ class StatusEvent(StrEnum):
     """The recipient called it spam."""
 
 
+class NoticeState(StrEnum):
+    """What became of an event that a subscription was to be told."""
+
+    PENDING = "pending"
+    """It is to be told, or to be tried again."""
+    DELIVERED = "delivered"
+    """The endpoint answered with a 2xx."""
+    FAILED = "failed"
+    """Every try of the schedule failed, or it cannot be told at all."""
+
+
 class CampaignState(StrEnum):
     """Whether a campaign's messages may go out."""
 

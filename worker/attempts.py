@@ -40,9 +40,20 @@ class Conduct(Protocol):
 
 
 class Attempts:
-    """Makes the attempts of one channel; ``conduct`` where that is not the operator's sender, but a workspace's."""
+    """Makes the attempts of one channel; ``conduct`` where that is not the operator's sender, but a workspace's.
 
-    def __init__(self, channel: Channel, services: Services, conduct: Conduct | None = None) -> None:
+    ``sealed_for``: what the secrets that a webhook is signed with are sealed for.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        services: Services,
+        conduct: Conduct | None = None,
+        *,
+        sealed_for: str = "webhook-secret",
+    ) -> None:
+        self._sealed_for = sealed_for
         self._channel = channel
         self._conduct = conduct
         self._services = services
@@ -143,15 +154,15 @@ class Attempts:
     def _secrets(self, claim: Claim, message_id: str) -> tuple[str, ...]:
         """What a webhook is signed with; raises Limited where it does not open.
 
-        That is the operator's fault, but it concerns this contact's secret alone: a rest of the channel would stop
+        That is the operator's fault, but it concerns this endpoint's secret alone: a rest of the channel would stop
         those whose secrets open, and a failure would be the endpoint's.
         """
         try:
-            return tuple([self._open_secret(secret, "webhook-secret") for secret in claim.secrets])
+            return tuple([self._open_secret(secret, self._sealed_for) for secret in claim.secrets])
         except SealBroken:
             contact_id = ids.show(ids.Kind.CONTACT, claim.contact_id)
             self._named(claim, message_id).error("send.secret_sealed_by_unknown_key", contact=contact_id)
-            detail = "the contact's secret does not open: WIREROOM_SECRET_KEY lacks the key that sealed it"
+            detail = "the endpoint's secret does not open: WIREROOM_SECRET_KEY lacks the key that sealed it"
             raise Limited(detail, retry_after_s=_SEALED_S) from None
 
     async def _rest(self, milliseconds: int, detail: str) -> None:

@@ -16,7 +16,7 @@ from models.session import Database
 from models.store import settings
 from models.store.claims import Claim
 from models.vocabulary import Lane
-from worker.paces import Paces
+from worker.paces import Pace, Paces
 from worker.routes import Route, Wait
 
 _REMEMBERED_S: Final = 2.0
@@ -42,9 +42,16 @@ class EndpointRates:
             if claim.workspace_id in rates:
                 by_endpoint.setdefault((claim.workspace_id, _name(claim.address or "")), []).append(claim)
         for (workspace_id, name), theirs in by_endpoint.items():
-            pace = self._paces.of(f"endpoint:{workspace_id}:{name}", rates[workspace_id], lane)
-            spread |= pace.spread(theirs, routes)
+            spread |= self._pace(workspace_id, name, rates[workspace_id], lane).spread(theirs, routes)
         return spread
+
+    async def of(self, workspace_id: UUID, url: str, lane: Lane) -> Pace | None:
+        """The pace of one endpoint, None where the workspace set no rate; raises StorageUnavailable."""
+        rates = await self._known()
+        return self._pace(workspace_id, _name(url), rates[workspace_id], lane) if workspace_id in rates else None
+
+    def _pace(self, workspace_id: UUID, name: str, per_second: float, lane: Lane) -> Pace:
+        return self._paces.of(f"endpoint:{workspace_id}:{name}", per_second, lane)
 
     async def _known(self) -> Mapping[UUID, float]:
         if time.monotonic() >= self._read_at + _REMEMBERED_S:

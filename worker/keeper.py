@@ -25,7 +25,8 @@ from models import logs
 from models.errors import StorageUnavailable
 from models.session import Database
 from models.settings import StorageSettings
-from models.store import campaigns, clock, counts, endpoints, erasing, hook_tokens, keeping, workers
+from models.store import campaigns, clock, counts, endpoints, erasing, hook_tokens, keeping, status_events, workers
+from models.vocabulary import Channel
 from worker import queues, tracker
 from worker.alarms import Alarms
 from worker.leases import LEASE_S
@@ -185,10 +186,13 @@ class Keeper:
             lanes = await keeping.lanes_with_work(connection)
             suspects = await keeping.channels_with_suspects(connection)
             events_wait = await keeping.waiting_events(connection)
+            subscriptions_wait = await status_events.any_waits(connection)
         wanted = [(channel.value.lower(), lane.value) for channel, lane in sorted(lanes)]
         wanted += [(channel.value.lower(), SUSPECTS) for channel in sorted(suspects)]
         if events_wait:
             wanted.append((queues.TRACKER, tracker.LANE))
+        if subscriptions_wait:
+            wanted.append((Channel.WEBHOOK.value.lower(), queues.STATUS_EVENTS))
         for actor, lane in wanted:
             depth = await self._wakeups.depth(actor, lane)
             if depth is not None and depth < _JOBS_ENOUGH:

@@ -18,6 +18,7 @@ from models.session import Database
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Lane
 from worker import limits, queues, senders, tracker
+from worker.courier import Courier
 from worker.dispatch import Dispatcher
 from worker.endpoint_rates import EndpointRates
 from worker.hand import Hand
@@ -70,9 +71,10 @@ class WorkerProcess:
         directory = senders.Directory(self._database)
         maker = SenderMaker(self._channel_settings, outfit)
         endpoint_rates = EndpointRates(self._database, Paces(self._limiter))
+        made = {name: entry.make(outfit) for name, entry in operators.items()}
         self._dispatchers = {
             name: Dispatcher(
-                operators[name].make(outfit) if name in operators else senders.NoSender(name),
+                made[name] if name in made else senders.NoSender(name),
                 services,
                 most=self._worker_settings.max_inflight[name],
                 quota=self._quota(name),
@@ -82,6 +84,9 @@ class WorkerProcess:
             for name in Channel
             if name in operators or name in TYPES
         }
+        # By the same channel as messages: an endpoint has its limits, whoever sends to it.
+        quota = self._quota(Channel.WEBHOOK)
+        self._courier = Courier(made[Channel.WEBHOOK], services, quota=quota, rates=endpoint_rates)
         self._tracker = tracker.Tracker(self._database)
         log.info(
             "worker.started",
@@ -91,6 +96,9 @@ class WorkerProcess:
 
     async def send(self, channel: Channel, lane: str) -> None:
         """Answer a wake-up of a channel's actor."""
+        if lane == queues.STATUS_EVENTS:
+            self._courier.pull()
+            return
         dispatcher = self._dispatchers.get(channel)
         if dispatcher is None:
             return
@@ -124,7 +132,8 @@ class WorkerProcess:
 
     async def stop(self) -> None:
         """Finish what is past its irreversible byte, give back the rest, and go."""
-        drained = await asyncio.gather(*(each.drain(_DRAIN_S) for each in self._dispatchers.values()))
+        at_work: list[Dispatcher | Courier] = [*self._dispatchers.values(), self._courier]
+        drained = await asyncio.gather(*(each.drain(_DRAIN_S) for each in at_work))
         await self._recorder.drain()
         if not all(drained):
             log.warning("worker.left_in_flight")

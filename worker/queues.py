@@ -7,10 +7,16 @@ from models.vocabulary import Channel, Lane
 TRACKER: Final = "tracker"
 """The actor that applies events, and its queue."""
 
+STATUS_EVENTS: Final = "status-events"
+"""The lane of WEBHOOK's actor by which subscriptions are told of messages."""
+
 
 def of(actor: str, lane: str) -> str:
-    """The queue of a lane's wake-ups. What is no lane of a channel, as the tracker's, goes by the actor's own."""
-    return f"{actor}.{lane}" if lane == Lane.BULK else actor
+    """The queue of a lane's wake-ups. What is no lane of a channel, as the tracker's, goes by the actor's own.
+
+    What subscriptions are told goes by that of bulk: nobody waits for it.
+    """
+    return f"{actor}.{Lane.BULK}" if lane in (Lane.BULK, STATUS_EVENTS) else actor
 
 
 PEOPLE: Final = (*(channel.value.lower() for channel in Channel), TRACKER)

@@ -68,7 +68,7 @@ class Pruner:
         async with self._database.read() as connection:
             now = await clock.read(connection)
             kept = await settings.retentions(connection)
-        walks: list[_Step] = [_sessions, _sign_in_failures]
+        walks: list[_Step] = [_sessions, _sign_in_failures, _status_events]
         items = {own: now - days * _DAY_MS for own, each in kept.items() if (days := _inbox_days(each)) is not None}
         if items:
             walks.append(lambda it, after: pruning.remove_inbox_items(it, items, after=after, most=_BATCH))
@@ -96,4 +96,9 @@ async def _sessions(connection: AsyncConnection, after: UUID) -> Walked:
 
 async def _sign_in_failures(connection: AsyncConnection, after: UUID) -> Walked:
     removed = await pruning.remove_sign_in_failures(connection, FORGOTTEN_MS, _BATCH)
+    return Walked(after if removed == _BATCH else None, removed)
+
+
+async def _status_events(connection: AsyncConnection, after: UUID) -> Walked:
+    removed = await pruning.remove_status_events(connection, _BATCH)
     return Walked(after if removed == _BATCH else None, removed)

@@ -11,15 +11,19 @@ from api_shim.workspaces.campaign_types import (
     CampaignNumbersView,
     CampaignPatch,
     CampaignRequest,
+    Denominator,
     HumanAndMachine,
+    Rate,
+    Rates,
 )
 from api_shim.workspaces.paging import PageQuery, Pagination
 from api_shim.workspaces.stored import change_one, fetch_in_use, remove_one
 from api_shim.workspaces.views import campaign_view
 from models.ids import Kind
 from models.store import campaign_numbers, campaigns
+from models.store.campaign_numbers import CampaignNumbers
 from models.store.campaigns import CampaignRow
-from models.vocabulary import CampaignState, Fact
+from models.vocabulary import CampaignState, Fact, Status
 
 # A small campaign stands still when the answer comes: its messages follow it before, so many in one transaction, as
 # long as that takes no longer than this. The keeper takes a large one further.
@@ -103,10 +107,37 @@ async def numbers(call: Call) -> Reply:
         CampaignNumbersView(
             total=found.total,
             by_status=dict(found.by_status),
+            ended=found.ended,
+            sent=facts[Fact.SENT],
+            delivered=facts[Fact.DELIVERED],
+            reached=found.reached,
             opens=HumanAndMachine(human=facts[Fact.OPENED], machine=facts[Fact.MACHINE_OPENED]),
             clicks=HumanAndMachine(human=facts[Fact.CLICKED], machine=facts[Fact.MACHINE_CLICKED]),
             unsubscribed=facts[Fact.UNSUBSCRIBED],
             complained=facts[Fact.COMPLAINED],
             failed_by_reason=dict(found.failed_by_reason),
+            rates=_rates(found),
         )
+    )
+
+
+def _rates(found: CampaignNumbers) -> Rates:
+    facts = found.by_fact
+    whole = {
+        Denominator.ENDED: found.ended,
+        Denominator.SENT: facts[Fact.SENT],
+        Denominator.REACHED: found.reached,
+    }
+
+    def rate(part: int, of: Denominator) -> Rate:
+        return Rate(round(part / whole[of], 4) if whole[of] else None, of)
+
+    return Rates(
+        delivered=rate(facts[Fact.DELIVERED], Denominator.SENT),
+        bounced=rate(found.by_status[Status.BOUNCED], Denominator.ENDED),
+        failed=rate(found.by_status[Status.FAILED], Denominator.ENDED),
+        opened=rate(facts[Fact.OPENED], Denominator.REACHED),
+        clicked=rate(facts[Fact.CLICKED], Denominator.REACHED),
+        unsubscribed=rate(facts[Fact.UNSUBSCRIBED], Denominator.REACHED),
+        complained=rate(facts[Fact.COMPLAINED], Denominator.REACHED),
     )

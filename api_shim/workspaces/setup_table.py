@@ -3,7 +3,7 @@
 from typing import Final
 
 from api_shim import problems
-from api_shim.operations import Handler, Operation, taking
+from api_shim.operations import Handler, Operation, asking, taking
 from api_shim.workspaces import (
     campaign_types,
     campaigns,
@@ -68,7 +68,7 @@ _OF_SUBSCRIPTIONS: Final = (
         subscribing.SubscriptionRequest,
         subscribing.SubscriptionView,
         subscriptions.create,
-        "Make a subscription to status events, to which nothing is sent yet; its secret is shown in this answer alone",
+        "Make a subscription to status events, which are sent to it; its secret is shown in this answer alone",
     ),
     _SUBSCRIPTIONS.page(
         PageQuery, subscribing.SubscriptionList, subscriptions.list_all, "List subscriptions, the newest first"
@@ -82,7 +82,17 @@ _OF_SUBSCRIPTIONS: Final = (
         subscriptions.patch,
         "Change a subscription, or its secret: the old one stays valid for 24 hours",
     ),
-    _SUBSCRIPTIONS.remove("subscriptionId", subscriptions.remove, "Remove a subscription"),
+    _SUBSCRIPTIONS.remove("subscriptionId", subscriptions.remove, "Remove a subscription; nothing more is sent to it"),
+    Operation(
+        "GET",
+        f"{BASE}/subscriptions/{{subscriptionId}}/deliveries",
+        summary="List what a subscription was told of, the newest first, with every attempt",
+        tag="Subscriptions",
+        scope=Scope.HOOKS,
+        responses={200: subscribing.DeliveryList},
+        errors=(problems.NOT_FOUND,),
+        **asking(subscribing.DeliveryQuery, subscriptions.list_deliveries),
+    ),
 )
 
 _OF_CAMPAIGNS: Final = (
@@ -130,7 +140,7 @@ _OF_CAMPAIGNS: Final = (
         "numbers",
         campaigns.numbers,
         campaign_types.CampaignNumbersView,
-        "Count a campaign's messages by what became of them",
+        "Count a campaign's messages by what became of them, people and programs apart, with rates",
     ),
 )
 

@@ -4,19 +4,29 @@ The database's triggers keep ``message_counts`` and, on PostgreSQL, the changes 
 (migration 0002): both together are right in every snapshot. A message without a campaign counts under ``NO_CAMPAIGN``.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, delete, func, insert, literal, select, text, union_all
+from sqlalchemy import BigInteger, ColumnElement, Table, delete, func, insert, literal, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.rows import upsert
-from models.tables import message_count_changes, message_counts, messages
+from models.tables import (
+    campaign_count_changes,
+    campaign_counts,
+    message_count_changes,
+    message_counts,
+    messages,
+)
 from models.vocabulary import Channel, State, Status
 
 NO_CAMPAIGN: Final = UUID(int=0)
 
 _GROUP: Final = ("workspace_id", "campaign_id", "channel", "status", "held")
+
+MEASURED_BY: Final = ("workspace_id", "campaign_id", "measure")
+"""What tells the counts of campaigns alone from each other."""
 
 
 class Count(NamedTuple):
@@ -65,26 +75,24 @@ async def by_status(connection: AsyncConnection, workspace_id: UUID, campaign_id
 
 
 async def fold(connection: AsyncConnection, most: int) -> int:
-    """Fold up to ``most`` changes into the counts; returns how many counts that moved. Safe to run twice at once."""
+    """Fold up to ``most`` changes into the counts, and as many into those of campaigns (``campaign_numbers``).
+
+    Returns how many counts that moved. Safe to run twice at once. On SQLite the triggers count at once.
+    """
     if connection.dialect.name == "sqlite":
         return 0
-    oldest = (
-        select(message_count_changes.c.id)
-        .order_by(message_count_changes.c.id)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    )
-    gone = (
-        delete(message_count_changes)
-        .where(message_count_changes.c.id.in_(oldest))
-        .returning(*message_count_changes.c)
-        .cte("gone")
-    )
-    group = [gone.c[name] for name in _GROUP]
+    moved = await _fold(connection, message_counts, message_count_changes, _GROUP, most)
+    return moved + await _fold(connection, campaign_counts, campaign_count_changes, MEASURED_BY, most)
+
+
+async def _fold(connection: AsyncConnection, kept: Table, changes: Table, grouped_by: Sequence[str], most: int) -> int:
+    oldest = select(changes.c.id).order_by(changes.c.id).limit(most).with_for_update(skip_locked=True)
+    gone = delete(changes).where(changes.c.id.in_(oldest)).returning(*changes.c).cte("gone")
+    group = [gone.c[name] for name in grouped_by]
     folded = select(*group, func.sum(gone.c.change)).group_by(*group).order_by(*group)
-    statement = upsert(message_counts, is_sqlite=False).from_select([*_GROUP, "number"], folded)
+    statement = upsert(kept, is_sqlite=False).from_select([*grouped_by, "number"], folded)
     statement = statement.on_conflict_do_update(
-        index_elements=list(_GROUP), set_={"number": message_counts.c.number + statement.excluded.number}
+        index_elements=list(grouped_by), set_={"number": kept.c.number + statement.excluded.number}
     )
     return int((await connection.execute(statement)).rowcount)
 

@@ -38,7 +38,7 @@ _MOST_MS: Final = MOST_DAYS * _DAY_MS
 _KEPT_MS: Final = 30 * _DAY_MS
 
 Key = tuple[UUID, bytes]
-"""A workspace, and the digest of a URL."""
+"""A workspace, and the digest of a URL; of a subscription's endpoint, the bytes of the subscription's id."""
 
 
 class _Used(NamedTuple):
@@ -67,9 +67,9 @@ async def learn(connection: AsyncConnection, ended: Sequence[Ended], recorded: C
     over = {each.key for each in used if telling[each.message_id].endpoint_works or _is_gone(telling[each.message_id])}
     off = {each.key: (each, FailureReason.ENDPOINT_GONE.value) for each in used if _is_gone(telling[each.message_id])}
     failures = Counter(each.key for each in used if each.key not in over)
-    failing = await _count(connection, failures)
+    failing = await count_failures(connection, failures)
     off |= {each.key: (each, SuppressionReason.ENDPOINT_FAILING.value) for each in used if each.key in failing}
-    await _forget(connection, over | failing)
+    await forget_failures(connection, over | failing)
     if off:
         await _switch_off(connection, list(off.values()))
 
@@ -105,7 +105,7 @@ async def _endpoints_of(connection: AsyncConnection, message_ids: Collection[UUI
     return sorted((_Used(*row) for row in rows), key=lambda each: (each.key, each.message_id))
 
 
-async def _count(connection: AsyncConnection, failures: Mapping[Key, int]) -> set[Key]:
+async def count_failures(connection: AsyncConnection, failures: Mapping[Key, int]) -> set[Key]:
     """Count failures; returns the endpoints that are to be switched off."""
     statement = _counting(connection.dialect.name == "sqlite")
     failing = set()
@@ -138,7 +138,8 @@ def _counting(is_sqlite: bool) -> Any:
     ).returning(table.c.first_failed_at, table.c.last_failed_at, table.c.failures)
 
 
-async def _forget(connection: AsyncConnection, keys: Collection[Key]) -> None:
+async def forget_failures(connection: AsyncConnection, keys: Collection[Key]) -> None:
+    """These endpoints work, or are switched off."""
     for workspace_id, digest in sorted(keys):
         await connection.execute(
             delete(failing_endpoints).where(
@@ -176,23 +177,34 @@ async def _switch_off(connection: AsyncConnection, found: Sequence[tuple[_Used, 
                 suppressions.c.topic == "",
             )
         )
-        await events.insert(
+        await tell(
             connection,
-            workspace_id=used.workspace_id,
-            source_id=used.workspace_id,
-            provider=Provider.WIREROOM.value,
-            events_=[_event(used, reason, suppression_id)],
+            used.workspace_id,
+            message_id=used.message_id,
+            url=used.address,
+            reason=reason,
+            once=str(suppression_id),
         )
 
 
-def _event(used: _Used, reason: str, suppression_id: UUID | None) -> ParsedEvent:
-    return ParsedEvent(
+async def tell(
+    connection: AsyncConnection, workspace_id: UUID, *, message_id: UUID, url: str, reason: str, once: str
+) -> None:
+    """Tell a workspace that one of its endpoints is switched off; ``once``: told again, it is not written again."""
+    event = ParsedEvent(
         type=EventType.IGNORED,
         provider_event=DISABLED,
-        dedupe=hashlib.sha256(f"{DISABLED}|{suppression_id}".encode()).digest(),
+        dedupe=hashlib.sha256(f"{DISABLED}|{once}".encode()).digest(),
         raw=b"",
         at=None,
-        message_ref=used.message_id,
-        recipient=used.address,
+        message_ref=message_id,
+        recipient=url,
         reason=reason,
+    )
+    await events.insert(
+        connection,
+        workspace_id=workspace_id,
+        source_id=workspace_id,
+        provider=Provider.WIREROOM.value,
+        events_=[event],
     )

@@ -26,6 +26,7 @@ from models.tables import (
     message_details,
     messages,
     push_subscriptions,
+    status_events,
     suppression_releases,
     suppressions,
 )
@@ -159,6 +160,7 @@ async def _silence(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
         update(message_details).where(message_details.c.message_id.in_(ids)).values(**_SILENT_DETAILS)
     )
     await connection.execute(update(attempts).where(attempts.c.message_id.in_(ids)).values(detail=null()))
+    await connection.execute(update(status_events).where(status_events.c.message_id.in_(ids)).values(attempts=null()))
     await connection.execute(update(events).where(events.c.message_id.in_(ids)).values(**_SILENT_EVENT))
 
 

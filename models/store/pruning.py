@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy import ColumnElement, Select, and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
@@ -26,10 +26,15 @@ from models.tables import (
     messages,
     sessions,
     sign_in_failures,
+    status_events,
+    subscriptions,
 )
 from models.vocabulary import State
 
 _OVER: Final = (State.DONE, State.FAILED, State.CANCELLED)
+STATUS_EVENTS_KEPT_MS: Final = 7 * 86_400_000
+"""How long what a subscription was told is kept to be looked at."""
+
 FIRST: Final = UUID(int=0)
 """Where a walk begins."""
 
@@ -92,7 +97,7 @@ async def _remove(connection: AsyncConnection, ids: Sequence[UUID], queued_at: s
     )
     texts = [each for each in found if each is not None]
     await contents.hold_to_erase(connection, texts)
-    for table in (message_details, attempts, events, inbox_items):
+    for table in (message_details, attempts, events, inbox_items, status_events):
         await connection.execute(delete(table).where(table.c.message_id.in_(ids)))
     # A key is as old as its message; by that time there is an index, by the message there is none.
     await connection.execute(
@@ -159,6 +164,28 @@ async def remove_sign_in_failures(connection: AsyncConnection, older_than_ms: in
     """Remove up to ``most`` counts of failed sign-ins to which none was added for so long; returns how many."""
     old = sign_in_failures.c.failed_at <= now_ms() - older_than_ms
     return await _remove_some(connection, sign_in_failures.c.subject, old, most)
+
+
+async def remove_status_events(connection: AsyncConnection, most: int) -> int:
+    """Remove up to ``most`` status events that ended long ago, or that nobody is subscribed to; returns how many."""
+    gone = (await connection.scalars(_GONE)).all()
+    unwanted = status_events.c.subscription_id.in_(gone)
+    removed = await _remove_some(connection, status_events.c.id, unwanted, most) if gone else 0
+    old = status_events.c.ended_at < now_ms() - STATUS_EVENTS_KEPT_MS
+    return removed + await _remove_some(connection, status_events.c.id, old, most - removed)
+
+
+def _gone() -> Select[Any]:
+    """The subscriptions that were removed and have events: along the index, one probe for each that has any."""
+    column = status_events.c.subscription_id
+    first = select(column).order_by(column).limit(1).scalar_subquery()
+    known = select(first.label("id")).cte("known", recursive=True)
+    following = select(column).where(column > known.c.id).order_by(column).limit(1).correlate(known).scalar_subquery()
+    known = known.union_all(select(following).where(known.c.id.is_not(None)))
+    return select(known.c.id).where(known.c.id.is_not(None), known.c.id.not_in(select(subscriptions.c.id)))
+
+
+_GONE: Final = _gone()
 
 
 async def _remove_some(

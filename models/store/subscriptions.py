@@ -1,7 +1,7 @@
 """Subscriptions: the endpoints of a workspace that want our own status events. Secrets are stored sealed."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.store.rows import change_one, fetch_one, fetch_page, insert_one
 from models.tables import subscriptions
 from models.vocabulary import StatusEvent
+
+SEALED_FOR: Final = "subscription-secret"
+"""What a subscription's secret is sealed for."""
 
 
 class SubscriptionRow(msgspec.Struct, frozen=True):
@@ -22,6 +25,8 @@ class SubscriptionRow(msgspec.Struct, frozen=True):
     secret: bytes
     secret_previous_until: int | None
     paused: bool
+    disabled_at: int | None
+    disabled_reason: str | None
     created_at: int
 
 
@@ -66,8 +71,13 @@ async def change(
     return await change_one(connection, subscriptions, SubscriptionRow, wanted, values)
 
 
+def switched_on() -> dict[str, Any]:
+    """The columns to write so that a subscription which was switched off is told of messages again."""
+    return {"disabled_at": None, "disabled_reason": None}
+
+
 async def remove(connection: AsyncConnection, workspace_id: UUID, subscription_id: UUID) -> bool:
-    """Remove a subscription; False where there is none."""
+    """Remove a subscription; False where there is none. What it was to be told goes by ``pruning``."""
     result = await connection.execute(
         delete(subscriptions)
         .where(subscriptions.c.workspace_id == workspace_id, subscriptions.c.id == subscription_id)

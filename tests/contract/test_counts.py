@@ -10,12 +10,14 @@ from sqlalchemy import delete, func, insert, select, update
 
 from models.ids import new_id
 from models.session import Database
-from models.store import campaigns, counts, message_views
+from models.store import campaign_numbers, campaigns, counts, message_views
+from models.store.campaign_numbers import CampaignNumbers
 from models.store.message_views import MessageFilter
-from models.tables import message_count_changes, message_counts, messages
+from models.tables import campaign_count_changes, campaign_counts, message_count_changes, message_counts, messages
 from models.vocabulary import Channel, Fact, State, Status
 from tests.support.scene import Scene
 
+CAMPAIGN = UUID(int=7)
 WRITERS = 4
 ROUNDS = 12
 AT_ONCE = 20
@@ -72,6 +74,8 @@ async def test_writers_at_once_never_make_them_wrong(scene: Scene) -> None:
         while not writing.is_set() or not checks:
             async with scene.database.read() as connection:
                 assert await counts.differences(connection) == []
+                assert await campaign_numbers.differences(connection) == []
+                adding_up(await campaign_numbers.read(connection, scene.workspace_id, CAMPAIGN))
             checks += 1
         return checks
 
@@ -87,12 +91,24 @@ async def test_writers_at_once_never_make_them_wrong(scene: Scene) -> None:
         await asyncio.gather(*around)
     while await _fold(scene.database, most=1000):
         pass
+    await _check_the_end(scene)
+
+
+async def _check_the_end(scene: Scene) -> None:
     async with scene.database.read() as connection:
         assert await counts.differences(connection) == []
+        assert await campaign_numbers.differences(connection) == []
         rows = await connection.scalar(select(func.count()).select_from(messages))
+        numbers = await campaign_numbers.read(connection, scene.workspace_id, CAMPAIGN)
+        adding_up(numbers)
+        assert numbers.total == await counts.total(connection, scene.workspace_id, campaign_id=CAMPAIGN)
+        assert min(numbers.by_fact.values()) > 0
+        assert not await connection.scalar(select(func.count()).select_from(campaign_count_changes))
         assert await counts.total(connection, scene.workspace_id) == rows
         assert rows
         assert not await connection.scalar(select(func.count()).select_from(message_count_changes))
+        for table in (message_counts, campaign_counts):
+            assert not await connection.scalar(select(func.count()).select_from(table).where(table.c.number < 0))
         assert not await connection.scalar(
             select(func.count()).select_from(message_counts).where(message_counts.c.number < 0)
         )
@@ -147,6 +163,19 @@ async def _remove(scene: Scene, mine: list[UUID], some: Sequence[UUID]) -> None:
         mine.remove(each)
 
 
+def adding_up(numbers: CampaignNumbers) -> None:
+    """Whatever is shown of a campaign adds up, and no part is more than its whole."""
+    facts, by_status = numbers.by_fact, numbers.by_status
+    assert sum(by_status.values()) == numbers.total
+    assert sum(numbers.failed_by_reason.values()) == by_status[Status.FAILED]
+    assert numbers.ended == numbers.reached + by_status[Status.BOUNCED] + by_status[Status.FAILED]
+    assert min(*by_status.values(), *facts.values()) >= 0
+    assert facts[Fact.CLICKED] <= facts[Fact.OPENED] <= facts[Fact.DELIVERED] <= facts[Fact.SENT] <= numbers.total
+    for fact in (Fact.OPENED, Fact.CLICKED, Fact.UNSUBSCRIBED, Fact.COMPLAINED):
+        assert facts[fact] <= numbers.reached
+    assert facts[Fact.OPENED] >= by_status[Status.OPENED] + by_status[Status.CLICKED]
+
+
 class _Undone(Exception):
     """The transaction is rolled back."""
 
@@ -156,7 +185,7 @@ def _row(scene: Scene, luck: random.Random) -> dict[str, Any]:
         "id": new_id(),
         "workspace_id": scene.workspace_id,
         "contact_id": new_id(),
-        "campaign_id": luck.choice([None, UUID(int=7)]),
+        "campaign_id": luck.choice([None, CAMPAIGN, UUID(int=8)]),
         "channel": luck.choice([Channel.EMAIL, Channel.WEBHOOK]).value,
         "lane": "bulk",
         "state": State.QUEUED.value,
@@ -167,4 +196,27 @@ def _row(scene: Scene, luck: random.Random) -> dict[str, Any]:
 
 def _changes(luck: random.Random) -> dict[str, Any]:
     facts = {f"{fact.value}_at": luck.choice([None, 5]) for fact in luck.sample(list(Fact), 2)}
-    return {"state": luck.choice(list(State)).value, **facts}
+    reason = luck.choice([None, "expired", "policy"])
+    return {"state": luck.choice(list(State)).value, "failure_reason": reason, **facts}
+
+
+async def test_what_is_wrong_of_a_campaign_is_found_and_mended(scene: Scene) -> None:
+    contact_id = await scene.contact()
+    async with scene.database.write() as connection:
+        campaign_id = (await campaigns.create_campaign(connection, scene.workspace_id, "spring")).id
+    opened, failed = [await scene.send(contact_id, campaign_id=campaign_id) for _ in range(2)]
+    await scene.set(opened.id, state=State.DONE.value, turn=None, clicked_at=5)
+    await scene.set(failed.id, state=State.FAILED.value, turn=None, failure_reason="expired")
+    await _fold(scene.database, most=1000)
+    async with scene.database.write() as connection:
+        await connection.execute(update(campaign_counts).values(number=campaign_counts.c.number + 5))
+    async with scene.database.read() as connection:
+        found = await campaign_numbers.differences(connection)
+    measures = ["clicked", "delivered", "failed.expired", "opened", "sent"]
+    assert sorted((each.measure, each.number, right) for each, right in found) == [(each, 6, 1) for each in measures]
+    assert {each[:2] for each, _ in found} == {(scene.workspace_id, campaign_id)}
+    async with scene.database.write() as connection:
+        await counts.rebuild(connection)
+        await campaign_numbers.rebuild(connection)
+    async with scene.database.read() as connection:
+        assert await campaign_numbers.differences(connection) == []

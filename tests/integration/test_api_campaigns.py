@@ -137,6 +137,7 @@ async def test_numbers_add_up(tenant: Tenant, campaign: str, database: Database)
     contact = await tenant.contact()
     empty = await tenant.get(f"/campaigns/{campaign}/numbers")
     assert (empty["total"], empty["failedByReason"], set(empty["byStatus"].values())) == (0, {}, {0})
+    assert {each["rate"] for each in empty["rates"].values()} == {None}
     columns: list[dict[str, Any]] = [
         {},
         {"state": "done", "turn": None, "sent_at": 1},
@@ -171,11 +172,24 @@ async def test_numbers_add_up(tenant: Tenant, campaign: str, database: Database)
             "FAILED": 4,
             "UNSUBSCRIBED": 2,
         },
+        "ended": 11,
+        "sent": 8,
+        "delivered": 5,
+        "reached": 6,
         "opens": {"human": 3, "machine": 2},
         "clicks": {"human": 2, "machine": 1},
         "unsubscribed": 1,
         "complained": 1,
         "failedByReason": {"policy": 2, "cancelled": 1, "provider_failed": 1},
+        "rates": {
+            "delivered": {"rate": 0.625, "of": "sent"},
+            "bounced": {"rate": 0.0909, "of": "ended"},
+            "failed": {"rate": 0.3636, "of": "ended"},
+            "opened": {"rate": 0.5, "of": "reached"},
+            "clicked": {"rate": 0.3333, "of": "reached"},
+            "unsubscribed": {"rate": 0.1667, "of": "reached"},
+            "complained": {"rate": 0.1667, "of": "reached"},
+        },
     }
 
 

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,7 +13,11 @@ from sqlalchemy import LargeBinary, Uuid, bindparam, text
 
 from models import migrate
 from models.errors import InvalidSetting, StorageUnavailable
+from models.ids import new_id
 from models.session import Database
+from models.store import campaign_numbers
+from models.tables import messages
+from models.vocabulary import Fact, FailureReason
 from tests.support.waiting import wait_for_sqlite_threads, wait_until
 
 
@@ -55,6 +60,38 @@ def test_a_schema_of_a_later_version_serves_and_is_left_alone(empty_url: str) ->
     migrate.upgrade(empty_url)
     asyncio.run(_write(empty_url, "UPDATE alembic_version SET version_num = '0000'"))
     assert not migrate.is_at_head(empty_url)
+
+
+async def test_what_was_there_before_is_counted(empty_url: str) -> None:
+    """A campaign's numbers are those of its messages of earlier versions, too."""
+    database = Database.connect(empty_url)
+    try:
+        async with database.write() as connection:
+            await connection.run_sync(lambda it: command.upgrade(migrate.config_for(it), "0006"))
+            await connection.execute(messages.insert(), [_message(facts) for facts in _HISTORIES])
+        await migrate.upgrade_at(empty_url)
+        async with database.read() as connection:
+            numbers = await campaign_numbers.read(connection, UUID(int=1), UUID(int=2))
+            assert await campaign_numbers.differences(connection) == []
+    finally:
+        await database.close()
+    assert (numbers.total, numbers.by_fact[Fact.SENT], numbers.by_fact[Fact.OPENED]) == (5, 2, 1)
+    assert numbers.failed_by_reason == {FailureReason.PROVIDER_FAILED: 2}
+
+
+_HISTORIES: list[dict[str, Any]] = [
+    {},
+    {"state": "done", "sent_at": 1},
+    {"state": "done", "clicked_at": 1},
+    {"state": "failed", "failure_reason": "provider_failed"},
+    {"failed_at": 1},
+]
+
+
+def _message(columns: dict[str, Any]) -> dict[str, Any]:
+    whole = {"workspace_id": UUID(int=1), "contact_id": UUID(int=3), "campaign_id": UUID(int=2), "channel": "EMAIL"}
+    unknown = {"state": "queued", "failure_reason": None, "sent_at": None, "clicked_at": None, "failed_at": None}
+    return {"id": new_id(), "lane": "bulk", "due_at": 0, "queued_at": 0, **whole, **unknown, **columns}
 
 
 async def _write(url: str, statement: str) -> None:

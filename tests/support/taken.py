@@ -1,4 +1,4 @@
-"""A mail that its peer has taken, as far as the database is told of it: no server, and no worker."""
+"""Mails that their peer has taken, as far as the database is told of it: no server, and no worker."""
 
 from typing import Final
 from uuid import UUID
@@ -11,16 +11,20 @@ from tests.support.scene import Scene
 _WORKER: Final = UUID(int=1)
 
 
-async def take(scene: Scene) -> None:
-    """Claim the only message that waits, and record that its peer accepted it."""
+async def take(scene: Scene, number: int = 1) -> None:
+    """Claim the only messages that wait, and record that their peer accepted them."""
     async with scene.database.write() as connection:
-        (claimed,), _ = await claims.claim(connection, Channel.EMAIL, Lane.TRANSACTIONAL, _WORKER, 1)
-        accepted = Ended(
-            message_id=claimed.id,
-            token=claimed.token,
-            run=claimed.run,
-            started_at=claimed.claimed_at,
-            state=State.DONE,
-            outcome=Outcome.ACCEPTED,
-        )
-        await outcomes.record(connection, [accepted])
+        claimed, _ = await claims.claim(connection, Channel.EMAIL, Lane.TRANSACTIONAL, _WORKER, number)
+        assert len(claimed) == number
+        accepted = [
+            Ended(
+                message_id=each.id,
+                token=each.token,
+                run=each.run,
+                started_at=each.claimed_at,
+                state=State.DONE,
+                outcome=Outcome.ACCEPTED,
+            )
+            for each in claimed
+        ]
+        await outcomes.record(connection, accepted)

@@ -19,7 +19,7 @@ PROCFILE = Path(__file__).parents[2] / "Procfile"
 
 def used() -> set[str]:
     """The queues that wake-ups go by."""
-    lanes = (*(lane.value for lane in Lane), SUSPECTS)
+    lanes = (*(lane.value for lane in Lane), SUSPECTS, queues.STATUS_EVENTS)
     of_channels = {queues.of(channel.value.lower(), lane) for channel, lane in itertools.product(Channel, lanes)}
     return of_channels | {queues.of(queues.TRACKER, tracker.LANE)}
 

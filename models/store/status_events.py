@@ -1,0 +1,268 @@
+"""What subscriptions are told of messages: rows that the triggers of migration 0007 write, and that workers send.
+
+No lease guards them. A claim hides a row for a while; whoever dies with it in hand lets it come back, and its receiver
+knows by its id what it has already.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    case,
+    exists,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.session import now_ms
+from models.store import clock, endpoints
+from models.store.outcomes import Ended
+from models.store.recordset import among
+from models.suppression_reasons import SuppressionReason
+from models.tables import contacts, message_details, messages, status_events, subscriptions
+from models.vocabulary import Channel, FailureReason, NoticeState, Outcome, State, StatusEvent
+
+HIDDEN_MS: Final = 120_000
+"""How long a worker may have one in hand. A request takes far less, and so does the wait for its turn."""
+
+MOST_ATTEMPTS_SHOWN: Final = 20
+"""The schedule has ten."""
+
+
+_STATES: Final = {
+    State.QUEUED: NoticeState.PENDING,
+    State.DONE: NoticeState.DELIVERED,
+    State.FAILED: NoticeState.FAILED,
+}
+
+
+class Attempt(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One attempt, as it is kept in the row. Times are milliseconds (UTC)."""
+
+    started_at: int
+    ended_at: int
+    outcome: Outcome
+    code: str | None = None
+    detail: str | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A subscription that something waits for; ``secrets`` are sealed, the newest first."""
+
+    id: UUID
+    workspace_id: UUID
+    url: str
+    secrets: tuple[bytes, ...]
+
+
+class Told(msgspec.Struct, frozen=True):
+    """One event in a worker's hands, with what is said of its message. Times are milliseconds (UTC)."""
+
+    subscription: Waiting
+    message_id: UUID
+    type: StatusEvent
+    at: int
+    reason: str | None
+    token: int
+    tries: int
+    attempts: tuple[Attempt, ...]
+    claimed_at: int
+    channel: Channel
+    contact_id: UUID
+    external_id: str | None
+    campaign_id: UUID | None
+    journey_id: UUID | None
+    metadata: dict[str, Any]
+
+
+_DUE = (status_events.c.state == NoticeState.PENDING.value, status_events.c.due_at <= now_ms())
+_OPEN = (~subscriptions.c.paused, subscriptions.c.disabled_at.is_(None))
+
+
+async def waiting(connection: AsyncConnection) -> list[Waiting]:
+    """The subscriptions that something is due for: one index probe each."""
+    both_valid = subscriptions.c.secret_previous_until > now_ms()
+    rows = await connection.execute(
+        select(
+            subscriptions.c.id,
+            subscriptions.c.workspace_id,
+            subscriptions.c.url,
+            subscriptions.c.secret,
+            case((both_valid, subscriptions.c.secret_previous), else_=null()).label("previous"),
+        ).where(*_OPEN, exists().where(status_events.c.subscription_id == subscriptions.c.id, *_DUE))
+    )
+    return [
+        Waiting(
+            row.id, row.workspace_id, row.url, (row.secret,) if row.previous is None else (row.secret, row.previous)
+        )
+        for row in rows
+    ]
+
+
+async def any_waits(connection: AsyncConnection) -> bool:
+    """Whether something is due."""
+    due = exists().where(status_events.c.subscription_id == subscriptions.c.id, *_DUE)
+    return (await connection.scalar(select(subscriptions.c.id).where(*_OPEN, due).limit(1))) is not None
+
+
+async def claim(connection: AsyncConnection, subscription: Waiting, most: int) -> list[Told]:
+    """Take up to ``most`` events of a subscription that are due, the longest due first."""
+    rows = (
+        await connection.execute(
+            select(
+                status_events.c.id,
+                *(
+                    status_events.c[name]
+                    for name in ("message_id", "type", "at", "reason", "token", "tries", "attempts")
+                ),
+                *(messages.c[name] for name in ("channel", "contact_id", "campaign_id", "journey_id")),
+                message_details.c.metadata,
+                contacts.c.external_id,
+            )
+            .join(messages, messages.c.id == status_events.c.message_id)
+            .join(message_details, message_details.c.message_id == status_events.c.message_id)
+            .outerjoin(
+                contacts,
+                and_(contacts.c.id == messages.c.contact_id, contacts.c.workspace_id == messages.c.workspace_id),
+            )
+            .where(
+                status_events.c.subscription_id == subscription.id,
+                messages.c.workspace_id == subscription.workspace_id,
+                *_DUE,
+            )
+            .order_by(status_events.c.due_at, status_events.c.id)
+            .limit(most)
+            .with_for_update(of=status_events, skip_locked=True)
+        )
+    ).all()
+    if not rows:
+        return []
+    is_sqlite = connection.dialect.name == "sqlite"
+    await connection.execute(
+        update(status_events)
+        .where(among(status_events.c.id, [row.id for row in rows], is_sqlite=is_sqlite))
+        .values(token=status_events.c.token + 1, due_at=now_ms() + HIDDEN_MS)
+    )
+    now = await clock.read(connection)
+    return [
+        Told(
+            subscription=subscription,
+            message_id=row.message_id,
+            type=StatusEvent(row.type),
+            at=row.at,
+            reason=row.reason,
+            token=row.token + 1,
+            tries=row.tries,
+            attempts=msgspec.convert(row.attempts or (), tuple[Attempt, ...]),
+            claimed_at=now,
+            channel=Channel(row.channel),
+            contact_id=row.contact_id,
+            external_id=row.external_id,
+            campaign_id=row.campaign_id,
+            journey_id=row.journey_id,
+            metadata=row.metadata,
+        )
+        for row in rows
+    ]
+
+
+async def record(connection: AsyncConnection, chunk: Sequence[tuple[Told, Ended]]) -> None:
+    """Record how sends ended, and what they tell of their endpoints. Repeating it changes nothing.
+
+    A success counts whoever has the event in hand by now.
+    """
+    now = await clock.read(connection)
+    counted = []
+    for told, ended in sorted(chunk, key=lambda each: (each[0].message_id, each[0].type, each[0].subscription.id)):
+        result = await connection.execute(_RECORDING, _recorded(told, ended, now))
+        if result.rowcount:
+            counted.append((told, ended))
+    await _judge_endpoints(connection, counted)
+
+
+_RECORDING: Final = (
+    update(status_events)
+    .where(
+        status_events.c.message_id == bindparam("message"),
+        status_events.c.type == bindparam("told", type_=Text()),
+        status_events.c.subscription_id == bindparam("subscription"),
+        status_events.c.state == NoticeState.PENDING.value,
+        or_(
+            status_events.c.token == bindparam("held"),
+            bindparam("new_state", type_=Text()) == NoticeState.DELIVERED.value,
+        ),
+    )
+    .values(
+        state=bindparam("new_state", type_=Text()),
+        due_at=now_ms() + bindparam("delay_ms", type_=BigInteger()),
+        tries=status_events.c.tries + bindparam("burnt", type_=Integer()),
+        ended_at=case((bindparam("new_state", type_=Text()) == NoticeState.PENDING.value, null()), else_=now_ms()),
+        attempts=bindparam("tried", type_=JSON(none_as_null=True)),
+    )
+)
+
+
+def _recorded(told: Told, ended: Ended, now: int) -> Mapping[str, Any]:
+    tried = told.attempts
+    if ended.outcome is not None:
+        tried = (*tried, Attempt(ended.started_at, now, ended.outcome, ended.code, ended.detail))[-MOST_ATTEMPTS_SHOWN:]
+    return {
+        "message": told.message_id,
+        "told": told.type.value,
+        "subscription": told.subscription.id,
+        "held": told.token,
+        "new_state": _STATES[ended.state].value,
+        "delay_ms": ended.delay_ms,
+        "burnt": int(ended.burns_try),
+        "tried": msgspec.to_builtins(tried) or None,
+    }
+
+
+async def _judge_endpoints(connection: AsyncConnection, counted: Sequence[tuple[Told, Ended]]) -> None:
+    """Switch off what is gone, or has failed for as long as a contact's webhook may."""
+    reasons = {_key(told): FailureReason.ENDPOINT_GONE.value for told, ended in counted if ended.dead_address}
+    works = {_key(told) for told, ended in counted if ended.outcome is Outcome.ACCEPTED}
+    failed = Counter(_key(told) for told, ended in counted if ended.endpoint_works is False)
+    failures = {key: number for key, number in failed.items() if key not in works and key not in reasons}
+    failing = await endpoints.count_failures(connection, failures)
+    reasons |= dict.fromkeys(failing, SuppressionReason.ENDPOINT_FAILING.value)
+    await endpoints.forget_failures(connection, works | set(reasons))
+    for told in {_key(told): told for told, _ in counted if _key(told) in reasons}.values():
+        await _switch_off(connection, told, reasons[_key(told)])
+
+
+def _key(told: Told) -> endpoints.Key:
+    return told.subscription.workspace_id, told.subscription.id.bytes
+
+
+async def _switch_off(connection: AsyncConnection, told: Told, reason: str) -> None:
+    """Nothing is sent there any more, and the workspace is told; unless its URL was changed meanwhile."""
+    of = told.subscription
+    disabled_at = await connection.scalar(
+        update(subscriptions)
+        .where(
+            subscriptions.c.workspace_id == of.workspace_id,
+            subscriptions.c.id == of.id,
+            subscriptions.c.url == of.url,
+            subscriptions.c.disabled_at.is_(None),
+        )
+        .values(disabled_at=now_ms(), disabled_reason=reason)
+        .returning(subscriptions.c.disabled_at)
+    )
+    if disabled_at is not None:
+        once = f"{of.id}|{disabled_at}"
+        await endpoints.tell(
+            connection, of.workspace_id, message_id=told.message_id, url=of.url, reason=reason, once=once
+        )
