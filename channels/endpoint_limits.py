@@ -74,14 +74,15 @@ class _Endpoint:
 class Turn:
     """A request's place: ``async with`` it. Raises Limited where the endpoint has too many under way."""
 
-    __slots__ = ("_began", "_endpoint", "_limits", "_origin")
+    __slots__ = ("_began", "_endpoint", "_limits", "_origin", "_rescued")
 
-    def __init__(self, limits: "EndpointLimits", origin: str) -> None:
+    def __init__(self, limits: "EndpointLimits", origin: str, *, rescued: bool) -> None:
         self._limits = limits
         self._origin = origin
+        self._rescued = rescued
 
     async def __aenter__(self) -> None:
-        self._endpoint = await self._limits.enter(self._origin)
+        self._endpoint = await self._limits.enter(self._origin, rescued=self._rescued)
         self._began = self._limits.clock()
 
     async def __aexit__(
@@ -113,11 +114,11 @@ class EndpointLimits:
         self._probing: set[str] = set()
         self._origin = lru_cache(_MOST_KEPT)(origin_of)
 
-    def turn(self, url: str) -> Turn:
-        """The place of one request to ``url``."""
-        return Turn(self, self._origin(url))
+    def turn(self, url: str, *, rescued: bool = False) -> Turn:
+        """The place of one request to ``url``; ``rescued`` as in ``Envelope``."""
+        return Turn(self, self._origin(url), rescued=rescued)
 
-    async def enter(self, origin: str) -> _Endpoint:
+    async def enter(self, origin: str, *, rescued: bool = False) -> _Endpoint:
         """Take a place, or wait for one where it will soon be free; raises Limited."""
         now = self.clock()
         endpoint = self._find(origin, now)
@@ -129,10 +130,13 @@ class EndpointLimits:
         if endpoint.hangs or stalled_s >= _PATIENCE_S:
             raise _put_off(stalled_s)
         expected_s = (len(endpoint.waiting) + 1) * endpoint.takes_s / endpoint.window
-        if expected_s > _PATIENCE_S:
+        if expected_s > _PATIENCE_S and not rescued:
             raise _book(endpoint, now)
         turn = asyncio.get_running_loop().create_future()
-        endpoint.waiting.append(turn)
+        if rescued:
+            endpoint.waiting.appendleft(turn)
+        else:
+            endpoint.waiting.append(turn)
         if endpoint.timer is None:
             self._watch(endpoint)
         try:

@@ -203,7 +203,7 @@ class PushChannel:
         except self._malformed:
             return Permanent("the browser's address or key is malformed", reason=FailureReason.INVALID_ADDRESS)
         try:
-            async with self._limits.turn(browser.endpoint):
+            async with self._limits.turn(browser.endpoint, rescued=envelope.rescued):
                 answer = await self._http.post(browser.endpoint, headers=signed, body=body, proceed=envelope.proceed)
         except SendError as error:
             return error

@@ -112,11 +112,14 @@ class TelegramChannel:
                 limit.reschedule(0.0)
         await self._request.shutdown()
 
-    async def turn(self, chat: str) -> None:
-        """Wait for a turn to write to ``chat``; raises Limited, or NotStarted where the channel is closed."""
+    async def turn(self, chat: str, *, rescued: bool) -> None:
+        """Wait for a turn to write to ``chat``; raises Limited, or NotStarted where the channel is closed.
+
+        ``rescued`` as in ``Envelope``.
+        """
         try:
             async with self._closable(_PATIENCE_S):
-                await self._pace.turn(chat)
+                await self._pace.turn(chat, rescued=rescued)
         except TimeoutError:
             raise NotStarted("the channel is closed" if self._closed else "no turn came on Telegram") from None
 
@@ -226,7 +229,7 @@ class _Delivery:
 
     async def _send(self, part: Part, keyboard: InlineKeyboardMarkup | None) -> int:
         for _ in range(_MOST_MOVES):
-            await self._channel.turn(self.chat)
+            await self._channel.turn(self.chat, rescued=self._envelope.rescued)
             try:
                 return await self._channel.post(
                     part, self.chat, keyboard, silent=self._prepared.silent, proceed=self._envelope.proceed

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from contextlib import nullcontext
 from typing import Final
 
 from channels.contract import Limit, Limiter
@@ -27,18 +28,19 @@ class Pace:
         self._limiter = limiter
         self._bot = _digest(token)
         self._asking = asyncio.Lock()
+        self._first_of_others = asyncio.Lock()
 
-    async def turn(self, chat: str) -> None:
+    async def turn(self, chat: str, *, rescued: bool = False) -> None:
         """Wait for a turn to write to ``chat``; raises Limited where that takes longer than 2 s.
 
         One asks at a time, so that turns come in the order of asking, and Redis is not asked by all at once. Who waits
-        for the chat's own limit stands aside meanwhile.
+        for the chat's own limit stands aside meanwhile. What was ``rescued`` waits for one of the others at most.
         """
         loop = asyncio.get_running_loop()
         limits = self._limits(chat)
         give_up_at = loop.time() + _PATIENCE_S
         while True:
-            async with self._asking:
+            async with nullcontext() if rescued else self._first_of_others, self._asking:
                 wait_s = await self._limiter.take(limits)
                 while 0 < wait_s <= _SHORT_S and loop.time() + wait_s < give_up_at:
                     await asyncio.sleep(wait_s)

@@ -144,7 +144,7 @@ class WebhookChannel:
             standard_webhooks.TIMESTAMP_HEADER: str(now),
             standard_webhooks.SIGNATURE_HEADER: signature,
         }
-        async with self._limits.turn(envelope.address):
+        async with self._limits.turn(envelope.address, rescued=envelope.rescued):
             answer = await self._http.post(envelope.address, headers=headers, body=body, proceed=envelope.proceed)
         if answer.status in _REDIRECTS:
             self._judge_redirect(envelope.address, answer)

@@ -32,6 +32,7 @@ from wireroom.embedded import EmbeddedBroker
 from wireroom.output import console
 from wireroom.settings import unknown_variables
 from worker.broker import connect, try_out
+from worker.redis_keys import Occupied
 from worker.settings import WorkerSettings
 
 _TIMEOUT_S: Final = 5.0
@@ -205,6 +206,9 @@ async def _examine_broker(storage: StorageSettings) -> Finding:
             await asyncio.to_thread(try_out, client)
     except InvalidSetting as error:
         return Finding("broker", ok=False, detail=str(error), mend=_CORRECT)
+    except Occupied as error:
+        mend = "give Wireroom a database of its own in WIREROOM_REDIS_URL, or remove these keys"
+        return Finding("broker", ok=False, detail=f"somebody else writes there: {error}", mend=mend)
     except redis.RedisError as error:
         mend = "start it, or correct WIREROOM_REDIS_URL"
         return Finding("broker", ok=False, detail=f"cannot be used ({type(error).__name__})", mend=mend)

@@ -186,19 +186,20 @@ async def _migrate(database_url: str) -> None:
 
 
 def _look_for_broker(redis_url: str) -> None:
-    """Log where none answers: messages are accepted all the same. Raises InvalidSetting."""
+    """Log where none takes wake-ups: messages are accepted all the same. Raises InvalidSetting."""
     import redis  # noqa: PLC0415 - see the top
 
-    from worker.broker import connect  # noqa: PLC0415 - see the top
+    from worker.broker import connect, try_out  # noqa: PLC0415 - see the top
+    from worker.redis_keys import cause  # noqa: PLC0415 - see the top
 
-    try:
-        with connect(redis_url, connections=1, timeout_s=_BROKER_PATIENCE_S) as client:
-            client.ping()
-    except redis.RedisError as error:
-        log.warning(
-            "WIREROOM_REDIS_URL: no broker answers there; messages are accepted, and sent once one does",
-            error=type(error).__name__,
-        )
+    with connect(redis_url, connections=1, timeout_s=_BROKER_PATIENCE_S) as client:
+        try:
+            try_out(client)
+        except redis.RedisError as error:
+            log.warning(
+                "WIREROOM_REDIS_URL: no broker takes wake-ups there; messages are accepted, and sent once one does",
+                error=cause(client, error),
+            )
 
 
 def run(environment: Mapping[str, str], *, workers: int, bulk_workers: int, as_json: bool) -> int:

@@ -120,7 +120,9 @@ class Attempts:
 
     def _named(self, claim: Claim, message_id: str) -> Any:
         workspace_id = ids.show(ids.Kind.WORKSPACE, claim.workspace_id)
-        return log.bind(message=message_id, workspace=workspace_id, attempt=claim.token, channel=self._channel.name)
+        return log.bind(
+            message=message_id, workspace=workspace_id, fencing_token=claim.token, channel=self._channel.name
+        )
 
     def _envelope(self, claim: Claim, message_id: str, proceed: Any) -> Envelope:
         if claim.address is None:
@@ -146,6 +148,7 @@ class Attempts:
             browsers=tuple([Browser(*keys) for keys in claim.browsers]),
             accepted=claim.accepted,
             bulk=claim.lane is Lane.BULK,
+            rescued=claim.rescued,
         )
 
     def _secrets(self, claim: Claim, message_id: str) -> tuple[str, ...]:

@@ -24,11 +24,10 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from models.errors import InvalidSetting
-from worker import queues
+from worker import queues, redis_keys
 from worker.settings import THREADS
 
 _QUEUES: Final = len(queues.PEOPLE) + len(queues.BULK)
-_NAMESPACE: Final = "wireroom"
 _WAIT_S: Final = 1
 _SOCKET_TIMEOUT_S: Final = 5.0  # longer than a wait in BLPOP
 _HEARTBEAT_TIMEOUT_MS: Final = 10_000
@@ -73,8 +72,12 @@ def connect(redis_url: str, *, connections: int, timeout_s: float = _SOCKET_TIME
 
 
 def try_out(client: redis.Redis) -> None:
-    """Raises redis.RedisError where nothing can be written: a replica answers, and so does a server that is full."""
-    client.set(f"{_NAMESPACE}:tried", b"1", px=_TRIED_LIFE_MS)
+    """Raises redis.RedisError where no wake-up can be written, though it answers.
+
+    A replica, a server that is full, or keys that somebody else uses (``redis_keys.Occupied``).
+    """
+    client.set(redis_keys.TRIED, b"1", px=_TRIED_LIFE_MS)
+    redis_keys.check(client)
 
 
 def _through_sentinels(url: str, options: dict[str, Any]) -> redis.Redis:
@@ -109,7 +112,7 @@ class WakingRedisBroker(RedisBroker):
         super().__init__(  # type: ignore[no-untyped-call]  # dramatiq has no types here
             client=client,
             middleware=list(middleware),
-            namespace=_NAMESPACE,
+            namespace=redis_keys.NAMESPACE,
             heartbeat_timeout=_HEARTBEAT_TIMEOUT_MS,
             maintenance_chance=_MAINTENANCE_CHANCE,
         )
@@ -156,7 +159,7 @@ class WakingRedisBroker(RedisBroker):
             if now - self._warned_at < _SECONDS_BETWEEN_WARNINGS:
                 return
             self._warned_at = now
-        log.warning("no broker, trying again", error=type(error).__name__)
+        log.warning("no broker, trying again", error=redis_keys.cause(self.client, error))
 
     def close(self) -> None:
         """Close the connections."""

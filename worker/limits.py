@@ -15,6 +15,7 @@ import structlog
 from channels.contract import Limit
 from worker.broker import connect
 from worker.pacing import Bucket
+from worker.redis_keys import LIMITERS, NAMESPACE, cause
 
 T = TypeVar("T")
 
@@ -23,10 +24,10 @@ _REST_AFTER_FAILURE_S: Final = 0.5
 _SECONDS_BETWEEN_WARNINGS: Final = 30.0
 _THREADS: Final = 2
 _MOST_BUCKETS: Final = 10_000
-_SEEN_FOR_S: Final = 60
+_SEEN_FOR_S: Final = 15
+"""As long as a lease: longer, and workers that died and were replaced would still have a share of each limit."""
 
-_PREFIX: Final = "wireroom:limit:"
-_PROCESSES: Final = "wireroom:limiters"
+_PREFIX: Final = f"{NAMESPACE}:limit:"
 
 # Each limit is the time at which its bucket will be full again (GCRA). All are looked at before any is taken.
 # KEYS: the processes, then the limits. ARGV: this process, seconds, then per limit microseconds a token, and burst.
@@ -142,7 +143,8 @@ class RedisLimiter:
     """Keeps limits over all processes that share a Redis.
 
     While Redis does not answer, this process keeps to its share of each limit: one part of as many as there were
-    limiters in the last minute. An operation takes 0.5 s at most; after one that failed none is tried for 0.5 s.
+    limiters in the last 15 s; each is to ``count`` itself more often. An operation takes 0.5 s at most; after one that
+    failed nobody waits for the next: twice a second one looks whether it is back.
     """
 
     def __init__(self, redis_url: str) -> None:
@@ -157,7 +159,9 @@ class RedisLimiter:
         self._local: LocalLimiter | None = None
         self._processes = 1
         self._closed = False
-        self._away_until = float("-inf")
+        self._away = False
+        self._look_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
         self._warned_at = float("-inf")
 
     async def take(self, limits: Sequence[Limit]) -> float:
@@ -171,16 +175,30 @@ class RedisLimiter:
         return await self._alone.grant(limit, most) if granted is None else granted
 
     async def _ask(self, question: Callable[..., T], *arguments: object) -> T | None:
-        """Redis' answer; None where there is none."""
-        if time.monotonic() < self._away_until:
+        """Redis' answer; None where there is none: nobody waits for a Redis that did not answer last."""
+        if self._away:
+            if time.monotonic() >= self._look_at and (self._looking is None or self._looking.done()):
+                self._looking = asyncio.create_task(self._look())
             return None
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._threads, question, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._put, question, *arguments)
         except (redis.RedisError, OSError) as error:
-            self._rest(error)
+            await self._rest(error)
             return None
-        self._local = None
-        return answer
+
+    def _put(self, question: Callable[..., T], *arguments: object) -> T:
+        if self._away:
+            raise redis.ConnectionError("it did not answer those who asked before")
+        return question(*arguments)
+
+    async def _look(self) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._count)
+        except (redis.RedisError, OSError) as error:
+            await self._rest(error)
+        else:
+            self._away = False
+            self._local = None
 
     @property
     def _alone(self) -> LocalLimiter:
@@ -206,16 +224,16 @@ class RedisLimiter:
             self._client.close()
 
     def _count(self) -> int:
-        self._processes = msgspec.convert(self._counting([_PROCESSES], [self._id, _SEEN_FOR_S]), int)
+        self._processes = msgspec.convert(self._counting([LIMITERS], [self._id, _SEEN_FOR_S]), int)
         return self._processes
 
     def _leave(self) -> None:
-        if time.monotonic() >= self._away_until:
+        if not self._away:
             with contextlib.suppress(redis.RedisError, OSError):
-                self._client.zrem(_PROCESSES, self._id)
+                self._client.zrem(LIMITERS, self._id)
 
     def _take(self, limits: Sequence[Limit]) -> float:
-        keys = [_PROCESSES, *(_PREFIX + limit.name for limit in limits)]
+        keys = [LIMITERS, *(_PREFIX + limit.name for limit in limits)]
         numbers = [number for limit in limits for number in (1_000_000 / limit.per_second, limit.burst)]
         answer = self._taking(keys, [self._id, _SEEN_FOR_S, *numbers])
         microseconds, self._processes = msgspec.convert(answer, tuple[int, int])
@@ -223,13 +241,15 @@ class RedisLimiter:
 
     def _grant(self, limit: Limit, most: int) -> Grant:
         arguments: list[str | float] = [self._id, _SEEN_FOR_S, 1_000_000 / limit.per_second, limit.burst, most]
-        answer = self._granting([_PROCESSES, _PREFIX + limit.name], arguments)
+        answer = self._granting([LIMITERS, _PREFIX + limit.name], arguments)
         number, microseconds, self._processes = msgspec.convert(answer, tuple[int, int, int])
         return Grant(number, microseconds / 1_000_000)
 
-    def _rest(self, error: Exception) -> None:
+    async def _rest(self, error: Exception) -> None:
         now = time.monotonic()
-        self._away_until = now + _REST_AFTER_FAILURE_S
+        self._away = True
+        self._look_at = now + _REST_AFTER_FAILURE_S
         if now - self._warned_at >= _SECONDS_BETWEEN_WARNINGS:
             self._warned_at = now
-            log.warning("no Redis; each process keeps to its share of the limits", error=type(error).__name__)
+            said = await asyncio.to_thread(cause, self._client, error)  # a closed limiter has no threads
+            log.warning("no Redis; each process keeps to its share of the limits", error=said)

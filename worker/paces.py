@@ -9,7 +9,7 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 from uuid import UUID
 
@@ -47,6 +47,7 @@ class Pace:
         self._most = math.ceil(per_second * _IN_HAND_S)
         self._in_hand = 0
         self._asking = asyncio.Lock()
+        self._first_of_others = asyncio.Lock()
         self._asking_s = _ASKING_S[lane]
         self._ask_at = 0.0
         self._granted = 0
@@ -64,7 +65,7 @@ class Pace:
         spread: dict[UUID, Route | Wait] = {}
         for number, claim in enumerate(claims):
             came_back = self._came_back(claim)
-            if number < room:
+            if number < room or claim.rescued:
                 route = routes[claim.id]
                 spread[claim.id] = route._replace(runner=_InTurn(route.runner, self))
             else:
@@ -96,11 +97,15 @@ class Pace:
         self._put_off_until = max(self._put_off_until, time.monotonic() + wait_s)
         return math.ceil(1000 * wait_s)
 
-    async def turn(self) -> None:
-        """Wait until one more may begin: who came first is first. Raises TimeoutError where that takes long."""
+    async def turn(self, *, rescued: bool = False) -> None:
+        """Wait until one more may begin: who came first is first. Raises TimeoutError where that takes long.
+
+        What was rescued from a dead worker has waited for a lease already: it waits for one of the others at most.
+        """
         self._in_hand += 1
         try:
-            async with asyncio.timeout(_PATIENCE_S), self._asking:
+            others = nullcontext() if rescued else self._first_of_others
+            async with asyncio.timeout(_PATIENCE_S), others, self._asking:
                 while not self._granted:
                     await self._ask()
                 self._granted -= 1
@@ -130,7 +135,7 @@ class _InTurn:
         """As ``Runner``."""
         async with self._runner.in_use():
             try:
-                await self._pace.turn()
+                await self._pace.turn(rescued=claim.rescued)
             except TimeoutError:
                 return verdicts.given_back(claim, self._pace.put_off_ms(claim))
             return await self._runner.run(claim, prepared)

@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 _DRAIN_S: Final = 30.0
 _WAIT_FOR_DATABASE_S: Final = 1.0
-_COUNT_S: Final = 10.0
+_COUNT_S: Final = 5.0
 
 
 class WorkerProcess:
@@ -124,9 +124,11 @@ class WorkerProcess:
 
         ``multiprocessing.Event.set`` waits for those that wait for the event, and does not see that they are gone.
         """
-        await self.stop_sending()
-        await self.stop()
-        os._exit(1)
+        try:
+            await self.stop_sending()
+            await self.stop()
+        finally:
+            os._exit(1)
 
     async def stop(self) -> None:
         """Finish what is past its irreversible byte, give back the rest, and go."""

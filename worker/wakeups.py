@@ -1,9 +1,9 @@
 """Wake-ups: telling the workers that a lane has work, without anybody waiting for it.
 
 A wake-up is a job of dramatiq that says no more than (actor, lane), on the queue that ``worker.queues`` names. At most
-one per lane is on its way: a key
-in Redis, ``wireroom:wake:<actor>:<lane>``, says so. Its worker deletes the key before it claims, so that what
-comes after the claim's snapshot wakes anew; the key's short life covers a worker that never came to it.
+one per lane is on its way: a key in Redis, ``wireroom:wake:<actor>:<lane>``, says so. Its worker deletes the key before
+it claims, so that what comes after the claim's snapshot wakes anew; the key's short life covers a worker that never
+came to it.
 
 Every failure is dropped: the rows are in the database, and the keeper repeats the wake-up.
 """
@@ -20,7 +20,7 @@ import dramatiq
 import redis
 import structlog
 
-from worker import queues
+from worker import queues, redis_keys
 from worker.broker import WakingRedisBroker, connect, try_out
 
 _KEY_LIFE_MS: Final = 2_000
@@ -129,9 +129,10 @@ class Wakeups:
             self._away_until = now + _REST_AFTER_FAILURE_S
             if now - self._warned_at >= _SECONDS_BETWEEN_WARNINGS:
                 self._warned_at = now
-                log.warning("no broker; wake-ups are dropped, the keeper repeats them", error=type(error).__name__)
+                cause = redis_keys.cause(self._broker.client, error)
+                log.warning("no broker; wake-ups are dropped, the keeper repeats them", error=cause)
             return None
 
 
 def _key(actor: str, lane: str) -> str:
-    return f"wireroom:wake:{actor}:{lane}"
+    return f"{redis_keys.NAMESPACE}:wake:{actor}:{lane}"

@@ -50,6 +50,11 @@ class Claim(msgspec.Struct, frozen=True):
     endpoint_fails: bool = False
     lane: Lane = Lane.TRANSACTIONAL
 
+    @property
+    def rescued(self) -> bool:
+        """Whether the worker that had it died, and nobody tried it since to a known end."""
+        return self.crashes > 0 and not self.tries
+
 
 _PROCEEDING: Columns = {"id": Uuid()}
 

@@ -1,30 +1,27 @@
 """Recording how attempts ended, in chunks, guarded by the fencing token.
 
 A recorded outcome never contradicts proof of acceptance: where ``sent_at`` is present already, a failure or
-a retry becomes done. A success whose token went stale still sets ``sent_at`` and stops the run's next send.
+a retry becomes done. A success whose token went stale still sets ``sent_at`` and stops the run's next send; any other
+end that is sure settles what is held for want of it.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Integer, Text, Uuid, and_, case, literal, null, or_, select, update
+from sqlalchemy import null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
 from models.progress import InboxItem, Progress
-from models.session import now_ms
-from models.store import clock
-from models.store.bulk import insert_ignoring
+from models.store import attempt_rows, clock, outcome_sql
 from models.store.inbox_deliveries import Delivery, Owner, deliver, hold_owners
 from models.store.learnt import learn
-from models.store.recordset import STATEMENTS_KEPT, Columns, given, parameters, recordset
+from models.store.recordset import given, parameters
 from models.store.rows import upsert
-from models.store.status_sql import least
-from models.tables import attempts, message_details, messages, suppressions
+from models.tables import message_details, messages, suppressions
 from models.vocabulary import FailureReason, Outcome, State, SuppressionKind
 
 
@@ -63,20 +60,10 @@ class Ended(msgspec.Struct, frozen=True):
         """Only a try that reached the peer and did not end for good counts against the schedule."""
         return not self.spared and self.outcome in (Outcome.TRANSIENT, Outcome.UNKNOWN)
 
-
-_COLUMNS: Columns = {
-    "id": Uuid(),
-    "token": BigInteger(),
-    "run": Integer(),
-    "state": Text(),
-    "burnt": Integer(),
-    "delay_ms": BigInteger(),
-    "reason": Text(),
-    "sent": Boolean(),
-    "delivered": Boolean(),
-    "hard": Boolean(),
-    "soft": Boolean(),
-}
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it is sure that the peer has not taken the message."""
+        return not self.sent and self.outcome in (None, Outcome.TRANSIENT, Outcome.PERMANENT)
 
 
 def _row(ended: Ended) -> tuple[Any, ...]:
@@ -102,16 +89,18 @@ async def record(connection: AsyncConnection, chunk: Sequence[Ended]) -> set[UUI
     owners = await hold_owners(connection, items) if items else {}
     chunk = [_unless_erased(ended, owners) for ended in chunk]
     chunk = sorted(chunk, key=lambda ended: ended.message_id)  # rows are locked in id order, as everywhere
-    values, single = given("ended", _COLUMNS, [_row(ended) for ended in chunk], is_sqlite=is_sqlite)
-    settled = {row[0] for row in await connection.execute(_fresh(is_sqlite, single), values)}
+    values, single = given("ended", outcome_sql.COLUMNS, [_row(ended) for ended in chunk], is_sqlite=is_sqlite)
+    settled = {row[0] for row in await connection.execute(outcome_sql.fresh(is_sqlite, single), values)}
     late = [ended for ended in chunk if ended.message_id not in settled]
     stale = [ended for ended in late if ended.sent or ended.outcome is Outcome.ACCEPTED]
     if stale:
-        values = parameters("ended", _COLUMNS, [_row(ended) for ended in stale], is_sqlite=is_sqlite)
-        settled |= {row[0] for row in await connection.execute(_stale(is_sqlite), values)}
+        values = parameters("ended", outcome_sql.COLUMNS, [_row(ended) for ended in stale], is_sqlite=is_sqlite)
+        settled |= {row[0] for row in await connection.execute(outcome_sql.stale(is_sqlite), values)}
+    refuted = await _refute(connection, [ended for ended in late if ended.is_refusal])
+    settled |= refuted
     await _fill_inboxes(connection, [ended for ended in chunk if ended.message_id in settled], owners)
-    await write_attempts(connection, [_attempt(ended) for ended in chunk if ended.outcome is not None])
-    await _complete_attempts(connection, late)
+    await attempt_rows.write(connection, [_attempt(ended) for ended in chunk if ended.outcome is not None])
+    await _complete_attempts(connection, late, refuted)
     await learn(connection, [(each.message_id, each.progress) for each in chunk if each.progress is not None])
     # An endpoint that is gone is switched off where that is told of, too.
     dead = [ended for ended in chunk if ended.dead_address and ended.reason is not FailureReason.ENDPOINT_GONE]
@@ -141,67 +130,13 @@ async def _fill_inboxes(connection: AsyncConnection, recorded: Sequence[Ended], 
         await deliver(connection, deliveries)
 
 
-def _earliest(column: Any, flag: Any, *, is_sqlite: bool) -> Any:
-    """``column``, or the present time where ``flag`` is set and no earlier time is known."""
-    return least(column, case((flag, now_ms()), else_=null()), is_sqlite=is_sqlite)
-
-
-def _facts(ended: Any, *, is_sqlite: bool) -> dict[str, Any]:
-    return {
-        "sent_at": _earliest(messages.c.sent_at, ended.c.sent, is_sqlite=is_sqlite),
-        "delivered_at": _earliest(messages.c.delivered_at, ended.c.delivered, is_sqlite=is_sqlite),
-        "hard_bounced_at": _earliest(messages.c.hard_bounced_at, ended.c.hard, is_sqlite=is_sqlite),
-        "soft_bounced_at": _earliest(messages.c.soft_bounced_at, ended.c.soft, is_sqlite=is_sqlite),
-    }
-
-
-@lru_cache(STATEMENTS_KEPT)
-def _fresh(is_sqlite: bool, single: frozenset[str]) -> Any:
-    ended = recordset("ended", _COLUMNS, is_sqlite=is_sqlite, single=single)
-    accepted = or_(ended.c.sent, messages.c.sent_at.is_not(None))
-    state = case((accepted, literal(State.DONE.value)), else_=ended.c.state)
-    over = state.in_([State.DONE.value, State.FAILED.value])
-    still_due = and_(ended.c.delay_ms == 0, messages.c.due_at < now_ms())
-    return (
-        update(messages)
-        .where(
-            messages.c.id == ended.c.id,
-            messages.c.token == ended.c.token,
-            messages.c.state == State.SENDING.value,
-        )
-        .values(
-            state=state,
-            turn=null(),
-            worker_id=null(),
-            tries=messages.c.tries + ended.c.burnt,
-            # What is due at once stays as long due as it was, also when the database's clock was set back meanwhile.
-            due_at=case((still_due, messages.c.due_at), else_=now_ms() + ended.c.delay_ms),
-            ended_at=case((over, now_ms()), else_=null()),
-            failure_reason=case((accepted, null()), else_=ended.c.reason),
-            **_facts(ended, is_sqlite=is_sqlite),
-        )
-        .returning(messages.c.id)
-    )
-
-
-@cache
-def _stale(is_sqlite: bool) -> Any:
-    """A success under an old token: the fact stands, and no second send of this run may begin."""
-    ended = recordset("ended", _COLUMNS, is_sqlite=is_sqlite)
-    waiting = messages.c.state.in_([State.QUEUED.value, State.HELD.value])
-    return (
-        update(messages)
-        .where(messages.c.id == ended.c.id, messages.c.run == ended.c.run)
-        .values(
-            state=case((waiting, literal(State.DONE.value)), else_=messages.c.state),
-            turn=case((waiting, null()), else_=messages.c.turn),
-            token=messages.c.token + case((waiting, 1), else_=0),
-            ended_at=case((waiting, now_ms()), else_=messages.c.ended_at),
-            failure_reason=case((waiting, null()), else_=messages.c.failure_reason),
-            **_facts(ended, is_sqlite=is_sqlite),
-        )
-        .returning(messages.c.id)
-    )
+async def _refute(connection: AsyncConnection, refused: Sequence[Ended]) -> set[UUID]:
+    """End what is held although the peer has not taken it, as its worker says late; returns these messages."""
+    if not refused:
+        return set()
+    is_sqlite = connection.dialect.name == "sqlite"
+    values = parameters("ended", outcome_sql.COLUMNS, [_row(ended) for ended in refused], is_sqlite=is_sqlite)
+    return {row[0] for row in await connection.execute(outcome_sql.held(is_sqlite), values)}
 
 
 def _attempt(ended: Ended) -> dict[str, Any]:
@@ -218,24 +153,20 @@ def _attempt(ended: Ended) -> dict[str, Any]:
     }
 
 
-async def write_attempts(connection: AsyncConnection, tried: Sequence[dict[str, Any]]) -> None:
-    """Write attempts that end now; one that is written already stays as it is."""
-    if not tried:
-        return
-    now = await clock.read(connection)
-    await insert_ignoring(connection, attempts, [{**row, "ended_at": now} for row in tried])
+async def _complete_attempts(connection: AsyncConnection, late: Sequence[Ended], refuted: Collection[UUID]) -> None:
+    """What a rescue wrote of an attempt before its end was known lacks the peer's name for it, and the parts.
 
-
-async def _complete_attempts(connection: AsyncConnection, late: Sequence[Ended]) -> None:
-    """What a rescue wrote of an attempt before its end was known lacks the peer's name for it, and the parts."""
+    Where the message was held for it, ``refuted``, it lacks the end, too; one that never began was none.
+    """
     for ended in late:
-        known = {name: value for name, value in _attempt(ended).items() if name in ("provider_id", "parts") and value}
-        if known:
-            await connection.execute(
-                update(attempts)
-                .where(attempts.c.message_id == ended.message_id, attempts.c.token == ended.token)
-                .values(**known)
-            )
+        if ended.message_id in refuted and ended.outcome is None:
+            await attempt_rows.withdraw(connection, ended.message_id, ended.token)
+            continue
+        columns = {"provider_id", "parts"}
+        if ended.message_id in refuted:
+            columns |= {"outcome", "code", "detail"}
+        known = {name: value for name, value in _attempt(ended).items() if name in columns and value}
+        await attempt_rows.complete(connection, ended.message_id, ended.token, known)
 
 
 async def suppress_dead(connection: AsyncConnection, found: Sequence[tuple[UUID, str]]) -> None:

@@ -9,9 +9,8 @@ from sqlalchemy import BigInteger, Text, Uuid, and_, case, exists, literal, null
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
-from models.store import turns
+from models.store import attempt_rows, turns
 from models.store.ending import one_has_it
-from models.store.outcomes import write_attempts
 from models.store.recordset import Columns, parameters, recordset
 from models.store.rows import upsert
 from models.tables import message_details, messages, workers
@@ -107,7 +106,7 @@ async def rescue(connection: AsyncConnection, worker_id: UUID) -> int:
     ).all()
     if not rows:
         return 0
-    await write_attempts(
+    await attempt_rows.write(
         connection,
         [
             {

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import redis
 
 from models.vocabulary import FailureReason
 from tests.support import commands
@@ -113,6 +114,8 @@ def test_what_the_operator_has_to_allow_is_named(told: Told) -> None:
     assert "WIREROOM_WEBHOOK_ALLOW_NETS" in told.attempt["detail"]
     (ended,) = [line for line in map(json.loads, told.log.splitlines()) if line["event"] == "send.ended"]
     assert (ended["outcome"], ended["reason"]) == ("Permanent", FailureReason.FORBIDDEN_DESTINATION.value)
+    # Not the attempt's number, as the API counts them: what is sent again skips one.
+    assert (ended["fencing_token"], ended.get("attempt")) == (1, None)
 
 
 async def test_a_broker_that_does_not_answer_is_said_once_and_stops_nothing(tmp_path: Path) -> None:
@@ -128,6 +131,23 @@ async def test_a_broker_that_does_not_answer_is_said_once_and_stops_nothing(tmp_
         events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
     assert [event.partition(":")[0] for event in events].count("WIREROOM_REDIS_URL") == 1
     assert events.count("no broker, trying again") == 1
+
+
+async def test_a_broker_whose_keys_somebody_else_uses_is_said_at_the_start(tmp_path: Path, redis_url: str) -> None:
+    log = tmp_path / "up.log"
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("wireroom:email", "another program's")
+    settings = {
+        "WIREROOM_DATA_DIR": str(tmp_path / "data"),
+        "WIREROOM_BIND": f"127.0.0.1:{free_port()}",
+        "WIREROOM_REDIS_URL": redis_url,
+        "WIREROOM_LOG_FORMAT": "json",
+    }
+    async with commands.started(log, **settings):
+        await wait_until(lambda: "no broker, trying again" in log.read_text(), timeout=40)
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+    named = [line["event"].partition(":")[0] for line in lines if "wireroom:email is a" in str(line.get("error"))]
+    assert {"WIREROOM_REDIS_URL", "no broker, trying again"} <= set(named)
 
 
 async def test_up_says_what_is_on_and_that_it_finishes(tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 """Limits that all workers keep together, on a real Valkey."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from typing import cast
 
 import pytest
+import structlog
+from redis import Redis
 
 from channels.contract import Limit
 from models.vocabulary import Lane
@@ -48,6 +53,17 @@ async def test_two_limiters_take_two_hundred_and_never_more_than_thirty_in_a_sec
     # By the moment that the answer reached us: what a busy machine delays may come closer to the next by as much.
     assert max(sum(at <= each < at + 0.95 for each in times) for at in times) <= 30
     assert times[-1] - began >= 199 / 30 - 0.1
+
+
+async def test_a_process_that_was_not_heard_of_for_a_lease_has_no_share(
+    limiters: tuple[RedisLimiter, RedisLimiter], redis_url: str
+) -> None:
+    ago = {"dead": 16, "busy": 12}
+    with Redis.from_url(redis_url) as client:
+        now, _ = cast("tuple[int, int]", client.time())
+        client.zadd("wireroom:limiters", {name: now - seconds for name, seconds in ago.items()})
+    await limiters[0].count()
+    assert limiters[0].processes == 2
 
 
 async def test_a_burst_is_taken_at_once_and_refilled(limiters: tuple[RedisLimiter, RedisLimiter]) -> None:
@@ -183,8 +199,54 @@ async def test_without_redis_each_keeps_to_its_share(valkey: ValkeyServer) -> No
         await wait_until(is_back)
 
 
+async def test_nobody_waits_for_a_redis_that_did_not_answer(valkey: ValkeyServer) -> None:
+    with ExitStack() as stack:
+        limiter = RedisLimiter(valkey.url)
+        stack.callback(limiter.close)
+        assert not await limiter.take([THIRTY])
+        pid = valkey.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        stack.callback(os.kill, pid, signal.SIGCONT)
+        began = time.monotonic()
+        # They ask all at once, on two threads: the first ones wait for their time-out, the others not one by one.
+        await asyncio.gather(*(limiter.take([THIRTY]) for _ in range(20)))
+        assert time.monotonic() - began < 2.0
+        slowest, asked = 0.0, 0
+        while limiter._look_at < began + 3.0:
+            at = time.monotonic()
+            await limiter.take([THIRTY])
+            slowest, asked = max(slowest, time.monotonic() - at), asked + 1
+            await asyncio.sleep(0.01)
+        assert asked > 20
+        assert slowest < 0.4
+        os.kill(pid, signal.SIGCONT)
+
+        async def is_back() -> bool:
+            await limiter.take([THIRTY])
+            return not limiter._away
+
+        await wait_until(is_back)
+
+
 async def test_a_local_limiter_forgets_what_is_full_again() -> None:
     limiter = LocalLimiter()
     for number in range(10_001):
         assert await limiter.take([Limit(f"chat:{number}", 1e9)]) == 0.0
     assert len(limiter._buckets) < 10_000
+
+
+async def test_while_somebody_else_uses_its_keys_each_process_keeps_to_its_share(
+    redis_url: str, limiters: tuple[RedisLimiter, RedisLimiter]
+) -> None:
+    first, _ = limiters
+    for each in limiters:
+        await each.count()
+    await first.count()
+    with Redis.from_url(redis_url) as client:
+        client.delete("wireroom:limiters")
+        client.set("wireroom:limiters", "another program's")
+    with structlog.testing.capture_logs() as logs:
+        assert await first.take([Limit("one", 1.0)]) == 0.0
+        assert await first.take([Limit("one", 1.0)]) > 1.0, "half of it is another process's"
+    assert [entry["error"] for entry in logs] == ["wireroom:limiters is a string, not a zset"]

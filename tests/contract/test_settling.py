@@ -1,7 +1,8 @@
 """An attempt whose end nobody knew, and the event that settles it, on both databases."""
 
 import hashlib
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import pytest
@@ -9,14 +10,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim.workspaces.views import attempt_views
 from models.events import ParsedEvent
-from models.store import claims, commands, event_views, events, exports, keeping, message_views, outcomes, workers
+from models.store import (
+    claims,
+    commands,
+    event_views,
+    events,
+    exports,
+    in_hand,
+    keeping,
+    message_views,
+    outcomes,
+    workers,
+)
 from models.store.claims import Claim
 from models.store.event_views import EventFilter
 from models.store.message_views import AttemptRow
 from models.store.outcomes import Ended
 from models.store.why import situation
 from models.timestamps import show
-from models.vocabulary import Channel, EventType, Gate, Lane, OnUnknown, Outcome, State, Status
+from models.vocabulary import Channel, EventType, FailureReason, Gate, Lane, OnUnknown, Outcome, State, Status
 from models.why import Why, explain
 from tests.support.scene import Scene
 from worker.tracker import Tracker
@@ -37,7 +49,7 @@ async def claim(scene: Scene) -> Claim:
     return claimed
 
 
-async def end(scene: Scene, claimed: Claim, state: State, outcome: Outcome) -> None:
+async def end(scene: Scene, claimed: Claim, state: State, outcome: Outcome | None, **more: Any) -> None:
     ended = Ended(
         message_id=claimed.id,
         token=claimed.token,
@@ -45,6 +57,7 @@ async def end(scene: Scene, claimed: Claim, state: State, outcome: Outcome) -> N
         started_at=claimed.claimed_at,
         state=state,
         outcome=outcome,
+        **more,
     )
     async with scene.database.write() as connection:
         await outcomes.record(connection, [ended])
@@ -168,3 +181,64 @@ async def test_a_report_on_this_run_tells_nothing_of_another(scene: Scene) -> No
     await end(scene, await claim(scene), State.DONE, Outcome.ACCEPTED)
     await report(scene, given_up.id)
     assert await settled(scene, given_up.id) == [None, None]
+
+
+async def held_by_a_rescue(scene: Scene) -> Claim:
+    """A message whose worker was taken for dead after its send began, and goes on."""
+    await scene.send(await scene.contact(), on_unknown=OnUnknown.HOLD)
+    claimed = await claim(scene)
+    async with scene.database.write() as connection:
+        assert await in_hand.mark_begun(connection, [claimed])
+        assert await workers.rescue(connection, WORKER) == 1
+    assert (await scene.row(claimed.id)).state is State.HELD
+    return claimed
+
+
+async def attempts_of(scene: Scene, message_id: UUID) -> Sequence[AttemptRow]:
+    async with scene.database.read() as connection:
+        return await message_views.attempts_of(connection, scene.workspace_id, message_id)
+
+
+async def test_a_late_refusal_ends_what_is_held(scene: Scene) -> None:
+    claimed = await held_by_a_rescue(scene)
+    said: dict[str, Any] = {"reason": FailureReason.ADDRESS_DEAD, "code": "550 5.1.1", "detail": "no such user"}
+    for _ in range(2):
+        await end(scene, claimed, State.FAILED, Outcome.PERMANENT, bounced=True, dead_address=True, **said)
+    row = await scene.row(claimed.id)
+    assert (row.state, row.status, row.failure_reason) == (State.FAILED, Status.BOUNCED, said["reason"])
+    (attempt,) = await attempts_of(scene, claimed.id)
+    assert (attempt.outcome, attempt.code, attempt.detail) == (Outcome.PERMANENT, said["code"], said["detail"])
+
+
+async def test_what_is_held_goes_on_when_it_turns_out_that_nothing_arrived(scene: Scene) -> None:
+    claimed = await held_by_a_rescue(scene)
+    await end(scene, claimed, State.QUEUED, Outcome.TRANSIENT, code="450", delay_ms=60_000)
+    row = await scene.row(claimed.id)
+    assert (row.state, row.tries) == (State.QUEUED, 1)
+    assert [attempt.outcome for attempt in await attempts_of(scene, claimed.id)] == [Outcome.TRANSIENT]
+
+
+async def test_what_is_held_for_a_send_that_never_began_is_sent(scene: Scene) -> None:
+    claimed = await held_by_a_rescue(scene)
+    await end(scene, claimed, State.QUEUED, None)
+    assert not await attempts_of(scene, claimed.id)
+    again = await claim(scene)
+    assert (again.id, again.tries) == (claimed.id, 0)
+
+
+@pytest.mark.parametrize("decide", [commands.release, commands.fail])
+async def test_a_late_refusal_says_nothing_of_what_a_person_has_decided_on(scene: Scene, decide: Any) -> None:
+    claimed = await held_by_a_rescue(scene)
+    async with scene.database.write() as connection:
+        await decide(connection, scene.workspace_id, claimed.id)
+    before = await scene.row(claimed.id)
+    await end(scene, claimed, State.FAILED, Outcome.PERMANENT, reason=FailureReason.REJECTED, code="550")
+    assert await scene.row(claimed.id) == before
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.AMBIGUOUS])
+async def test_a_late_doubt_leaves_it_held(scene: Scene, outcome: Outcome) -> None:
+    claimed = await held_by_a_rescue(scene)
+    before = await scene.row(claimed.id)
+    await end(scene, claimed, State.QUEUED, outcome)
+    assert await scene.row(claimed.id) == before

@@ -97,7 +97,7 @@ BUILDS: Final = {
         "'lost'",
     ),
     "no-token": _broken(
-        "models/store/outcomes.py",
+        "models/store/outcome_sql.py",
         "            messages.c.token == ended.c.token,\n",
         "",
         ("explorer",),

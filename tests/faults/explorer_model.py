@@ -5,7 +5,7 @@ The peer's ledger and the workers' hands are part of a state; the tables change 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import accumulate, pairwise, permutations
 from typing import Final, NamedTuple, TypeVar
 
 from models.vocabulary import Channel, OnUnknown, State, Status
@@ -249,7 +249,7 @@ class Model:
         for number, row in enumerate(world.tables.rows):
             held = {each.token for slot in slots for each in slot.hand if each.message == number}
             live = held | {row.token}
-            rank = {token: place for place, token in enumerate(sorted(live | {0}))}
+            rank = _ranks(live | {0})
             pasts.append(
                 tuple(
                     Past(past.arrivals, past.doubts + _doubts([a for a in row.attempts if a.token not in live], run))
@@ -268,6 +268,13 @@ class Model:
     def name(self, world: World) -> World:
         """The one that stands for all states that differ only in what workers and equal messages are called."""
         return min((_swapped(world, *order) for order in self._orders), key=hash)
+
+
+def _ranks(tokens: Iterable[int]) -> Mapping[int, int]:
+    """A small number for each, in their order; neighbours stay neighbours, since a late end is told by that."""
+    ordered = sorted(tokens)
+    places = accumulate((min(after - before, 2) for before, after in pairwise(ordered)), initial=0)
+    return dict(zip(ordered, places, strict=True))
 
 
 def _doubts(attempts: Iterable[Attempt], run: int) -> int:

@@ -31,7 +31,7 @@ _UNSHARED: Final = ("unshare", "--map-root-user", "--mount")
 _BOUND: Final = f'mount --bind "$0" {_RESOLV_CONF} && exec "$@"'
 
 # By the name's second part: what its address is said to be, first, second and so on; the last one stands.
-ANSWERS: Final = {
+_ANSWERS: Final = {
     "rebinding": ("127.0.0.1", "127.0.0.2"),
     "moved": ("127.0.0.1", "127.0.0.2"),
     "inside": ("127.0.0.2",),
@@ -74,7 +74,7 @@ class NameServer(asyncio.DatagramProtocol):
             return None
         if kind == _BROKEN:
             answer.set_rcode(dns.rcode.SERVFAIL)
-        elif kind not in ANSWERS:
+        elif kind not in _ANSWERS:
             answer.set_rcode(dns.rcode.NXDOMAIN)
         elif question.rdtype == dns.rdatatype.A:
             answer.answer = self._addresses(name, kind)
@@ -83,9 +83,9 @@ class NameServer(asyncio.DatagramProtocol):
         return answer
 
     def _addresses(self, name: str, kind: str) -> list[dns.rrset.RRset]:
-        if not ANSWERS[kind]:
+        if not _ANSWERS[kind]:
             return []
-        said = ANSWERS[kind][min(self._asked[name], len(ANSWERS[kind]) - 1)].split()
+        said = _ANSWERS[kind][min(self._asked[name], len(_ANSWERS[kind]) - 1)].split()
         self._asked[name] += 1
         if kind != _ALIAS:
             return [dns.rrset.from_text(name, _TTL, "IN", "A", *said)]

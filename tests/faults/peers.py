@@ -272,7 +272,7 @@ class Court:
 
 
 COUNTS: Final = {Size.SHORT: 2, Size.MINUTES: 20}
-"""Messages of each case; what FULL has, the issue says of each channel."""
+"""Messages of each case; what FULL has, each channel says for itself."""
 
 RETRIED: Final = Outcome.TRANSIENT, Outcome.TRANSIENT
 DOUBTED: Final = Outcome.UNKNOWN, Outcome.UNKNOWN

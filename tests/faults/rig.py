@@ -21,7 +21,7 @@ from models import ids
 from models.errors import StorageUnavailable
 from models.session import Database
 from models.tables import messages, workers
-from models.vocabulary import Channel, State
+from models.vocabulary import Channel, Lane, State
 from tests.faults import families, house_log
 from tests.faults import sinks as sinks_
 from tests.faults.ledger import Ledger
@@ -119,14 +119,22 @@ class Rig:
                 for channel in Channel:
                     self.contacts.setdefault(channel, []).append(contact)
 
-    async def post(self, channel: Channel, count: int, *, clients: int = _CLIENTS, pause_s: float = 0.0) -> None:
+    async def post(
+        self,
+        channel: Channel,
+        count: int,
+        *,
+        clients: int = _CLIENTS,
+        pause_s: float = 0.0,
+        lane: Lane = Lane.TRANSACTIONAL,
+    ) -> None:
         """Send ``count`` messages, each with an idempotency key, and repeat what got no answer until it gets a 200."""
         tokens = iter([secrets.token_hex(6) for _ in range(count)])
 
         async def client() -> None:
             async with Line(self.stack.api.port, self._token) as line:
                 for token in tokens:
-                    await self._post_one(line, channel, token)
+                    await self._post_one(line, channel, token, lane)
                     await asyncio.sleep(pause_s)
 
         await asyncio.gather(*(client() for _ in range(clients)))
@@ -148,9 +156,10 @@ class Rig:
         self.promises.posted.update(tokens)
         return tokens
 
-    async def _post_one(self, line: Line, channel: Channel, token: str) -> None:
+    async def _post_one(self, line: Line, channel: Channel, token: str, lane: Lane) -> None:
         contact = self.random.choice(self.contacts[channel])
-        body = {"contactId": contact, "channel": channel.value, "subject": f"token-{token}", "body": f"token-{token}"}
+        body = {"contactId": contact, "channel": channel.value, "lane": lane.value}
+        body |= {"subject": f"token-{token}", "body": f"token-{token}"}
         self.promises.posted.add(token)
         while True:
             began = time.monotonic()

@@ -88,6 +88,18 @@ async def test_doctor_says_of_a_replica_that_it_cannot_be_used(tmp_path: Path, v
     assert (broker["ok"], broker["detail"]) == (False, "cannot be used (ReadOnlyError)")
 
 
+async def test_doctor_names_the_keys_that_somebody_else_uses(tmp_path: Path, redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("wireroom:push", "another program's")
+    answer = await wireroom("doctor", "--json", WIREROOM_DATA_DIR=str(tmp_path / "data"), WIREROOM_REDIS_URL=redis_url)
+    (broker,) = (each for each in answer.json()["findings"] if each["part"] == "broker")
+    assert (broker["ok"], broker["detail"]) == (
+        False,
+        "somebody else writes there: wireroom:push is a string, not a list",
+    )
+    assert "a database of its own" in broker["mend"]
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_messages_flow_on_when_the_master_dies(
     tmp_path: Path, database: Database, watched: Sentinel, mail_sink: SmtpSink

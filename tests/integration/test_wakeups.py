@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import dramatiq
 import pytest
 import redis
+import structlog
 
 from tests.support.broker import ValkeyServer
 from tests.support.waiting import wait_until
@@ -171,3 +172,20 @@ async def test_a_server_that_hangs_holds_up_nobody_for_long(valkey: ValkeyServer
     with redis.Redis.from_url(valkey.url) as client:
         await wait_until(lambda: arrives(wakeups, client))
     await asyncio.to_thread(wakeups.close)
+
+
+async def test_keys_that_somebody_else_uses_are_a_missing_broker_and_named(
+    wakeups: Wakeups, client: "redis.Redis"
+) -> None:
+    assert await wakeups.reachable()
+    client.set("wireroom:email", "another program's")
+    assert not await wakeups.reachable()
+    client.delete("wireroom:email")
+    await wait_until(wakeups.reachable)
+
+
+async def test_a_wake_up_that_meets_them_says_which(wakeups: Wakeups, client: "redis.Redis") -> None:
+    client.set("wireroom:email.bulk", "another program's")
+    with structlog.testing.capture_logs() as logs:
+        await wakeups.top_up("email", "bulk")
+    assert [entry["error"] for entry in logs] == ["wireroom:email.bulk is a string, not a list"]

@@ -268,3 +268,31 @@ async def test_so_many_endpoints_are_remembered(limits: EndpointLimits, clock: C
         clock.now += 0.3
         assert await window(limits, "https://busy.example/") == 0
     assert await window(limits) == 1
+
+
+async def test_what_was_rescued_waits_before_the_others_and_is_not_put_off_for_them(
+    limits: EndpointLimits, clock: Clock
+) -> None:
+    for _ in range(SHARE):
+        await request(limits, clock, takes_s=0.05)
+    order: list[str] = []
+
+    async def one(name: str, *, rescued: bool = False) -> None:
+        try:
+            async with limits.turn(URL, rescued=rescued):
+                order.append(name)
+                await asyncio.sleep(0)
+        except Limited:
+            order.append(f"{name} put off")
+
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(SHARE):
+            await held.enter_async_context(limits.turn(URL))
+        sends = [asyncio.create_task(one(str(number))) for number in range(200)]
+        await wait_until(lambda: "199 put off" in order)
+        sends.append(asyncio.create_task(one("rescued", rescued=True)))
+        await asyncio.sleep(0)
+        assert "rescued put off" not in order
+        put_off = len(order)
+    await asyncio.gather(*sends)
+    assert order[put_off] == "rescued"

@@ -50,8 +50,8 @@ class Runs:
         """Nothing is learnt of it."""
 
 
-def claims(count: int, *, token: int = 1) -> list[Claim]:
-    """Messages in this worker's hands for the ``token``-th time."""
+def claims(count: int, *, token: int = 1, crashes: int = 0) -> list[Claim]:
+    """Messages in this worker's hands for the ``token``-th time, after ``crashes`` of others that had them."""
     return [
         Claim(
             id=UUID(int=number),
@@ -60,7 +60,7 @@ def claims(count: int, *, token: int = 1) -> list[Claim]:
             run=1,
             token=token,
             tries=0,
-            crashes=0,
+            crashes=crashes,
             content_id=UUID(int=1),
             address="https://hooks.example/a",
             variables={},
@@ -154,3 +154,16 @@ def test_a_changed_rate_counts_at_once_and_idle_paces_are_forgotten() -> None:
     assert paces.of("sender", 1.0, BULK) is slow
     assert len(paces._paces) < 5000
     assert paces.of("sender", 2.0, BULK) is not slow
+
+
+async def test_what_was_rescued_waits_neither_for_room_nor_behind_the_others() -> None:
+    pace, others, rescued = Pace(LocalLimiter(), "sender", 20.0, PEOPLE), Runs(), Runs()
+    many, dead = claims(30), claims(3, token=3, crashes=1)
+    waiting = asyncio.create_task(run(spread(pace, many, others)[0], many))
+    await wait_until(lambda: len(others.times) >= 5)
+    stays, waits = spread(pace, dead, rescued)
+    assert (len(stays), waits) == (3, [])
+    await run(stays, dead)
+    # One of the others was about to go; those that the limiter granted with it go, too.
+    assert len(others.times) < 25
+    await waiting
