@@ -35,7 +35,8 @@ _SHARE: Final = 64
 """One subscription has no more in hand, so that one which is slow leaves room for others."""
 _GATHER_S: Final = 0.02
 """How long few free places are let become more, after a claim."""
-_LOOK_AGAIN_S: Final = 0.1
+_LOOK_AGAIN_S: Final = 1.0
+"""What another process gives back, or a person resumes, is seen by then."""
 _CHUNK: Final = 200
 
 _Sent = tuple[Told, Ended]
@@ -78,7 +79,9 @@ class Courier:
                 claimed = sum([await self._claim(each) for each in waiting])
                 if not claimed and not (waiting and self._tasks):
                     return  # what others have in hand is theirs
-                await asyncio.sleep(_GATHER_S if claimed else _LOOK_AGAIN_S)
+                if not claimed:
+                    await asyncio.wait(self._tasks, timeout=_LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(_GATHER_S)
         except StorageUnavailable:
             log.warning("courier.no_database")  # the keeper asks again
         finally:

@@ -5,7 +5,8 @@ knows by its id what it has already.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,13 +16,15 @@ from sqlalchemy import (
     BigInteger,
     Integer,
     Text,
+    Uuid,
     and_,
-    bindparam,
     case,
+    cast,
     exists,
     null,
     or_,
     select,
+    type_coerce,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,7 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.session import now_ms
 from models.store import clock, endpoints
 from models.store.outcomes import Ended
-from models.store.recordset import among
+from models.store.recordset import Columns, among, parameters, recordset
 from models.suppression_reasons import SuppressionReason
 from models.tables import contacts, message_details, messages, status_events, subscriptions
 from models.vocabulary import Channel, FailureReason, NoticeState, Outcome, State, StatusEvent
@@ -178,56 +181,78 @@ async def claim(connection: AsyncConnection, subscription: Waiting, most: int) -
     ]
 
 
+_RECORDED: Final[Columns] = {
+    "message": Uuid(),
+    "type": Text(),
+    "subscription": Uuid(),
+    "token": BigInteger(),
+    "state": Text(),
+    "delay_ms": BigInteger(),
+    "burnt": Integer(),
+    "attempts": Text(),
+}
+
+
 async def record(connection: AsyncConnection, chunk: Sequence[tuple[Told, Ended]]) -> None:
     """Record how sends ended, and what they tell of their endpoints. Repeating it changes nothing.
 
     A success counts whoever has the event in hand by now.
     """
+    # One end of each: a success before all others, then what the latest claim came to.
+    ends = {_event(told): (told, ended) for told, ended in sorted(chunk, key=_weight)}
+    is_sqlite = connection.dialect.name == "sqlite"
     now = await clock.read(connection)
-    counted = []
-    for told, ended in sorted(chunk, key=lambda each: (each[0].message_id, each[0].type, each[0].subscription.id)):
-        result = await connection.execute(_RECORDING, _recorded(told, ended, now))
-        if result.rowcount:
-            counted.append((told, ended))
-    await _judge_endpoints(connection, counted)
+    rows = [_recorded(*ends[event], now) for event in sorted(ends)]
+    values = parameters("recorded", _RECORDED, rows, is_sqlite=is_sqlite)
+    changed = {tuple(row) for row in await connection.execute(_recording(is_sqlite), values)}
+    await _judge_endpoints(connection, [ends[event] for event in ends if event in changed])
 
 
-_RECORDING: Final = (
-    update(status_events)
-    .where(
-        status_events.c.message_id == bindparam("message"),
-        status_events.c.type == bindparam("told", type_=Text()),
-        status_events.c.subscription_id == bindparam("subscription"),
-        status_events.c.state == NoticeState.PENDING.value,
-        or_(
-            status_events.c.token == bindparam("held"),
-            bindparam("new_state", type_=Text()) == NoticeState.DELIVERED.value,
-        ),
+def _event(told: Told) -> tuple[UUID, str, UUID]:
+    return told.message_id, told.type.value, told.subscription.id
+
+
+def _weight(each: tuple[Told, Ended]) -> tuple[bool, int]:
+    told, ended = each
+    return ended.state is State.DONE, told.token
+
+
+@cache
+def _recording(is_sqlite: bool) -> Any:
+    recorded = recordset("recorded", _RECORDED, is_sqlite=is_sqlite)
+    attempts = recorded.c.attempts if is_sqlite else cast(recorded.c.attempts, JSON)
+    return (
+        update(status_events)
+        .where(
+            status_events.c.message_id == recorded.c.message,
+            status_events.c.type == recorded.c.type,
+            status_events.c.subscription_id == recorded.c.subscription,
+            status_events.c.state == NoticeState.PENDING.value,
+            or_(status_events.c.token == recorded.c.token, recorded.c.state == NoticeState.DELIVERED.value),
+        )
+        .values(
+            state=recorded.c.state,
+            due_at=now_ms() + recorded.c.delay_ms,
+            tries=status_events.c.tries + recorded.c.burnt,
+            ended_at=case((recorded.c.state == NoticeState.PENDING.value, null()), else_=now_ms()),
+            attempts=type_coerce(attempts, JSON),
+        )
+        .returning(status_events.c.message_id, status_events.c.type, status_events.c.subscription_id)
     )
-    .values(
-        state=bindparam("new_state", type_=Text()),
-        due_at=now_ms() + bindparam("delay_ms", type_=BigInteger()),
-        tries=status_events.c.tries + bindparam("burnt", type_=Integer()),
-        ended_at=case((bindparam("new_state", type_=Text()) == NoticeState.PENDING.value, null()), else_=now_ms()),
-        attempts=bindparam("tried", type_=JSON(none_as_null=True)),
-    )
-)
 
 
-def _recorded(told: Told, ended: Ended, now: int) -> Mapping[str, Any]:
+def _recorded(told: Told, ended: Ended, now: int) -> tuple[Any, ...]:
     tried = told.attempts
     if ended.outcome is not None:
         tried = (*tried, Attempt(ended.started_at, now, ended.outcome, ended.code, ended.detail))[-MOST_ATTEMPTS_SHOWN:]
-    return {
-        "message": told.message_id,
-        "told": told.type.value,
-        "subscription": told.subscription.id,
-        "held": told.token,
-        "new_state": _STATES[ended.state].value,
-        "delay_ms": ended.delay_ms,
-        "burnt": int(ended.burns_try),
-        "tried": msgspec.to_builtins(tried) or None,
-    }
+    return (
+        *_event(told),
+        told.token,
+        _STATES[ended.state].value,
+        ended.delay_ms,
+        int(ended.burns_try),
+        msgspec.json.encode(tried).decode() if tried else None,
+    )
 
 
 async def _judge_endpoints(connection: AsyncConnection, counted: Sequence[tuple[Told, Ended]]) -> None:

@@ -254,7 +254,7 @@ async def test_what_is_claimed_comes_back_by_itself_unless_its_end_is_recorded(s
     await record(scene, failed(first))
     (row,) = await noted(scene)
     assert (row.tries, row.attempts, row.token) == (0, None, 2)
-    await record(scene, ended(first))
+    await record(scene, ended(first), failed(second))
     await record(scene, ended(first), failed(second))
     (row,) = await noted(scene)
     assert row.state == NoticeState.DELIVERED
