@@ -18,10 +18,10 @@ from models.events import ParsedEvent
 from models.ids import new_id
 from models.session import now_ms
 from models.store import events
-from models.store.outcomes import Ended, insert_suppressions
+from models.store.outcomes import Ended
 from models.store.recordset import among
 from models.store.rows import upsert
-from models.store.suppressions import ENDPOINT_FAILING
+from models.store.suppressions import ENDPOINT_FAILING, create_lasting
 from models.tables import failing_endpoints, message_details, suppressions
 from models.vocabulary import Channel, EventType, FailureReason, Provider, SuppressionKind
 
@@ -148,7 +148,7 @@ async def _forget(connection: AsyncConnection, keys: Collection[Key]) -> None:
 
 async def _switch_off(connection: AsyncConnection, found: Sequence[tuple[_Used, str]]) -> None:
     """Suppress these endpoints, and tell each workspace once: as long as a suppression stands, it is old news."""
-    await insert_suppressions(
+    await create_lasting(
         connection,
         [
             {

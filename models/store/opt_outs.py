@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.events import ParsedEvent
 from models.ids import new_id
 from models.store import events
-from models.store.outcomes import insert_suppressions
+from models.store.suppressions import create_lasting
 from models.tables import message_details, messages
 from models.vocabulary import Channel, EventType, Provider, SuppressionKind
 
@@ -71,4 +71,4 @@ async def take(connection: AsyncConnection, offer: Offer, event: ParsedEvent) ->
         "reason": _REASON,
         "message_id": offer.message_id,
     }
-    await insert_suppressions(connection, [new])
+    await create_lasting(connection, [new])

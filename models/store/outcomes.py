@@ -6,7 +6,6 @@ a retry becomes done. A success whose token went stale still sets ``sent_at`` an
 
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -22,9 +21,9 @@ from models.store.bulk import insert_ignoring
 from models.store.inbox_deliveries import Delivery, Owner, deliver, hold_owners
 from models.store.learnt import learn
 from models.store.recordset import STATEMENTS_KEPT, Columns, given, parameters, recordset
-from models.store.rows import upsert
 from models.store.status_sql import least
-from models.tables import attempts, message_details, messages, suppressions
+from models.store.suppressions import create_lasting
+from models.tables import attempts, message_details, messages
 from models.vocabulary import FailureReason, Outcome, State, SuppressionKind
 
 
@@ -266,30 +265,4 @@ async def suppress_dead(connection: AsyncConnection, found: Sequence[tuple[UUID,
         }
         for row in rows
     ]
-    await insert_suppressions(connection, new)
-
-
-_SUPPRESSION_KEY = itemgetter("workspace_id", "channel", "address_digest", "kind", "topic")
-
-
-async def insert_suppressions(connection: AsyncConnection, new: Sequence[dict[str, Any]]) -> None:
-    """Insert suppressions that hold for good, made now; one that stands for a time holds for good from now on."""
-    if not new:
-        return
-    now = await clock.read(connection)
-    # In one order everywhere, so that two transactions never wait for each other in a circle.
-    rows = [{**row, "created_at": now} for row in sorted(new, key=_SUPPRESSION_KEY)]
-    statement = upsert(suppressions, is_sqlite=connection.dialect.name == "sqlite")
-    given = statement.excluded
-    lasting = statement.on_conflict_do_update(
-        index_elements=["workspace_id", "channel", "address_digest", "kind", "topic"],
-        set_={
-            "expires_at": null(),
-            "address": given.address,
-            "reason": given.reason,
-            "message_id": given.message_id,
-            "created_at": given.created_at,
-        },
-        where=suppressions.c.expires_at.is_not(None),
-    )
-    await connection.execute(lasting, rows)
+    await create_lasting(connection, new)
