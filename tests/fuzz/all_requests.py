@@ -68,9 +68,10 @@ class Report:
 
     def request(self, aim: Aim) -> HookRequest:
         """The request; the same for the same aim, but for signatures that are random."""
-        return self.sign(self._text(aim), aim)
+        return self.sign(self.text(aim), aim)
 
-    def _text(self, aim: Aim) -> str:
+    def text(self, aim: Aim) -> str:
+        """The example alone, as it is signed."""
         if self.by is By.RETURN_PATH:
             return str(self.example).replace(f"{TOKEN}@bounces.example.org", aim.return_path)
         when = datetime.fromtimestamp(aim.at, UTC).isoformat().replace("+00:00", "Z")

@@ -48,7 +48,7 @@ _IN_A_BURST: Final = 0  # of these the one whose links are all asked for at once
 _LINKS: Final = 4
 _BODY: Final = "".join(f'<a href="https://shop.example.org/{number}">x</a>' for number in range(_LINKS))
 _READERS: Final = (BROWSER, MAIL_PROGRAM, GOOGLES_PROXY, {"User-Agent": "Mozilla/5.0 (compatible; proofpoint)"})
-_CREDENTIALS: Final[Mapping[Provider, dict[str, Any]]] = {
+CREDENTIALS: Final[Mapping[Provider, dict[str, Any]]] = {
     Provider.SENDGRID: {"signingKey": requests.public_text(requests.sendgrid_key())},
     Provider.MAILGUN: {"signingKey": requests.SECRET},
     Provider.RESEND: {"signingKey": requests.WHSEC},
@@ -146,7 +146,7 @@ class Order:
         """Hooks of every provider, and messages that were sent an hour ago."""
         for provider in Provider:
             if provider is not Provider.WIREROOM:
-                made = await self._tenant.post("/hooks", {"provider": provider} | _CREDENTIALS.get(provider, {}))
+                made = await self._tenant.post("/hooks", {"provider": provider} | CREDENTIALS.get(provider, {}))
                 self._hooks[provider] = made["url"]
                 self._name(Kind.HOOK, made["id"], provider)
         self._campaign = (await self._tenant.post("/campaigns", {"name": "Spring"}))["id"]
