@@ -41,8 +41,8 @@ lock: .venv/installed ## resolve pyproject.toml into requirements.lock; ARGS=--u
 	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --quiet $(ARGS) --output-file requirements.lock
 
-fuzz: .venv/installed ## schemathesis over the OpenAPI document, on both databases, and broken bounces: a quarter of an hour
-	@$(PYTHON_IN_VENV) -m pytest -q tests/fuzz/long_run.py tests/fuzz/long_bounces.py $(ARGS)
+fuzz: .venv/installed ## schemathesis on both databases, broken bounces and hooks, all reports in any order: half an hour
+	@$(PYTHON_IN_VENV) -m pytest -q tests/fuzz/long_run.py tests/fuzz/long_bounces.py tests/fuzz/long_orders.py tests/fuzz/long_hook_bodies.py $(ARGS)
 
 bench: .venv/installed ## ratios against bare clients: make bench ARGS=--quick
 	@.venv/bin/wireroom bench $(ARGS)

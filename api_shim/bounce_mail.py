@@ -11,11 +11,11 @@ from uuid import UUID
 
 import msgspec
 
+from api_shim import incoming
 from api_shim.operations import Call, Reply
 from api_shim.services import Services
 from channels.bounces.events import event_of
 from channels.bounces.reading import parse
-from models.events import ParsedEvent
 from models.evidence import BounceReason, MailKind, Provider
 from models.store import events, workspaces
 from models.store.hooks import HookRow
@@ -68,8 +68,10 @@ async def receive(call: Call, hook: HookRow) -> tuple[bool, bool]:
     report = await asyncio.to_thread(parse, raw)
     ref = await _proved(services, report.tokens, hook.workspace_id)
     event = event_of(report, raw, ref)
-    new = await _store(services, event, workspace_id=hook.workspace_id, source_id=hook.id)
-    return new, event.type is not EventType.IGNORED
+    new = await incoming.store(
+        services, [event], workspace_id=hook.workspace_id, source_id=hook.id, provider=Provider.BOUNCE_MAIL
+    )
+    return bool(new), event.type is not EventType.IGNORED
 
 
 async def owner_of(services: Services, local_part: str) -> tuple[Ref, UUID] | None:
@@ -110,7 +112,9 @@ async def take(services: Services, raw: bytes, local_part: str) -> bool:
         return False
     ref, workspace_id = owned
     event = event_of(await asyncio.to_thread(parse, raw), raw, ref)
-    await _store(services, event, workspace_id=workspace_id, source_id=workspace_id)
+    await incoming.store(
+        services, [event], workspace_id=workspace_id, source_id=workspace_id, provider=Provider.BOUNCE_MAIL
+    )
     return True
 
 
@@ -121,17 +125,3 @@ async def _proved(services: Services, tokens: Iterable[str], workspace_id: UUID)
         if owned is not None and owned[1] == workspace_id:
             return owned[0]
     return None
-
-
-async def _store(services: Services, event: ParsedEvent, *, workspace_id: UUID, source_id: UUID) -> bool:
-    """Store the event and wake the tracker; whether it is new."""
-    async with services.database.write() as connection:
-        new = await events.insert(
-            connection,
-            workspace_id=workspace_id,
-            source_id=source_id,
-            provider=Provider.BOUNCE_MAIL.value,
-            events_=[event],
-        )
-    services.wakeups.poke("tracker", "events")
-    return bool(new)

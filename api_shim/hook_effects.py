@@ -1,11 +1,12 @@
 """What a provider's request does beside its events, in the transaction that stores them."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim import problems
+from api_shim.incoming import Effect
 from api_shim.problems import Problem
 from channels.providers.telegram import MEMBERSHIP
 from models.events import ParsedEvent
@@ -14,9 +15,6 @@ from models.store import hook_tokens, suppressions
 from models.store.hooks import HookRow
 from models.store.suppressions import NewSuppression
 from models.vocabulary import Channel, EventType, FailureReason, SuppressionKind
-
-Effect = Callable[[AsyncConnection, int], Awaitable[None]]
-"""Done in the transaction that stores events; it is told how many of them are new."""
 
 
 def keeping_token(hook: HookRow, token: str, body: bytes) -> Effect:

@@ -1,20 +1,18 @@
-"""What providers report: proved, stored whole, and only then answered; the tracker applies it afterwards."""
+"""What providers report: proved, stored whole and applied where its message is known, and only then answered."""
 
-import asyncio
 import base64
 import binascii
 import hmac
 import time
 from collections.abc import Sequence
 from typing import Final
-from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from api_shim import bounce_mail, hook_effects, problems
-from api_shim.hook_effects import Effect
+from api_shim import bounce_mail, hook_effects, incoming, problems
 from api_shim.hook_providers import PROVIDERS
+from api_shim.incoming import Effect
 from api_shim.inflating import read_inflated
 from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
@@ -24,13 +22,11 @@ from channels.providers.contract import BadSignature, HookRequest, HookSecrets, 
 from models.events import ParsedEvent
 from models.evidence import Provider
 from models.secrets import Keyring, token_digest
-from models.store import events, hooks
+from models.store import hooks
 from models.store.hooks import HookRow
 from models.vocabulary import EventType
 
 HOOK_BYTES: Final = 5 << 20
-# How many events are stored before other requests, and other writers of the database, get their turn.
-_AT_ONCE: Final = 1_000
 
 _BY_PASSWORD: Final = 'Basic realm="hook"'
 # No registered scheme: signatures are told by headers that each provider names for itself.
@@ -83,8 +79,8 @@ async def receive(call: Call) -> Reply:
         parsed = adapter.parse(request)
     except TooManyEvents as error:
         raise Problem(problems.TOO_LARGE, f"{error}.") from None
-    new = await store(
-        call,
+    new = await incoming.store(
+        call.services,
         parsed,
         workspace_id=hook.workspace_id,
         source_id=hook.id,
@@ -98,37 +94,6 @@ async def receive(call: Call) -> Reply:
     if hook.provider is Provider.TELEGRAM:
         _answer_button(reply, parsed)
     return Reply(reply)
-
-
-async def store(
-    call: Call,
-    parsed: Sequence[ParsedEvent],
-    *,
-    workspace_id: UUID,
-    source_id: UUID,
-    provider: Provider,
-    beside: Effect | None = None,
-) -> int:
-    """Store the events and wake the tracker; returns how many are new. ``source_id``: within it events are told apart.
-
-    Where it ends half-way, the provider repeats the whole request.
-    """
-    new = 0
-    for start in range(0, len(parsed), _AT_ONCE):
-        async with call.services.database.write() as connection:
-            fresh = await events.insert(
-                connection,
-                workspace_id=workspace_id,
-                source_id=source_id,
-                provider=provider.value,
-                events_=parsed[start : start + _AT_ONCE],
-            )
-            if beside is not None:
-                await beside(connection, fresh)
-        new += fresh
-        await asyncio.sleep(0)
-    call.services.wakeups.poke("tracker", "events")
-    return new
 
 
 async def _prove(call: Call, hook: HookRow, adapter: ProviderAdapter, keyring: Keyring, request: HookRequest) -> None:

@@ -6,9 +6,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from api_shim import problems
+from api_shim import incoming, problems
 from api_shim.decoding import decode, milliseconds
-from api_shim.hooks import store
 from api_shim.operations import Call, Operation, Reply
 from api_shim.workspaces.nouns import BAD_BODY
 from api_shim.workspaces.paging import Moment
@@ -47,7 +46,7 @@ class Beacon(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def beacon(call: Call) -> Reply:
-    """Take in a beacon: stored once per message, run and type, then answered; the tracker applies it afterwards.
+    """Take in a beacon: stored once per message, run and type and applied, then answered.
 
     Raises Problem (404) where the token is none of ours, or its message is gone.
     """
@@ -61,7 +60,9 @@ async def beacon(call: Call) -> Reply:
         workspace_id = await workspaces.of_message(connection, ref.message_id)
     if workspace_id is None:
         raise problems.not_found("message")
-    await store(call, [parsed], workspace_id=workspace_id, source_id=workspace_id, provider=Provider.WIREROOM)
+    await incoming.store(
+        call.services, [parsed], workspace_id=workspace_id, source_id=workspace_id, provider=Provider.WIREROOM
+    )
     return Reply(headers=_ANY_SITE)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from bench import ingest
 from bench.rows import ROWS
 from bench.run import Options, run
 from models.errors import WireroomError
@@ -18,7 +19,7 @@ _PAIRS: Final = 5
 _MESSAGES: Final = 10_000
 _QUICK_PAIRS: Final = 3
 _QUICK_MESSAGES: Final = 3_000
-_IDS: Final = tuple(row.id for row in ROWS)
+_IDS: Final = (*(row.id for row in ROWS), *ingest.IDS)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -51,6 +52,7 @@ def bench(
         raise typer.BadParameter(f"no row {', '.join(sorted(unknown))}", param_hint="--only")
     options = Options(
         rows=[row for row in ROWS if not only or row.id in only],
+        ingest=not only or bool(set(only) & set(ingest.IDS)),
         pairs=pairs or (_QUICK_PAIRS if quick else _PAIRS),
         messages=messages or (_QUICK_MESSAGES if quick else _MESSAGES),
         json_file=json_file,

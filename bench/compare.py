@@ -78,10 +78,15 @@ class Comparison:
         against.append(await self._bare(row, row.floor))
 
     async def _bare(self, row: Row, module: str) -> Measured:
-        """Run a bare loop as a process of its own on the sending core, where the worker is idle meanwhile."""
+        """Run a row's bare loop as a process of its own on the sending core, where the worker is idle meanwhile."""
         sink = self._pipeline.house.sinks[row.sink]
         await sink.reset()
-        task = Task(port=sink.port, messages=self._messages, connections=row.connections)
+        done = await self.bare(module, Task(port=sink.port, messages=self._messages, connections=row.connections))
+        counted = await sink.require(self._messages)
+        return Measured(self._messages, done.seconds, {"bare loop": done.cpu_seconds}, counted.size)
+
+    async def bare(self, module: str, task: msgspec.Struct) -> Done:
+        """Run a bare loop with its task; raises BenchFailed."""
         log = self._children.log_path(_PROCESS)
         log.unlink(missing_ok=True)
         with pinned(self._cores.sending):
@@ -95,6 +100,4 @@ class Comparison:
             self._children.stop(process)
         if status:
             raise BenchFailed(f"{module} failed:\n{self._children.log_tail(_PROCESS)}")
-        done = msgspec.json.decode(log.read_bytes(), type=Done)
-        counted = await sink.require(self._messages)
-        return Measured(self._messages, done.seconds, {"bare loop": done.cpu_seconds}, counted.size)
+        return msgspec.json.decode(log.read_bytes(), type=Done)

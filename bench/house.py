@@ -3,11 +3,13 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import aiohttp
+import psutil
 
 from bench import traffic
 from bench.errors import BenchFailed
@@ -76,6 +78,15 @@ class House:
         """How long the sending core has worked for anybody; 0 where nothing is pinned."""
         return busy_seconds(self._cores.sending)
 
+    @contextmanager
+    def api_on_the_sending_core(self) -> Iterator[None]:
+        """Within the block the API is what is measured, and the worker's core is its own."""
+        before = _move(self._pids["api"], self._cores.sending)
+        try:
+            yield
+        finally:
+            _move(self._pids["api"], before)
+
     def profile_worker(self, path: Path) -> None:
         """From now on the worker is one that measures itself; ``stop_worker`` makes it write ``path``."""
         self.stop_worker()
@@ -104,6 +115,16 @@ class House:
         self, name: str, command: "tuple[str, ...] | list[str]", more: Mapping[str, str] | None = None
     ) -> Process:
         return self._children.start(name, command, settings={**fresh_environment(self.settings), **(more or {})})
+
+
+def _move(pid: int, cores: frozenset[int]) -> frozenset[int]:
+    """Let a process run on these cores, none: where it does; returns where it did."""
+    if not cores:
+        return cores
+    process = psutil.Process(pid)
+    before = frozenset(process.cpu_affinity() or ())
+    process.cpu_affinity(list(cores))
+    return before
 
 
 def settings_for(folder: Path, *, database_url: str, redis_url: str, smtp_port: int) -> dict[str, str]:

@@ -18,6 +18,8 @@ def show(console: Console, report: Report) -> None:
     console.print(_ratios(report))
     console.print(_processor_time(report))
     for row in report.rows:
+        if row.sink is None:
+            continue
         console.print(
             f"{row.id}: the sink alone takes {row.sink.rate:,.0f}/s, {row.sink.times:.1f} times what was asked of it; "
             f"bytes of content a message: ours {row.size:,.0f}, bare loop {row.size_against:,.0f}",
@@ -37,7 +39,7 @@ def show_profile(console: Console, row_id: str, stats: pstats.Stats) -> None:
 
 def _ratios(report: Report) -> Table:
     first = report.rows[0]
-    title = f"Messages per second: {len(first.pairs)} pairs, {first.messages:,} messages on each side"
+    title = f"Messages, or events, per second: {len(first.pairs)} pairs, {first.messages:,} on each side"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("row", no_wrap=True)
     for name in ("ours", "bare loop", "ratio", "range", "by cpu", "others"):
@@ -56,7 +58,7 @@ def _ratios(report: Report) -> Table:
 
 
 def _processor_time(report: Report) -> Table:
-    table = Table(title="Processor seconds per 1,000 messages", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title="Processor seconds per 1,000 messages, or events", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("processes", no_wrap=True)
     for row in report.rows:
         table.add_column(row.id, justify="right")

@@ -1,7 +1,7 @@
 """Figures: pairs, their medians and ratios, and the JSON of a whole bench."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Self
 
 import msgspec
@@ -46,9 +46,17 @@ class Proof(msgspec.Struct, frozen=True):
     rate: float
     times: float
 
+    @classmethod
+    def of(cls, rate: float, asked: float) -> Self:
+        """The proof of a sink's rate, of which ``asked`` was asked."""
+        return cls(round(rate, 1), round(rate / asked, 1))
+
 
 class RowResult(msgspec.Struct, frozen=True):
     """A row. ``ours`` and ``against`` are medians in messages per second, ``ratio`` is the median of the pairs'.
+
+    Where events come in, they are what is counted, nothing goes to a sink, and ``cpu_ratio`` is of API, worker and
+    database together.
 
     ``spread`` is the lowest and the highest of those; ``cpu`` seconds per 1,000 messages; ``size`` bytes of content
     per message at the sink, of ours and of the bare loop's. ``cpu_ratio`` is the bare loop's processor time ÷ the
@@ -69,7 +77,7 @@ class RowResult(msgspec.Struct, frozen=True):
     others: float
     size: float
     size_against: float
-    sink: Proof
+    sink: Proof | None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -79,8 +87,18 @@ class Report(msgspec.Struct, frozen=True):
     machine: Machine
 
 
-def summarise(row_id: str, ours: Sequence[Measured], against: Sequence[Measured], sink_rate: float) -> RowResult:
-    """The row of these runs, the n-th of ours beside the n-th of the other's."""
+def summarise(
+    row_id: str,
+    ours: Sequence[Measured],
+    against: Sequence[Measured],
+    sink_rate: float | None,
+    *,
+    working: Collection[str] = ("worker",),
+) -> RowResult:
+    """The row of these runs, the n-th of ours beside the n-th of the other's.
+
+    ``sink_rate`` is None where nothing is sent; ``working``: those of our processes whose processor time is compared.
+    """
     pairs = [Pair.of(*both) for both in zip(ours, against, strict=True)]
     ratios = [pair.ratio for pair in pairs]
     our_rate = statistics.median(run.rate for run in ours)
@@ -96,11 +114,11 @@ def summarise(row_id: str, ours: Sequence[Measured], against: Sequence[Measured]
         messages=ours[0].messages,
         cpu=cpu,
         cpu_against=cpu_against,
-        cpu_ratio=round(sum(cpu_against.values()) / cpu["worker"], 4),
+        cpu_ratio=round(sum(cpu_against.values()) / sum(cpu[name] for name in working), 4),
         others=round(statistics.median(run.others for run in ours), 3),
         size=_mean_size(ours),
         size_against=_mean_size(against),
-        sink=Proof(round(sink_rate, 1), round(sink_rate / max(our_rate, their_rate), 1)),
+        sink=None if sink_rate is None else Proof.of(sink_rate, max(our_rate, their_rate)),
     )
 
 

@@ -15,7 +15,7 @@ import uvloop
 from rich.console import Console
 from rich.status import Status
 
-from bench import pipeline, postgres, report
+from bench import ingest, pipeline, postgres, report
 from bench.compare import WARM_UP, Comparison
 from bench.house import House, Servers, settings_for
 from bench.machine import Cores, choose_cores, describe
@@ -32,9 +32,13 @@ _SINKS: Final = ("smtp", "http")
 
 
 class Options(NamedTuple):
-    """What to run: ``pairs`` of ``messages`` on each side of every row. ``json_file`` takes the figures."""
+    """What to run: ``pairs`` of ``messages`` on each side of every row. ``json_file`` takes the figures.
+
+    ``ingest``: of what comes in, too.
+    """
 
     rows: Sequence[Row]
+    ingest: bool
     pairs: int
     messages: int
     json_file: Path | None
@@ -85,6 +89,11 @@ async def _measure(options: Options, children: Children, cores: Cores, house: Ho
             if options.profile:
                 stats = await comparison.profile(row, children.folder / "worker.prof")
                 report.show_profile(status.console, row.id, stats)
+        if options.ingest:
+            async with ingest.opened(house) as hook:
+                results += await hook.compare(
+                    comparison.bare, pairs=options.pairs, events=options.messages, say=status.update
+                )
     return Report(results, machine)
 
 

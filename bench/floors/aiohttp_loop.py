@@ -40,4 +40,4 @@ async def _post_all(session: aiohttp.ClientSession, waiting: deque[FinishedHook]
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, Task)

@@ -38,4 +38,4 @@ async def _send_all(client: aiosmtplib.SMTP, waiting: deque[FinishedMail]) -> No
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, Task)

@@ -26,4 +26,4 @@ def _pieces(waiting: deque[bytes]) -> Pieces:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, Task)

@@ -30,4 +30,4 @@ def _pieces(waiting: deque[FinishedMail]) -> Pieces:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, Task)

@@ -4,9 +4,12 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 import uvloop
+
+T = TypeVar("T")
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -39,11 +42,11 @@ class Clock:
         return Done(time.perf_counter() - self._began, time.process_time() - self._cpu)
 
 
-def main(run: Callable[[Task], Awaitable[Done]]) -> None:
-    """Run the task of the command line on uvloop."""
+def main(run: Callable[[T], Awaitable[Done]], kind: type[T]) -> None:
+    """Run the task of the command line, which is of that ``kind``, on uvloop."""
 
     async def _run() -> Done:
-        return await run(msgspec.json.decode(sys.argv[1], type=Task))
+        return await run(msgspec.json.decode(sys.argv[1], type=kind))
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         done = runner.run(_run())

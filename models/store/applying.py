@@ -1,11 +1,11 @@
 """Applying events to the messages they were matched to: facts, suppressions, and the mark that it is done."""
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Integer, Uuid, and_, case, literal, null, update
+from sqlalchemy import BigInteger, Integer, Uuid, and_, case, func, literal, null, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
@@ -14,63 +14,73 @@ from models.session import now_ms
 from models.store import releases
 from models.store.erasing import silence_events
 from models.store.events import RawEvent, Target, park
-from models.store.outcomes import insert_suppressions, suppression_key
-from models.store.recordset import Columns, parameters, recordset
+from models.store.recordset import STATEMENTS_KEPT, Columns, given, parameters, recordset
 from models.store.status_sql import fact_column, least
+from models.store.suppressions import create_lasting, key_of
 from models.tables import events, messages
 from models.vocabulary import BounceType, EventType, Fact, State, SuppressionKind
 
-_ESTABLISHED: Columns = {"id": Uuid(), "run": Integer(), **{fact.value: BigInteger() for fact in Fact}}
+Matched = tuple[RawEvent, Target]
+"""An event and its message."""
+
+_FACTS = tuple(Fact)
+_ESTABLISHED: Columns = {"id": Uuid(), "run": Integer(), **{fact.value: BigInteger() for fact in _FACTS}}
+_NEVER = 2**62
 _MATCHED: Columns = {"id": Uuid(), "message_id": Uuid(), "run": Integer()}
 
 
-async def apply(connection: AsyncConnection, raw: Sequence[RawEvent], targets: Mapping[UUID, Target]) -> None:
-    """Merge matched events into their messages' facts, act on them, and mark every event applied or parked."""
+async def apply(connection: AsyncConnection, raw: Sequence[RawEvent], targets: Sequence[Target | None]) -> None:
+    """Merge events into the facts of their messages, act on them, and mark every event applied or parked."""
     is_sqlite = connection.dialect.name == "sqlite"
-    rows = _earliest_facts(raw, targets)
+    matched = [(event, target) for event, target in zip(raw, targets, strict=True) if target is not None]
+    await act_on(connection, matched)
+    marks = [(event.id, target.id, target.about_run) for event, target in matched]
+    if marks:
+        await connection.execute(_marking(is_sqlite), parameters("matched", _MATCHED, marks, is_sqlite=is_sqlite))
+    await park(connection, [event.id for event, target in zip(raw, targets, strict=True) if target is None])
+
+
+async def act_on(connection: AsyncConnection, matched: Sequence[Matched]) -> None:
+    """Merge events into their messages' facts, suppress whom they call for, and silence those of the erased."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    rows = _earliest_facts(matched)
     if rows:
-        await connection.execute(
-            _merging(is_sqlite), parameters("established", _ESTABLISHED, rows, is_sqlite=is_sqlite)
-        )
-    await _suppress(connection, raw, targets)
-    matched = [(each.id, targets[each.id].id, targets[each.id].about_run) for each in raw if each.id in targets]
-    if matched:
-        await connection.execute(_marking(is_sqlite), parameters("matched", _MATCHED, matched, is_sqlite=is_sqlite))
+        values, single = given("established", _ESTABLISHED, rows, is_sqlite=is_sqlite)
+        await connection.execute(_merging(is_sqlite, single), values)
+    await _suppress(connection, matched)
     # The details of an erased person's messages have no address.
-    await silence_events(connection, [each for each, target in targets.items() if target.address is None])
-    await park(connection, [event.id for event in raw if event.id not in targets])
+    await silence_events(connection, [event.id for event, target in matched if target.address is None])
 
 
-def _earliest_facts(raw: Sequence[RawEvent], targets: Mapping[UUID, Target]) -> list[tuple[Any, ...]]:
+def _earliest_facts(matched: Sequence[Matched]) -> list[tuple[Any, ...]]:
     """One row per message: the earliest time of each fact that these events establish for its present run."""
-    earliest: dict[UUID, dict[Fact, int]] = {}
-    runs: dict[UUID, int] = {}
-    for event in raw:
-        target = targets.get(event.id)
-        if target is None or target.about_run != target.run:
+    earliest: dict[UUID, tuple[int, dict[Fact, int]]] = {}
+    for event, target in matched:
+        if target.about_run != target.run:
             continue
-        facts = earliest.setdefault(target.id, {})
-        runs[target.id] = target.run
+        _, facts = earliest.setdefault(target.id, (target.run, {}))
         for fact in facts_of(event.type, bounce_type=event.bounce_type, machine=event.machine):
             facts[fact] = min(event.at, facts.get(fact, event.at))
     return [
-        (message_id, runs[message_id], *(facts.get(fact) for fact in Fact))
-        for message_id, facts in sorted(earliest.items())
-        if facts
+        (message_id, run, *map(facts.get, _FACTS)) for message_id, (run, facts) in sorted(earliest.items()) if facts
     ]
 
 
-@cache
-def _merging(is_sqlite: bool) -> Any:
-    established = recordset("established", _ESTABLISHED, is_sqlite=is_sqlite)
+@lru_cache(STATEMENTS_KEPT)
+def _merging(is_sqlite: bool, single: frozenset[str]) -> Any:
+    established = recordset("established", _ESTABLISHED, is_sqlite=is_sqlite, single=single)
     # Whoever reports on a message has it: no further send of this run may begin.
     waiting = and_(
         established.c[Fact.SENT.value].is_not(None),
         messages.c.state.in_([State.QUEUED.value, State.HELD.value]),
     )
+    # A row that stays as it is is not written: most opens and clicks are not the first.
+    earlier = [
+        established.c[fact.value] < func.coalesce(fact_column(fact), literal(_NEVER, BigInteger())) for fact in Fact
+    ]
     return (
         update(messages)
-        .where(messages.c.id == established.c.id, messages.c.run == established.c.run)
+        .where(messages.c.id == established.c.id, messages.c.run == established.c.run, or_(waiting, *earlier))
         .values(
             {
                 fact_column(fact): least(fact_column(fact), established.c[fact.value], is_sqlite=is_sqlite)
@@ -96,18 +106,16 @@ def _marking(is_sqlite: bool) -> Any:
     )
 
 
-async def _suppress(connection: AsyncConnection, raw: Sequence[RawEvent], targets: Mapping[UUID, Target]) -> None:
+async def _suppress(connection: AsyncConnection, matched: Sequence[Matched]) -> None:
     """Suppress what these events call for, but for what was released since they happened."""
-    called_for = [(event.at, row) for event in raw if (row := _suppression(event, targets)) is not None]
-    released = await releases.released_at(connection, {suppression_key(row) for _, row in called_for})
-    new = [row for at, row in called_for if at > released.get(suppression_key(row), -1)]
-    await insert_suppressions(connection, new)
+    called_for = [(event.at, row) for event, target in matched if (row := _suppression(event, target)) is not None]
+    released = await releases.released_at(connection, {key_of(row) for _, row in called_for})
+    await create_lasting(connection, [row for at, row in called_for if at > released.get(key_of(row), -1)])
 
 
-def _suppression(event: RawEvent, targets: Mapping[UUID, Target]) -> dict[str, Any] | None:
+def _suppression(event: RawEvent, target: Target) -> dict[str, Any] | None:
     """The suppression that an event calls for: a dead address, a complaint, or an opt-out of the message's topic."""
-    target = targets.get(event.id)
-    if target is None or event.is_ours:  # a reader who opted out may have changed their mind since
+    if event.is_ours:  # a reader who opted out may have changed their mind since
         return None
     hard = event.type is EventType.BOUNCED and event.bounce_type is not BounceType.SOFT
     dead = hard or event.type is EventType.COMPLAINED

@@ -19,9 +19,10 @@ from models.evidence import Provider
 from models.ids import new_id
 from models.session import now_ms
 from models.store import events
-from models.store.outcomes import Ended, insert_suppressions
+from models.store.outcomes import Ended
 from models.store.recordset import among
 from models.store.rows import upsert
+from models.store.suppressions import create_lasting
 from models.suppression_reasons import SuppressionReason
 from models.tables import failing_endpoints, message_details, suppressions
 from models.vocabulary import Channel, EventType, FailureReason, SuppressionKind
@@ -150,7 +151,7 @@ async def forget_failures(connection: AsyncConnection, keys: Collection[Key]) ->
 
 async def _switch_off(connection: AsyncConnection, found: Sequence[tuple[_Used, str]]) -> None:
     """Suppress these endpoints, and tell each workspace once: as long as a suppression stands, it is old news."""
-    await insert_suppressions(
+    await create_lasting(
         connection,
         [
             {

@@ -1,6 +1,7 @@
 """Raw events: stored once, then matched to their message and merged into its facts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -49,10 +50,14 @@ class RawEvent(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """The message of an event, as far as the tracker needs it. ``about_run``: the run that the event tells of."""
+    """The message of an event, as far as the tracker needs it. ``about_run``: the run that the event tells of.
+
+    ``made_at``: no event of it can be older (milliseconds).
+    """
 
     id: UUID
     workspace_id: UUID
+    made_at: int
     run: int
     channel: str
     address: str | None
@@ -74,25 +79,10 @@ async def insert(
     now = await clock.read(connection)
     made = await _made_at(connection, workspace_id, [event.message_ref for event in events_ if event.message_ref])
     rows = [
-        {
-            "id": new_id(),
-            "workspace_id": workspace_id,
-            "source_id": source_id,
-            "dedupe_key": event.dedupe,
-            "provider": provider,
-            "type": event.type.value,
-            "provider_event": event.provider_event,
-            "message_ref": event.message_ref,
+        row_of(event, workspace_id=workspace_id, source_id=source_id, provider=provider, now=now)
+        | {
             "message_id": event.message_ref if event.settles and event.message_ref in made else None,
-            "provider_ref": event.provider_ref,
-            "run": event.run,
-            "recipient": event.recipient,
             "at": clamp(event.at, created_at=made.get(event.message_ref, 0), received_at=now),
-            "received_at": now,
-            "bounce_type": None if event.bounce_type is None else event.bounce_type.value,
-            "reason": event.reason,
-            "machine": event.machine,
-            "raw": event.raw,
             "retry_at": now + SETTLES_MS if event.settles else None,
         }
         for event in sorted(events_, key=lambda event: event.dedupe)
@@ -116,6 +106,28 @@ async def has_room(
     )
     count: int = await connection.scalar(select(func.count()).select_from(kept)) or 0
     return count < most
+
+
+def row_of(event: ParsedEvent, *, workspace_id: UUID, source_id: UUID, provider: str, now: int) -> dict[str, Any]:
+    """The row of an event that comes in ``now``, as far as its message has nothing to do with it."""
+    return {
+        "id": new_id(),
+        "workspace_id": workspace_id,
+        "source_id": source_id,
+        "dedupe_key": event.dedupe,
+        "provider": provider,
+        "type": event.type.value,
+        "provider_event": event.provider_event,
+        "message_ref": event.message_ref,
+        "provider_ref": event.provider_ref,
+        "run": event.run,
+        "recipient": event.recipient,
+        "received_at": now,
+        "bounce_type": None if event.bounce_type is None else event.bounce_type.value,
+        "reason": event.reason,
+        "machine": event.machine,
+        "raw": event.raw,
+    }
 
 
 async def _made_at(connection: AsyncConnection, workspace_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID | None, int]:
@@ -179,24 +191,35 @@ def is_hit() -> ColumnElement[bool]:
     return and_(events.c.provider == ours, events.c.provider_event.in_([hits.OPEN, hits.CLICK]))
 
 
-async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UUID, Target]:
-    """The message of each event (by event id): by our own id, else by the provider's; locked in id order."""
-    is_sqlite = connection.dialect.name == "sqlite"
+async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> list[Target | None]:
+    """The message of each event, in their order: by our own id, else by the provider's; locked in id order."""
+    unnamed = [event for event in raw if event.message_ref is None and event.provider_ref is not None]
     owners = {event.workspace_id for event in raw}
-    references = {event.provider_ref for event in raw if event.provider_ref}
-    by_provider = await _by_provider_ref(connection, owners, references)
-    wanted: dict[UUID, tuple[UUID, int | None]] = {}
+    by_provider = await _by_provider_ref(connection, owners, {event.provider_ref or "" for event in unnamed})
+    wanted: list[tuple[UUID | None, int | None]] = []
     for event in raw:
-        known = by_provider.get((event.workspace_id, event.provider_ref or ""))
         if event.message_ref is not None:
-            wanted[event.id] = event.message_ref, event.run
-        elif known is not None:
-            wanted[event.id] = known[0], event.run or known[1]
-    ids = {message_id for message_id, _ in wanted.values()}
+            wanted.append((event.message_ref, event.run))
+        elif event.provider_ref is not None:
+            message_id, run = by_provider.get((event.workspace_id, event.provider_ref), (None, None))
+            wanted.append((message_id, event.run or run))
+        else:
+            wanted.append((None, None))
+    rows = await _lock(connection, owners, {message_id for message_id, _ in wanted if message_id is not None})
+    return [_target(event, rows.get(message_id), run) for event, (message_id, run) in zip(raw, wanted, strict=True)]
+
+
+async def _lock(
+    connection: AsyncConnection, owners: Collection[UUID], ids: Collection[UUID]
+) -> Mapping[UUID | None, Any]:
+    if not ids:
+        return {}
+    is_sqlite = connection.dialect.name == "sqlite"
     rows = await connection.execute(
         select(
             messages.c.id,
             messages.c.workspace_id,
+            messages.c.queued_at,
             messages.c.run,
             messages.c.channel,
             message_details.c.address,
@@ -213,24 +236,25 @@ async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> dict[UU
         .order_by(messages.c.id)
         .with_for_update(of=messages)
     )
-    targets = {row.id: row for row in rows}
-    found: dict[UUID, Target] = {}
-    for event in raw:
-        message_id, run = wanted.get(event.id, (None, None))
-        row = targets.get(message_id)
-        if row is not None and row.workspace_id == event.workspace_id:
-            found[event.id] = Target(*row[:-1], about_run=run or _run_of(event, row.run, row.sending_at))
-    return found
+    return {row[0]: row for row in rows}
 
 
-def _run_of(event: RawEvent, run: int, sending_at: int | None) -> int:
+def _target(event: RawEvent, row: Any, run: int | None) -> Target | None:
+    if row is None or row[1] != event.workspace_id:
+        return None
+    return Target(*(*row[:-1], run or _run_of(event, row)))
+
+
+def _run_of(event: RawEvent, row: Any) -> int:
     """The run that an event tells of which names none: the present one, unless it came before that was being sent.
 
     Taken for proof of the present run, a late report of the run before would keep the message from being sent again.
     """
+    run: int = row.run
     if run == 1:
         return run
-    earlier = sending_at is None or event.received_at < sending_at or event.at < sending_at - _CLOCKS_APART_MS
+    at = max(event.at, row.queued_at)
+    earlier = row.sending_at is None or event.received_at < row.sending_at or at < row.sending_at - _CLOCKS_APART_MS
     return run - 1 if earlier else run
 
 
@@ -240,12 +264,13 @@ async def _by_provider_ref(
     """The message and its run, by workspace and the provider's id: two workspaces may know messages by the same one."""
     if not references:
         return {}
+    is_sqlite = connection.dialect.name == "sqlite"
     rows = await connection.execute(
         select(messages.c.workspace_id, attempts.c.provider_id, attempts.c.message_id, attempts.c.run)
         .join(messages, messages.c.id == attempts.c.message_id)
         .where(
-            attempts.c.provider_id.in_(references),
-            among(messages.c.workspace_id, owners, is_sqlite=connection.dialect.name == "sqlite"),
+            among(attempts.c.provider_id, references, is_sqlite=is_sqlite),
+            among(messages.c.workspace_id, owners, is_sqlite=is_sqlite),
         )
     )
     return {(row.workspace_id, row.provider_id): (row.message_id, row.run) for row in rows}

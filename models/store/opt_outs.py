@@ -11,7 +11,7 @@ from models.events import ParsedEvent
 from models.evidence import Provider
 from models.ids import new_id
 from models.store import events
-from models.store.outcomes import insert_suppressions
+from models.store.suppressions import create_lasting
 from models.tables import message_details, messages
 from models.vocabulary import Channel, EventType, SuppressionKind
 
@@ -87,4 +87,4 @@ async def take(connection: AsyncConnection, offer: Offer, event: ParsedEvent) ->
         "reason": _REASON,
         "message_id": offer.message_id,
     }
-    await insert_suppressions(connection, [new])
+    await create_lasting(connection, [new])

@@ -6,22 +6,21 @@ end that is sure settles what is held for want of it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import null, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
 from models.progress import InboxItem, Progress
-from models.store import attempt_rows, clock, outcome_sql
+from models.store import attempt_rows, outcome_sql
 from models.store.inbox_deliveries import Delivery, Owner, deliver, hold_owners
 from models.store.learnt import learn
 from models.store.recordset import given, parameters
-from models.store.rows import upsert
-from models.tables import message_details, messages, suppressions
+from models.store.suppressions import create_lasting
+from models.tables import message_details, messages
 from models.vocabulary import FailureReason, Outcome, State, SuppressionKind
 
 
@@ -197,31 +196,4 @@ async def suppress_dead(connection: AsyncConnection, found: Sequence[tuple[UUID,
         }
         for row in rows
     ]
-    await insert_suppressions(connection, new)
-
-
-suppression_key = itemgetter("workspace_id", "channel", "address_digest", "kind", "topic")
-"""What a suppression is about, of its row: there is one of each."""
-
-
-async def insert_suppressions(connection: AsyncConnection, new: Sequence[dict[str, Any]]) -> None:
-    """Insert suppressions that hold for good, made now; one that stands for a time holds for good from now on."""
-    if not new:
-        return
-    now = await clock.read(connection)
-    # In one order everywhere, so that two transactions never wait for each other in a circle.
-    rows = [{**row, "created_at": now} for row in sorted(new, key=suppression_key)]
-    statement = upsert(suppressions, is_sqlite=connection.dialect.name == "sqlite")
-    given = statement.excluded
-    lasting = statement.on_conflict_do_update(
-        index_elements=["workspace_id", "channel", "address_digest", "kind", "topic"],
-        set_={
-            "expires_at": null(),
-            "address": given.address,
-            "reason": given.reason,
-            "message_id": given.message_id,
-            "created_at": given.created_at,
-        },
-        where=suppressions.c.expires_at.is_not(None),
-    )
-    await connection.execute(lasting, rows)
+    await create_lasting(connection, new)

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
 from models.session import now_ms
-from models.store.outcomes import insert_suppressions
-from models.store.suppressions import Address, at_addresses
+from models.store.suppressions import Address, at_addresses, create_lasting
 from models.tables import message_details, messages, suppressions
 from models.vocabulary import Channel, EventType, SuppressionKind
 
@@ -86,4 +85,4 @@ async def stop(
         }
         for channel, topic in stops
     ]
-    await insert_suppressions(connection, rows)
+    await create_lasting(connection, rows)

@@ -1,18 +1,25 @@
 """Suppressions: addresses that are not written to. What counts is the keyed digest; the address is for people."""
 
 from collections.abc import Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Table, and_, case, delete, false, or_, update
+from sqlalchemy import ColumnElement, Table, and_, case, delete, false, null, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import ids
 from models.session import now_ms
+from models.store import clock
 from models.store.rows import columns_of, fetch_one, fetch_page, read, upsert
 from models.tables import suppressions
-from models.vocabulary import Channel, FailureReason, SuppressionKind
+from models.vocabulary import Channel, EventType, FailureReason, SuppressionKind
+
+_REPORTED: Final = (EventType.COMPLAINED.value, EventType.BOUNCED.value, EventType.UNSUBSCRIBED.value)
+
+key_of = itemgetter("workspace_id", "channel", "address_digest", "kind", "topic")
+"""What a suppression is about, of its row: there is one of each."""
 
 Address = tuple[Channel, bytes]
 """A channel, and the keyring's digest (16 bytes) of an address on it."""
@@ -160,3 +167,44 @@ async def forget_blocked(connection: AsyncConnection, workspace_id: UUID, chat_d
     if chat_digest is not None:
         conditions.append(suppressions.c.address_digest == chat_digest)
     await connection.execute(delete(suppressions).where(*conditions))
+
+
+async def create_lasting(connection: AsyncConnection, new: Sequence[dict[str, Any]]) -> None:
+    """Insert suppressions that hold for good, made now; one that stands for a time holds for good from now on.
+
+    Of several reports that call for the same one it names a complaint, else that on the oldest message: in whatever
+    order they come in.
+    """
+    if not new:
+        return
+    now = await clock.read(connection)
+    # In one order everywhere, so that two transactions never wait for each other in a circle.
+    rows = [{**row, "created_at": now} for row in sorted(new, key=key_of)]
+    statement = upsert(suppressions, is_sqlite=connection.dialect.name == "sqlite")
+    given = statement.excluded
+    for_a_time = suppressions.c.expires_at.is_not(None)
+    lasting = statement.on_conflict_do_update(
+        index_elements=["workspace_id", "channel", "address_digest", "kind", "topic"],
+        set_={
+            "expires_at": null(),
+            "address": given.address,
+            "reason": given.reason,
+            "message_id": given.message_id,
+            "created_at": case((for_a_time, given.created_at), else_=suppressions.c.created_at),
+        },
+        where=or_(for_a_time, _names_more(given)),
+    )
+    await connection.execute(lasting, rows)
+
+
+def _names_more(given: Any) -> ColumnElement[bool]:
+    """Whether the given suppression takes the place of the one that stands, both for what was reported."""
+    complains, complained = (each.reason == EventType.COMPLAINED.value for each in (given, suppressions.c))
+    return and_(
+        suppressions.c.message_id.is_not(None),  # as it is not where its person was erased
+        *(or_(*(each.reason == word for word in _REPORTED)) for each in (given, suppressions.c)),
+        or_(
+            and_(complains, ~complained),
+            and_(complains == complained, given.message_id < suppressions.c.message_id),
+        ),
+    )

@@ -17,6 +17,7 @@ from models.store.event_views import EventFilter, EventRow
 from models.store.events import RawEvent
 from models.store.message_views import MessageRow
 from models.store.outcomes import Ended
+from models.store.suppressions import create_lasting
 from models.tables import events as events_table
 from models.tables import suppressions
 from models.vocabulary import BounceType, Channel, EventType, Fact, Lane, Outcome, State, Status, SuppressionKind
@@ -475,7 +476,7 @@ async def test_transactions_that_suppress_the_same_addresses_never_wait_in_a_cir
     async def suppress(*addresses: str) -> None:
         rows = [_dead(workspace_id, address) for address in addresses]
         async with database.write() as connection:
-            await outcomes.insert_suppressions(connection, rows)
+            await create_lasting(connection, rows)
 
     async def both_wait() -> bool:
         async with database.read() as connection:
@@ -483,7 +484,7 @@ async def test_transactions_that_suppress_the_same_addresses_never_wait_in_a_cir
 
     try:
         async with database.engine.connect() as holder:
-            await outcomes.insert_suppressions(holder, [_dead(workspace_id, "middle")])
+            await create_lasting(holder, [_dead(workspace_id, "middle")])
             begun = [
                 asyncio.create_task(suppress("first", "middle", "last")),
                 asyncio.create_task(suppress("last", "middle", "first")),

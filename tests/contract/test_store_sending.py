@@ -13,6 +13,7 @@ from models.store import campaigns as campaigns_store
 from models.store import claim_rows, claims, clock, in_hand, keeping, message_views, outcomes, pauses, workers
 from models.store.claims import Claim
 from models.store.outcomes import Ended
+from models.store.suppressions import create_lasting
 from models.tables import attempts, campaigns, contents, messages, suppressions
 from models.vocabulary import Channel, FailureReason, Lane, OnUnknown, Outcome, State, Status
 from tests.support.scene import Scene
@@ -165,7 +166,7 @@ async def test_what_changed_since_is_read_again(scene: Scene) -> None:
     late = await scene.send(bob, expires_at=1)
     mass = await scene.send(bob, campaign_id=campaign, lane=Lane.TRANSACTIONAL)
     async with scene.database.write() as connection:
-        await outcomes.insert_suppressions(
+        await create_lasting(
             connection,
             [
                 {

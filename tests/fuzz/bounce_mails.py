@@ -5,7 +5,7 @@ A short form stands in tests/unit/bounces; ``make fuzz`` does a hundred thousand
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import psutil
@@ -50,14 +50,15 @@ _PIECES: Final = (
 
 
 class Mutator:
-    """Breaks mails, the same ones for a seed."""
+    """Breaks texts, the same ones for a seed: the corpus' mails, or others with what may get into them."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, texts: Sequence[bytes] | None = None, pieces: Sequence[bytes] = _PIECES) -> None:
         self._random = random.Random(seed)
-        self._mails = [case.raw for case in cases()]
+        self._mails = texts or [case.raw for case in cases()]
+        self._pieces = pieces
 
     def mail(self) -> bytes:
-        """A broken mail."""
+        """A broken mail, or other text."""
         raw = self._random.choice(self._mails)
         for _ in range(self._random.choice((1, 1, 2, 3, 8, 30))):
             raw = self._broken(raw)
@@ -73,7 +74,7 @@ class Mutator:
             lambda: before + after[len(piece) :],
             lambda: before + piece + after,
             lambda: before + piece * pick((10, 100, 1000)) + after,
-            lambda: before + pick(_PIECES) + after,
+            lambda: before + pick(self._pieces) + after,
             lambda: before + pick(self._mails)[:2000] + rest,
             lambda: raw[:end],
             lambda: raw.replace(b"\n", pick((b"\r", b"\r\n", b"\n\n", b" "))),

@@ -61,8 +61,12 @@ async def test_a_whole_bench(tmp_path: Path, public_folder: Path) -> None:
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
     figures: dict[str, Any] = json.loads(file.read_bytes())
-    assert [row["id"] for row in figures["rows"]] == ["email/aiosmtplib", "webhook/aiohttp"]
-    for row in figures["rows"]:
+    *sent, reported, repeated = figures["rows"]
+    assert [row["id"] for row in sent] == ["email/aiosmtplib", "webhook/aiohttp"]
+    assert [row["id"] for row in (reported, repeated)] == ["ingest/insert", "ingest duplicates/new"]
+    assert reported["messages"] == repeated["messages"] == 4_000
+    assert reported["ours"] == repeated["against"]
+    for row in sent:
         assert len(row["pairs"]) == 1
         assert row["messages"] == MESSAGES
         assert row["spread"][0] <= row["ratio"] <= row["spread"][1]
@@ -182,4 +186,5 @@ def test_a_ratio_is_the_median_of_the_pairs() -> None:
     assert (row.ours, row.against, row.ratio, row.spread) == (50.0, 100.0, 0.5, (0.25, 1.0))
     assert row.cpu == {"worker": pytest.approx(23.3333)}
     assert row.cpu_ratio == pytest.approx(10 / 23.3333, abs=0.001)
+    assert row.sink is not None
     assert row.sink.times == 10.0

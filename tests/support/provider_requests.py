@@ -3,7 +3,7 @@
 import base64
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -91,9 +91,11 @@ def mailgun(event: Any, now: float, token: str = "a8ce0edb2dd8301dee6c2405235584
     return HookRequest(headers=_JSON, body=json.dumps(body).encode())
 
 
-def mailgun_form(fields: dict[str, str], now: float, *, multipart: bool = False) -> HookRequest:
+def mailgun_form(
+    fields: Mapping[str, str], now: float, token: str = "legacy-token", *, multipart: bool = False
+) -> HookRequest:
     """As Mailgun posted formerly: the proof among the event's fields."""
-    whole = fields | mailgun_proof(now, "legacy-token")
+    whole = {**fields, **mailgun_proof(now, token)}
     if not multipart:
         return HookRequest(headers=_FORM, body=urlencode(whole).encode())
     parts = [f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{whole[key]}\r\n' for key in whole]
@@ -141,6 +143,13 @@ def sns(message: str, now: float, *, version: str = "2", kind: str = "Notificati
         "x-amz-sns-topic-arn": told["TopicArn"],
     }
     return HookRequest(headers=headers, body=json.dumps(told).encode())
+
+
+def generic(body: bytes, now: float, delivery: str, secret: str = WHSEC) -> HookRequest:
+    """As whoever speaks our own format signs, by the reference library of Standard Webhooks."""
+    signature = Webhook(secret).sign(delivery, datetime.fromtimestamp(int(now), UTC), body.decode())
+    headers = {"webhook-id": delivery, "webhook-timestamp": str(int(now)), "webhook-signature": signature}
+    return HookRequest(headers=_JSON | headers, body=body)
 
 
 def telegram(update: Any) -> HookRequest:

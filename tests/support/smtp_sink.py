@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -52,7 +52,10 @@ class _Rule:
 
 @dataclass
 class SmtpSink:
-    """What to connect to, and what came. ``connections`` counts those that were opened, ``most_open`` at once."""
+    """What to connect to, and what came. ``connections`` counts those that were opened, ``most_open`` at once.
+
+    ``before_answer`` is awaited with each mail that was taken, of which the client does not know yet.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -65,6 +68,7 @@ class SmtpSink:
     commands: list[str] = field(default_factory=list)
     offers: Sequence[str] = ()
     door: Door = field(default_factory=Door)
+    before_answer: Callable[[Mail], Awaitable[None]] | None = None
     _rules: list[_Rule] = field(default_factory=list)
 
     def script(
@@ -136,6 +140,8 @@ class SmtpSink:
                 at=time.monotonic(),
             )
         )
+        if self.before_answer is not None:
+            await self.before_answer(self.mails[-1])
         if rule is not None and rule.drop == "after":
             await _cut(server, rule)
         return (rule and rule.reply) or f"250 2.0.0 queued as {len(self.mails):08X}"

@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 from channels import standard_webhooks
 from channels.providers.contract import BadSignature, HookRequest, HookSecrets, TooManyEvents
 from channels.providers.generic import GenericProvider
-from models import ids
 from models.events import ParsedEvent
-from models.ids import Kind
 from models.vocabulary import BounceType, EventType
+from tests.support.provider_examples import GENERIC, MESSAGE, NOW
+from tests.unit.test_provider_words import meaning
 
 PROVIDER = GenericProvider()
-NOW = 1_800_000_000.0
 
 
 def signed(body: bytes, secret: str) -> HookRequest:
@@ -41,24 +40,18 @@ def test_bad_signatures() -> None:
         (request, (other,), NOW),
         (request, (), NOW),
         (changed, (secret,), NOW),
-        (request, (secret,), NOW + 301),
+        (request, (secret,), NOW + 301.0),
         (HookRequest(headers={}, body=b"{}"), (secret,), NOW),
     ):
         with pytest.raises(BadSignature):
             PROVIDER.verify(bad, HookSecrets(keys), now)
 
 
-@pytest.mark.parametrize(
-    "word", ["delivered", "opened", "clicked", "bounced", "deferred", "complained", "unsubscribed", "failed"]
-)
-def test_every_type(word: str) -> None:
-    message_id = ids.new_id()
-    (event,) = parse(
-        {"id": "1", "type": word, "messageId": ids.show(Kind.MESSAGE, message_id), "at": "2026-01-15T10:00:00Z"}
-    )
-    assert (event.type, event.provider_event, event.message_ref) == (word, word, message_id)
-    assert event.at == 1_768_471_200_000
-    assert event.bounce_type is (BounceType.HARD if word == "bounced" else None)
+@pytest.mark.parametrize(("event", "expected"), GENERIC)
+def test_every_type(event: dict[str, Any], expected: str) -> None:
+    (read,) = parse(event)
+    assert (meaning(read), read.provider_event, read.message_ref) == (expected, event["type"], MESSAGE)
+    assert read.at == NOW * 1000
 
 
 def test_soft_bounces_and_reasons() -> None:

@@ -19,18 +19,28 @@ from channels.providers.sendgrid import SendGridProvider
 from channels.providers.ses import SesProvider
 from channels.providers.sparkpost import SparkPostProvider
 from channels.providers.telegram import TelegramProvider, callback_id
-from models import ids
 from models.events import ParsedEvent
-from models.ids import Kind
 from models.vocabulary import EventType
 from tests.support import provider_requests as requests
+from tests.support.provider_examples import (
+    MAILGUN,
+    MAILGUN_FORMS,
+    MESSAGE,
+    MESSAGE_ID,
+    NOW,
+    OURS,
+    POSTMARK,
+    RESEND,
+    SENDGRID,
+    SES,
+    SHOWN,
+    WHEN,
+    mailgun,
+    postmark,
+    sendgrid,
+    ses,
+)
 from tests.support.provider_requests import plain
-
-NOW: Final = 1_800_000_000
-MESSAGE: Final = ids.new_id()
-SHOWN: Final = ids.show(Kind.MESSAGE, MESSAGE)
-OURS: Final = f"{SHOWN}-2"
-MESSAGE_ID: Final = f"<{SHOWN}.2@example.com>"
 
 
 def meaning(event: ParsedEvent) -> str:
@@ -56,36 +66,7 @@ def check_one(event: ParsedEvent, *, provider_ref: str | None, at: int | None = 
 # --- SendGrid
 
 
-def sendgrid(name: str, **fields: Any) -> dict[str, Any]:
-    common = {"email": "ann@example.org", "timestamp": NOW, "sg_message_id": "14c5d75ce93.dfd.64b469.filter1-0"}
-    return {"event": name, "sg_event_id": "e", "wireroom": OURS} | common | fields
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        (sendgrid("processed"), "accepted"),
-        (sendgrid("deferred", response="400 try again later"), "deferred"),
-        (sendgrid("delivered", response="250 OK"), "delivered"),
-        (sendgrid("bounce", type="bounce", status="5.0.0", reason="500 unknown recipient"), "bounced hard"),
-        (sendgrid("bounce", type="bounce", bounce_classification="Invalid Address"), "bounced hard"),
-        (sendgrid("bounce", type="bounce", bounce_classification="Technical"), "bounced soft"),
-        (sendgrid("bounce", type="bounce", bounce_classification="Content"), "bounced soft"),
-        (sendgrid("bounce", type="blocked"), "bounced soft"),
-        (sendgrid("blocked"), "bounced soft"),
-        (sendgrid("dropped", reason="Bounced Address"), "failed"),
-        (sendgrid("open"), "opened"),
-        (sendgrid("open", sg_machine_open=True), "opened machine"),
-        (sendgrid("open", sg_machine_open=False), "opened"),
-        (sendgrid("click", url="https://example.com/"), "clicked"),
-        (sendgrid("spamreport"), "complained"),
-        (sendgrid("unsubscribe"), "unsubscribed"),
-        (sendgrid("group_unsubscribe", asm_group_id=10), "unsubscribed"),
-        (sendgrid("group_resubscribe", asm_group_id=10), "resubscribed"),
-        (sendgrid("account_status_change", type="compliance_suspend"), "ignored"),
-        (sendgrid("danced"), "ignored"),
-    ],
-)
+@pytest.mark.parametrize(("event", "expected"), SENDGRID)
 def test_sendgrid(event: dict[str, Any], expected: str) -> None:
     (read,) = parsed(SendGridProvider(), [event])
     assert (meaning(read), read.provider_event) == (expected, event["event"])
@@ -112,33 +93,7 @@ def test_what_sendgrid_drops_for_its_own_list() -> None:
 # --- Mailgun
 
 
-def mailgun(name: str, **fields: Any) -> dict[str, Any]:
-    common = {"id": "CPgfbmQMTCKtHW6uIWtuVe", "timestamp": float(NOW), "recipient": "ann@example.org"}
-    message = {"headers": {"message-id": MESSAGE_ID.strip("<>")}}
-    return {"event": name, "message": message, "user-variables": {"wireroom": OURS}} | common | fields
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        (mailgun("accepted"), "accepted"),
-        (mailgun("delivered"), "delivered"),
-        (mailgun("failed", severity="temporary", reason="generic"), "deferred"),
-        (mailgun("failed", severity="permanent", reason="bounce"), "bounced hard"),
-        (mailgun("failed", severity="permanent", reason="suppress-bounce"), "failed"),
-        (mailgun("failed"), "failed"),
-        (mailgun("rejected", reject={"reason": "Sandbox"}), "failed"),
-        (mailgun("opened"), "opened"),
-        (mailgun("opened", **{"client-info": {"bot": "apple"}}), "opened machine"),
-        (mailgun("opened", **{"client-info": {"bot": "gmail"}}), "opened"),
-        (mailgun("clicked"), "clicked"),
-        (mailgun("clicked", **{"client-info": {"bot": "generic"}}), "clicked machine"),
-        (mailgun("complained"), "complained"),
-        (mailgun("unsubscribed"), "unsubscribed"),
-        (mailgun("stored"), "ignored"),
-        (mailgun("danced"), "ignored"),
-    ],
-)
+@pytest.mark.parametrize(("event", "expected"), MAILGUN)
 def test_mailgun(event: dict[str, Any], expected: str) -> None:
     (read,) = parsed(MailgunProvider(), requests.mailgun(event, NOW))
     assert meaning(read) == expected
@@ -154,21 +109,7 @@ def test_mailguns_ids_are_unique_within_a_day() -> None:
     assert len({key(), key(id="x"), key(event="clicked"), key(id=None)}) == 4
 
 
-@pytest.mark.parametrize(
-    ("name", "fields", "expected"),
-    [
-        ("delivered", {}, "delivered"),
-        ("dropped", {"reason": "hardfail", "code": "605"}, "failed"),
-        ("dropped", {"reason": "old", "code": "602"}, "failed"),
-        ("bounced", {"code": "550", "error": "5.1.1 no such user"}, "bounced hard"),
-        ("bounced", {"code": "4.2.2"}, "bounced soft"),
-        ("complained", {}, "complained"),
-        ("unsubscribed", {}, "unsubscribed"),
-        ("opened", {}, "opened"),
-        ("clicked", {"url": "https://example.com/"}, "clicked"),
-        ("danced", {}, "ignored"),
-    ],
-)
+@pytest.mark.parametrize(("name", "fields", "expected"), MAILGUN_FORMS)
 @pytest.mark.parametrize("multipart", [False, True])
 def test_mailguns_former_webhooks(name: str, fields: dict[str, str], expected: str, *, multipart: bool) -> None:
     form = {"event": name, "recipient": "ann@example.org", "Message-Id": MESSAGE_ID, "wireroom": OURS} | fields
@@ -187,60 +128,7 @@ def test_mailguns_former_webhooks_list_the_mails_headers() -> None:
 # --- Postmark
 
 
-def postmark(record: str, **fields: Any) -> dict[str, Any]:
-    common = {"MessageID": "883953f4-6105-42a2-a16a-77a8eac79483", "Recipient": "ann@example.org"}
-    return {"RecordType": record, "Metadata": {"wireroom": OURS}} | common | fields
-
-
-WHEN: Final = "2027-01-15T08:00:00Z"
-BOUNCES: Final = {
-    "HardBounce": "bounced hard",
-    "SoftBounce": "bounced soft",
-    "Unknown": "bounced soft",
-    "Transient": "deferred",
-    "DnsError": "deferred",
-    "Blocked": "failed",
-    "DMARCPolicy": "failed",
-    "BadEmailAddress": "failed",
-    "ManuallyDeactivated": "failed",
-    "Unconfirmed": "failed",
-    "SMTPApiError": "failed",
-    "TemplateRenderingFailed": "failed",
-    "VirusNotification": "failed",
-    "SpamNotification": "complained",
-    "SpamComplaint": "complained",
-    "Unsubscribe": "unsubscribed",
-    "Subscribe": "ignored",
-    "AutoResponder": "ignored",
-    "AddressChange": "ignored",
-    "ChallengeVerification": "ignored",
-    "OpenRelayTest": "ignored",
-    "InboundError": "ignored",
-    "Danced": "ignored",
-}
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        (postmark("Delivery", DeliveredAt=WHEN), "delivered"),
-        *((postmark("Bounce", Type=kind, BouncedAt=WHEN, ID=42), expected) for kind, expected in BOUNCES.items()),
-        (postmark("SpamComplaint", BouncedAt=WHEN, ID=42), "complained"),
-        (postmark("Open", ReceivedAt=WHEN), "opened"),
-        (postmark("Click", ReceivedAt=WHEN, OriginalLink="https://example.com"), "clicked"),
-        (postmark("SubscriptionChange", ChangedAt=WHEN, SuppressSending=False), "resubscribed"),
-        *(
-            (postmark("SubscriptionChange", ChangedAt=WHEN, SuppressSending=True, SuppressionReason=reason), expected)
-            for reason, expected in (
-                ("HardBounce", "bounced hard"),
-                ("SpamComplaint", "complained"),
-                ("ManualSuppression", "unsubscribed"),
-            )
-        ),
-        (postmark("Inbound", ReceivedAt=WHEN), "ignored"),
-        (postmark("Danced", ReceivedAt=WHEN), "ignored"),
-    ],
-)
+@pytest.mark.parametrize(("event", "expected"), POSTMARK)
 def test_postmark(event: dict[str, Any], expected: str) -> None:
     (read,) = parsed(PostmarkProvider(), event)
     assert meaning(read) == expected
@@ -261,65 +149,28 @@ def test_postmarks_bounces_have_ids_and_nothing_else_has() -> None:
 # --- SES
 
 
-def ses(name: str, key: str = "", *, by: str = "eventType", mail: Any = None, **told: Any) -> HookRequest:
-    tags = {"wireroom": [OURS]}
-    known = {"messageId": "0102-ses", "timestamp": WHEN, "destination": ["ann@example.org"], "tags": tags}
-    event = {by: name, "mail": known | (mail or {})} | ({key: told} if key else {})
+def told_by_ses(event: dict[str, Any]) -> HookRequest:
     return requests.sns(json.dumps(event), NOW)
 
 
-def bounce(kind: str, subtype: str, status: str = "5.1.1") -> HookRequest:
-    recipients = [{"emailAddress": "ann@example.org", "status": status, "diagnosticCode": "smtp; 550"}]
-    return ses("Bounce", "bounce", bounceType=kind, bounceSubType=subtype, bouncedRecipients=recipients)
-
-
-ANN: Final = [{"emailAddress": "ann@example.org"}]
-
-
-@pytest.mark.parametrize(
-    ("request_", "expected"),
-    [
-        (ses("Send", "send"), "accepted"),
-        (ses("Delivery", "delivery", recipients=["ann@example.org"]), "delivered"),
-        (ses("Delivery", "delivery", by="notificationType", recipients=["ann@example.org"]), "delivered"),
-        (ses("DeliveryDelay", "deliveryDelay", delayType="MailboxFull", delayedRecipients=ANN), "deferred"),
-        (bounce("Permanent", "General"), "bounced hard"),
-        (bounce("Permanent", "NoEmail"), "bounced hard"),
-        (bounce("Permanent", "Suppressed"), "failed"),
-        (bounce("Permanent", "OnAccountSuppressionList"), "failed"),
-        (bounce("Transient", "MailboxFull", "4.2.2"), "bounced soft"),
-        (bounce("Transient", "General", "5.4.4"), "bounced hard"),
-        (bounce("Undetermined", "Undetermined", ""), "bounced soft"),
-        (ses("Complaint", "complaint", complaintFeedbackType="abuse", complainedRecipients=ANN), "complained"),
-        (ses("Complaint", "complaint", complaintFeedbackType="not-spam", complainedRecipients=ANN), "ignored"),
-        (
-            ses("Complaint", "complaint", complaintSubType="OnAccountSuppressionList", complainedRecipients=ANN),
-            "failed",
-        ),
-        (ses("Reject", "reject", reason="Bad content"), "failed"),
-        (ses("Rendering Failure", "failure", errorMessage="no attribute"), "failed"),
-        (ses("Open", "open", timestamp=WHEN), "opened"),
-        (ses("Click", "click", timestamp=WHEN, link="https://example.com/"), "clicked"),
-        (ses("Subscription", "subscription", newTopicPreferences={"unsubscribeAll": True}), "unsubscribed"),
-        (ses("Subscription", "subscription", newTopicPreferences={"unsubscribeAll": False}), "resubscribed"),
-        (ses("Danced"), "ignored"),
-    ],
-)
-def test_ses(request_: HookRequest, expected: str) -> None:
-    (read,) = parsed(SesProvider(), request_)
+@pytest.mark.parametrize(("event", "expected"), SES)
+def test_ses(event: dict[str, Any], expected: str) -> None:
+    (read,) = parsed(SesProvider(), told_by_ses(event))
     assert meaning(read) == expected
     check_one(read, provider_ref="0102-ses")
 
 
 def test_ses_tells_of_several_recipients() -> None:
     two = [{"emailAddress": f"{name}@example.org"} for name in ("ann", "bob")]
-    request = ses("Bounce", "bounce", bounceType="Permanent", bouncedRecipients=two)
+    request = told_by_ses(ses("Bounce", "bounce", bounceType="Permanent", bouncedRecipients=two))
     first, second = parsed(SesProvider(), request)
     assert (first.recipient, second.recipient) == ("ann@example.org", "bob@example.org")
     assert first.dedupe != second.dedupe == parsed(SesProvider(), request)[1].dedupe
     crowd = [{"emailAddress": f"{number}@example.org"} for number in range(1_000)]
-    assert len(parsed(SesProvider(), ses("Bounce", "bounce", bounceType="Permanent", bouncedRecipients=crowd))) == 50
-    (opened,) = parsed(SesProvider(), ses("Open", "open", mail={"destination": ["a@example.org", "b@example.org"]}))
+    crowded = told_by_ses(ses("Bounce", "bounce", bounceType="Permanent", bouncedRecipients=crowd))
+    assert len(parsed(SesProvider(), crowded)) == 50
+    both = ["a@example.org", "b@example.org"]
+    (opened,) = parsed(SesProvider(), told_by_ses(ses("Open", "open", mail={"destination": both})))
     assert opened.recipient is None
 
 
@@ -332,7 +183,7 @@ def test_ses_tells_of_several_recipients() -> None:
     ],
 )
 def test_ses_finds_our_id_where_there_is_no_tag(mail: dict[str, Any]) -> None:
-    (read,) = parsed(SesProvider(), ses("Send", "send", mail=mail | {"tags": {"ses:x": ["y"]}}))
+    (read,) = parsed(SesProvider(), told_by_ses(ses("Send", "send", mail=mail | {"tags": {"ses:x": ["y"]}})))
     check_one(read, provider_ref="0102-ses")
 
 
@@ -345,40 +196,9 @@ def test_what_a_topic_says_of_itself_is_kept() -> None:
 # --- Resend
 
 
-def resend(name: str, **data: Any) -> HookRequest:
-    known = {"email_id": "56761188-7520", "to": ["ann@example.org"], "tags": {"wireroom": OURS}}
-    event = {"type": name, "created_at": WHEN, "data": known | data}
-    return requests.resend(json.dumps(event).encode(), NOW)
-
-
-@pytest.mark.parametrize(
-    ("request_", "expected"),
-    [
-        (resend("email.sent"), "accepted"),
-        (resend("email.scheduled"), "accepted"),
-        (resend("email.delivered"), "delivered"),
-        (resend("email.delivery_delayed"), "deferred"),
-        (resend("email.bounced", bounce={"type": "Permanent", "subType": "General"}), "bounced hard"),
-        (resend("email.bounced", bounce={"type": "Transient", "subType": "MailboxFull"}), "bounced soft"),
-        (resend("email.bounced", bounce={"type": "Permanent", "subType": "Suppressed"}), "failed"),
-        (resend("email.bounced", bounce={"message": "Resend has suppressed sending to this address"}), "failed"),
-        (resend("email.complained"), "complained"),
-        (resend("email.opened"), "opened"),
-        (resend("email.clicked", click={"link": "https://example.com"}), "clicked"),
-        (resend("email.failed", failed={"reason": "reached_daily_quota"}), "failed"),
-        (resend("email.suppressed"), "failed"),
-        (resend("email.received"), "ignored"),
-        (resend("contact.created"), "ignored"),
-        (resend("domain.updated"), "ignored"),
-        (resend("suppression.added"), "ignored"),
-        (resend("email.danced"), "ignored"),
-        (resend("email.sent", tags=[{"name": "wireroom", "value": OURS}]), "accepted"),
-        (resend("email.sent", tags={}, headers=[{"name": "X-Wireroom-Message", "value": OURS}]), "accepted"),
-        (resend("email.sent", tags=None, message_id=MESSAGE_ID), "accepted"),
-    ],
-)
-def test_resend(request_: HookRequest, expected: str) -> None:
-    (read,) = parsed(ResendProvider(), request_)
+@pytest.mark.parametrize(("event", "expected"), RESEND)
+def test_resend(event: dict[str, Any], expected: str) -> None:
+    (read,) = parsed(ResendProvider(), requests.resend(json.dumps(event).encode(), NOW))
     assert meaning(read) == expected
     check_one(read, provider_ref="56761188-7520")
 

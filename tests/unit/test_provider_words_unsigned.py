@@ -1,7 +1,6 @@
 """What providers' words mean in ours: those that sign nothing, Mandrill, and Telegram."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
@@ -12,8 +11,21 @@ from channels.providers.mandrill import MandrillProvider
 from channels.providers.sparkpost import SparkPostProvider
 from channels.providers.telegram import TelegramProvider
 from tests.support import provider_requests as requests
+from tests.support.provider_examples import (
+    BREVO,
+    MAILJET,
+    MANDRILL,
+    MEMBERSHIPS,
+    NOW,
+    ON_ITS_LIST,
+    SPARKPOST,
+    brevo,
+    mailjet,
+    mandrill,
+    sparkpost,
+)
 from tests.support.provider_requests import plain
-from tests.unit.test_provider_words import NOW, OURS, check_one, meaning, parsed
+from tests.unit.test_provider_words import check_one, meaning, parsed
 
 
 def keys(adapter: ProviderAdapter, *values: Any) -> list[bytes]:
@@ -23,39 +35,10 @@ def keys(adapter: ProviderAdapter, *values: Any) -> list[bytes]:
 # --- Brevo
 
 
-def brevo(name: str, **fields: Any) -> dict[str, Any]:
-    common = {"email": "ann@example.org", "id": 26224, "ts": NOW - 50, "ts_event": NOW, "message-id": "<2020@relay>"}
-    return {"event": name, "X-Mailin-custom": f"wireroom:{OURS}"} | common | fields
-
-
-BREVO: Final = {
-    "request": "accepted",
-    "sent": "accepted",
-    "delivered": "delivered",
-    "deferred": "deferred",
-    "soft_bounce": "bounced soft",
-    "hard_bounce": "bounced hard",
-    "invalid_email": "bounced hard",
-    "blocked": "failed",
-    "error": "failed",
-    "spam": "complained",
-    "complaint": "complained",
-    "unsubscribed": "unsubscribed",
-    "unsubscribe": "unsubscribed",
-    "opened": "opened",
-    "unique_opened": "opened",
-    "proxy_open": "opened machine",
-    "unique_proxy_open": "opened machine",
-    "click": "clicked",
-    "list_addition": "ignored",
-    "danced": "ignored",
-}
-
-
-@pytest.mark.parametrize(("name", "expected"), BREVO.items())
-def test_brevo(name: str, expected: str) -> None:
-    (read,) = parsed(BrevoProvider(), brevo(name))
-    assert (meaning(read), read.provider_event) == (expected, name)
+@pytest.mark.parametrize(("event", "expected"), BREVO)
+def test_brevo(event: dict[str, Any], expected: str) -> None:
+    (read,) = parsed(BrevoProvider(), event)
+    assert (meaning(read), read.provider_event) == (expected, event["event"])
     check_one(read, provider_ref="2020@relay")
 
 
@@ -72,29 +55,7 @@ def test_brevos_batches_and_repetitions() -> None:
 # --- Mailjet
 
 
-def mailjet(name: str, **fields: Any) -> dict[str, Any]:
-    common = {"time": NOW, "MessageID": 19421777835146490, "email": "ann@example.org"}
-    return {"event": name, "CustomID": OURS, "Payload": ""} | common | fields
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        (mailjet("sent", smtp_reply="sent (250 2.0.0 OK)"), "delivered"),
-        (mailjet("open"), "opened"),
-        (mailjet("click", url="https://example.com"), "clicked"),
-        (mailjet("bounce", hard_bounce=True, error="user unknown"), "bounced hard"),
-        (mailjet("bounce", hard_bounce=False, error="quota exceeded"), "bounced soft"),
-        (mailjet("bounce", hard_bounce=False, error="greylisted"), "deferred"),
-        (mailjet("bounce", hard_bounce=True, error="greylisted"), "bounced hard"),
-        (mailjet("blocked", error="preblocked"), "failed"),
-        (mailjet("spam", source="JMRPP"), "complained"),
-        (mailjet("unsub"), "unsubscribed"),
-        (mailjet("typofix"), "ignored"),
-        (mailjet("danced"), "ignored"),
-        (mailjet("open", CustomID="", Payload=OURS), "opened"),
-    ],
-)
+@pytest.mark.parametrize(("event", "expected"), MAILJET)
 def test_mailjet(event: dict[str, Any], expected: str) -> None:
     (read,) = parsed(MailjetProvider(), event)
     assert meaning(read) == expected
@@ -118,54 +79,7 @@ def test_mailjets_repetitions() -> None:
 # --- SparkPost
 
 
-def sparkpost(name: str, kind: str = "message_event", **fields: Any) -> dict[str, Any]:
-    common = {"event_id": "92356927693813856", "message_id": "000443ee14578172be22", "timestamp": str(NOW)}
-    known = {"type": name, "rcpt_meta": {"wireroom": OURS}, "raw_rcpt_to": "ann@example.org"}
-    return {"msys": {kind: known | common | fields}}
-
-
-CLASSES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(["10", "30"], "bounced hard"),
-    **dict.fromkeys(["1", "20", "21", "22", "23", "24", "40", "70"], "bounced soft"),
-    **dict.fromkeys(["25", "50", "51", "52", "53", "54"], "bounced soft"),
-    **dict.fromkeys(["60", "80", "100"], "ignored"),
-    "26": "failed",
-    "90": "unsubscribed",
-    "7": "bounced soft",
-}
-ON_ITS_LIST: Final = "554 5.7.1 [internal] recipient address was suppressed due to customer policy"
-SPARKPOST: Final[Mapping[str, str]] = {
-    "injection": "accepted",
-    "delivery": "delivered",
-    "delay": "deferred",
-    "spam_complaint": "complained",
-    "policy_rejection": "failed",
-    "generation_failure": "failed",
-    "generation_rejection": "failed",
-    "open": "opened",
-    "initial_open": "opened",
-    "amp_open": "opened",
-    "amp_initial_open": "opened",
-    "click": "clicked",
-    "amp_click": "clicked",
-    "list_unsubscribe": "unsubscribed",
-    "link_unsubscribe": "unsubscribed",
-    "relay_delivery": "ignored",
-    "danced": "ignored",
-}
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        *((sparkpost(name), expected) for name, expected in SPARKPOST.items()),
-        *((sparkpost("bounce", bounce_class=each), expected) for each, expected in CLASSES.items()),
-        (sparkpost("out_of_band", bounce_class="10"), "bounced hard"),
-        (sparkpost("out_of_band", bounce_class="22"), "bounced soft"),
-        (sparkpost("bounce", bounce_class="25", raw_reason=ON_ITS_LIST), "failed"),
-        (sparkpost("open", "track_event", is_prefetched=True), "opened machine"),
-    ],
-)
+@pytest.mark.parametrize(("event", "expected"), SPARKPOST)
 def test_sparkpost(event: dict[str, Any], expected: str) -> None:
     (read,) = parsed(SparkPostProvider(), [event])
     assert meaning(read) == expected
@@ -200,30 +114,9 @@ def test_what_is_kept_of_a_sparkpost_request_is_no_longer_than_it_is() -> None:
 # --- Mandrill
 
 
-def mandrill(name: str, **fields: Any) -> dict[str, Any]:
-    message = {"_id": "m1", "email": "ann@example.org", "metadata": {"wireroom": OURS}}
-    return {"event": name, "_id": "m1", "ts": NOW, "msg": message} | fields
-
-
-MANDRILL: Final = {
-    "send": "accepted",
-    "delivered": "delivered",
-    "deferral": "deferred",
-    "hard_bounce": "bounced hard",
-    "soft_bounce": "bounced soft",
-    "open": "opened",
-    "click": "clicked",
-    "spam": "complained",
-    "unsub": "unsubscribed",
-    "reject": "failed",
-    "inbound": "ignored",
-    "danced": "ignored",
-}
-
-
 def test_mandrill() -> None:
-    events = parsed(MandrillProvider(), requests.mandrill([mandrill(name) for name in MANDRILL]))
-    assert {event.provider_event: meaning(event) for event in events} == MANDRILL
+    events = parsed(MandrillProvider(), requests.mandrill([event for event, _ in MANDRILL]))
+    assert [meaning(event) for event in events] == [expected for _, expected in MANDRILL]
     for event in events:
         check_one(event, provider_ref="m1")
 
@@ -241,24 +134,7 @@ def test_mandrills_lists_and_repetitions() -> None:
 # --- Telegram
 
 
-def membership(status: str, **fields: Any) -> dict[str, Any]:
-    chat = {"id": 42, "type": "private"}
-    member = {"status": status} | fields
-    return {"update_id": 7, "my_chat_member": {"chat": chat, "date": NOW, "new_chat_member": member}}
-
-
-@pytest.mark.parametrize(
-    ("update", "expected"),
-    [
-        (membership("kicked"), "bounced hard"),
-        (membership("left"), "bounced hard"),
-        (membership("restricted", is_member=False), "bounced hard"),
-        (membership("restricted", is_member=True), "resubscribed"),
-        (membership("member"), "resubscribed"),
-        (membership("administrator"), "resubscribed"),
-        (membership("danced"), "ignored"),
-    ],
-)
+@pytest.mark.parametrize(("update", "expected"), MEMBERSHIPS)
 def test_telegrams_memberships(update: dict[str, Any], expected: str) -> None:
     (read,) = parsed(TelegramProvider(), requests.telegram(update))
     assert (meaning(read), read.recipient, read.at) == (expected, "42", NOW * 1000)
