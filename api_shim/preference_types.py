@@ -39,7 +39,7 @@ class TopicView(msgspec.Struct, rename="camel"):
     subscribed: bool
 
 
-class ChannelView(msgspec.Struct, rename="camel"):
+class ChannelPreferences(msgspec.Struct, rename="camel"):
     """What is wanted on a channel, and the address there, of which most is left out; null where it has none to show.
 
     ``blocked``: nothing is sent there, whatever is wanted, since the address failed or its owner complained of spam.
@@ -55,7 +55,7 @@ class ChannelView(msgspec.Struct, rename="camel"):
 class PreferencesView(msgspec.Struct, rename="camel"):
     """What a reader wants to get, by channel and topic: of those that they were written on and about, or decided on."""
 
-    channels: list[ChannelView]
+    channels: list[ChannelPreferences]
 
 
 class TopicChoice(msgspec.Struct, rename="camel", forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ from api_shim.masking import masked
 from api_shim.operations import Call, Operation, Reply
 from api_shim.preference_types import (
     MOST_TOPICS,
-    ChannelView,
+    ChannelPreferences,
     PreferencesRequest,
     PreferencesView,
     TokenQuery,
@@ -157,7 +157,7 @@ def view_of(reader: Reader, there: Standing, written: Collection[Stop]) -> Prefe
     }
     return PreferencesView(
         channels=[
-            ChannelView(
+            ChannelPreferences(
                 channel=channel,
                 address=masked(channel, reader.addresses.get(channel)),
                 subscribed=(channel, "") not in there.stops,

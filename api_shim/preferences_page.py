@@ -14,7 +14,7 @@ from api_shim import preferences, problems
 from api_shim.decoding import decode
 from api_shim.operations import Call, Operation, Reply
 from api_shim.opt_out import HTML, MESSAGES, html_page, no_such_link
-from api_shim.preference_types import ChannelView, PreferencesRequest, PreferencesView
+from api_shim.preference_types import ChannelPreferences, PreferencesRequest, PreferencesView
 from api_shim.reader_links import reader_of, ref_of
 
 _TAG: Final = "Unsubscribing"
@@ -89,7 +89,7 @@ def page_of(view: PreferencesView, said: str = "") -> Reply:
     )
 
 
-def _group(channel: ChannelView) -> Iterator[str]:
+def _group(channel: ChannelPreferences) -> Iterator[str]:
     name = MESSAGES[channel.channel]
     name = name[:1].upper() + name[1:]
     if channel.address is None:

@@ -164,10 +164,11 @@ async def test_what_is_wrong_says_no_more_than_that(
 ) -> None:
     (url,) = PIXEL.findall((await mailed("<p>Hi</p>"))["text/html"])
     (message,) = (await tenant.get("/messages"))["data"]
-    unknown = keyring.tokens.make(Purpose.OPEN, Ref(ids.new_id(), 1))
+    other_purpose = keyring.tokens.make(Purpose.OPT_OUT, Ref(ids.new_id(), 1))
     forged = url[:-1] + ("A" if url[-1] != "A" else "Q")
     no_link = links_of(message, keyring, api).click(7)
-    answers = [await reader.get(each) for each in (f"{api.url}/t/o/{unknown}", f"{api.url}/t/o/x", forged, no_link)]
+    wrong = (f"{api.url}/t/o/{other_purpose}", f"{api.url}/t/o/x", forged, no_link)
+    answers = [await reader.get(each) for each in wrong]
     assert {answer.status_code for answer in answers} == {404}
     assert len({(answer.content, answer.headers["Content-Type"]) for answer in answers}) == 1
 

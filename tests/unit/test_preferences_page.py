@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_shim.preference_types import ChannelView, PreferencesView, TopicView
+from api_shim.preference_types import ChannelPreferences, PreferencesView, TopicView
 from api_shim.preferences import wanted_of
 from api_shim.preferences_page import page_of, read_form
 from api_shim.problems import Problem
@@ -30,7 +30,7 @@ VIEWS = st.builds(
     PreferencesView,
     channels=st.lists(
         st.builds(
-            ChannelView,
+            ChannelPreferences,
             channel=st.sampled_from(Channel),
             address=st.none() | st.just("a•••@example.org"),
             subscribed=st.booleans(),
