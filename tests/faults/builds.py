@@ -33,7 +33,7 @@ _SEND: Final = "            ended = await route.runner.run(claim, route.prepared
 _DONE: Final = "claim.id, claim.token, claim.run, claim.claimed_at, verdicts.State.DONE, verdicts.Outcome.ACCEPTED"
 _LEASE: Final = "if self._lost or self._good_until - wakeful_clock() < MARGIN_S:"
 _MERGE: Final = "fact_column(fact): least(fact_column(fact), established.c[fact.value], is_sqlite=is_sqlite)"
-_DRAINED: Final = "await asyncio.gather(*(each.drain(_DRAIN_S) for each in self._dispatchers.values()))"
+_DRAINED: Final = "await asyncio.gather(*(each.drain(_DRAIN_S) for each in at_work))"
 _LOCK_WAIT: Final = "_LOCK_WAIT_MS: Final = 500"
 _INDEX_ENDS: Final = "        sqlite_where=undelivered,\n    )\n"
 _COLUMN: Final = '    op.add_column("attempts", sa.Column("by", sa.Text(), nullable=False))\n'
