@@ -25,6 +25,7 @@ from worker.attempts import Attempts
 from worker.endpoint_rates import EndpointRates
 from worker.notices import notice
 from worker.paces import Pace
+from worker.pacing import Slots
 from worker.quota import Quota
 from worker.services import Services
 
@@ -32,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 _MOST: Final = 200
 _SHARE: Final = 64
-"""One subscription has no more in hand, so that one which is slow leaves room for others."""
+"""One subscription has no more in hand, so that one which is slow leaves room for the workspace's others."""
 _GATHER_S: Final = 0.02
 """How long few free places are let become more, after a claim."""
 _LOOK_AGAIN_S: Final = 1.0
@@ -51,6 +52,7 @@ class Courier:
         self._rates = rates
         self._attempts = Attempts(channel, services, sealed_for=subscriptions.SEALED_FOR)
         self._recorder = _recorder(services.database)
+        self._slots = Slots(_MOST)
         self._in_hand: Counter[UUID] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
@@ -75,7 +77,9 @@ class Courier:
             while self._services.lease.holds() and self._services.hand.open:
                 async with self._services.database.read() as connection:
                     waiting = await status_events.waiting(connection)
-                random.shuffle(waiting)  # where there is not room for all, nobody is always the last
+                # Where there is not room for all, who has less goes first, and of equals nobody is always the last.
+                random.shuffle(waiting)
+                waiting.sort(key=lambda each: self._slots.allowed(each.workspace_id), reverse=True)
                 claimed = sum([await self._claim(each) for each in waiting])
                 if not claimed and not (waiting and self._tasks):
                     return  # what others have in hand is theirs
@@ -89,16 +93,22 @@ class Courier:
 
     async def _claim(self, subscription: Waiting) -> int:
         """Begin to send as many of a subscription's events as there is room for; returns how many."""
-        room = min(_SHARE - self._in_hand[subscription.id], _MOST - len(self._tasks))
+        workspace_id = subscription.workspace_id
+        room = min(
+            _SHARE - self._in_hand[subscription.id],
+            self._slots.allowed(workspace_id),
+            self._slots.chunk(Lane.BULK, crumbs=True),
+        )
         room, _ = await self._quota.draw(max(room, 0))
         if not room:
             return 0
-        pace = await self._rates.of(subscription.workspace_id, subscription.url, Lane.BULK)
+        pace = await self._rates.of(workspace_id, subscription.url, Lane.BULK)
         async with self._services.database.write() as connection:
             claimed = await status_events.claim(connection, subscription, room)
         self._quota.spend(len(claimed))
         for told in claimed:
             self._in_hand[subscription.id] += 1
+            self._slots.take(Lane.BULK, workspace_id)
             task = asyncio.create_task(self._send(told, pace))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -114,7 +124,13 @@ class Courier:
                 log.exception("record.broke", event=event_id(told.message_id, told.type))
                 await self._recorder.submit((told, verdicts.wordless(ended)))
         finally:
-            self._in_hand[told.subscription.id] -= 1
+            self._give_back(told.subscription)
+
+    def _give_back(self, subscription: Waiting) -> None:
+        self._slots.give_back(Lane.BULK, subscription.workspace_id)
+        self._in_hand[subscription.id] -= 1
+        if not self._in_hand[subscription.id]:
+            del self._in_hand[subscription.id]
 
     async def _attempt(self, told: Told, pace: Pace | None) -> Ended:
         claim = _as_claim(told)

@@ -69,6 +69,7 @@ _OF_SUBSCRIPTIONS: Final = (
         subscribing.SubscriptionView,
         subscriptions.create,
         "Make a subscription to status events, which are sent to it; its secret is shown in this answer alone",
+        errors=(problems.CONFLICT,),
     ),
     _SUBSCRIPTIONS.page(
         PageQuery, subscribing.SubscriptionList, subscriptions.list_all, "List subscriptions, the newest first"

@@ -20,7 +20,8 @@ class SubscriptionRequest(msgspec.Struct, forbid_unknown_fields=True):
     by Standard Webhooks 1.0.0. `webhook-id` is the event's id, `msg_…:delivered`, by which a receiver knows what it has
     already: the same on every attempt. `timestamp` is when it happened. `data` holds `messageId workspaceId contactId
     externalId channel campaignId journeyId status bounceType failureReason metadata`: no address, and nothing of what
-    was said. Events may come in any order. While it is `paused` they are kept.
+    was said. Events may come in any order. While it is `paused` they are kept, for 30 days. A workspace has 20
+    subscriptions at most.
     """
 
     url: WebUrl
@@ -104,7 +105,10 @@ class DeliveryView(msgspec.Struct, rename="camel"):
 
 
 class DeliveryList(msgspec.Struct):
-    """A page of what a subscription was told, the newest first."""
+    """A page of what a subscription was told, the newest first: of the newest 10,000 that the filters let through.
+
+    ``total`` counts no more of them.
+    """
 
     data: list[DeliveryView]
     pagination: Pagination

@@ -1,12 +1,13 @@
 """Subscriptions in the "workspace" dialect: endpoints that want our own status events."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import UNSET
 
 from api_shim import problems
 from api_shim.operations import Call, Reply
+from api_shim.problems import Problem
 from api_shim.workspaces.paging import PageQuery, Pagination
 from api_shim.workspaces.rotation import given_or_new, rotated
 from api_shim.workspaces.stored import change_one, fetch_one, remove_one
@@ -28,6 +29,9 @@ from models.store.status_event_views import Notice
 from models.store.subscriptions import SEALED_FOR, SubscriptionRow
 from models.timestamps import show, show_optional
 from models.vocabulary import NoticeState, StatusEvent
+
+_MOST: Final = 20
+"""Whatever happens to a message is written down for each of them, in the transaction in which it happens."""
 
 
 def _view(row: SubscriptionRow, secret: str | None = None) -> SubscriptionView:
@@ -62,6 +66,8 @@ async def create(call: Call, request: SubscriptionRequest) -> Reply:
     secret = given_or_new(request.secret, "#/secret")
     keyring = await call.services.keyring()
     async with call.services.database.write() as connection:
+        if await subscriptions.lock(connection, call.workspace_id) >= _MOST:
+            raise Problem(problems.CONFLICT, f"A workspace has at most {_MOST} subscriptions.")
         row = await subscriptions.create(
             connection,
             call.workspace_id,

@@ -39,7 +39,7 @@ _MOST_MS: Final = MOST_DAYS * _DAY_MS
 _KEPT_MS: Final = 30 * _DAY_MS
 
 Key = tuple[UUID, bytes]
-"""A workspace, and the digest of a URL; of a subscription's endpoint, the bytes of the subscription's id."""
+"""A workspace, and the digest of a URL; of a subscription's endpoint, that of its id and its URL."""
 
 
 class _Used(NamedTuple):
@@ -68,9 +68,8 @@ async def learn(connection: AsyncConnection, ended: Sequence[Ended], recorded: C
     over = {each.key for each in used if telling[each.message_id].endpoint_works or _is_gone(telling[each.message_id])}
     off = {each.key: (each, FailureReason.ENDPOINT_GONE.value) for each in used if _is_gone(telling[each.message_id])}
     failures = Counter(each.key for each in used if each.key not in over)
-    failing = await count_failures(connection, failures)
+    failing = await judge(connection, failures, over)
     off |= {each.key: (each, SuppressionReason.ENDPOINT_FAILING.value) for each in used if each.key in failing}
-    await forget_failures(connection, over | failing)
     if off:
         await _switch_off(connection, list(off.values()))
 
@@ -106,15 +105,32 @@ async def _endpoints_of(connection: AsyncConnection, message_ids: Collection[UUI
     return sorted((_Used(*row) for row in rows), key=lambda each: (each.key, each.message_id))
 
 
-async def count_failures(connection: AsyncConnection, failures: Mapping[Key, int]) -> set[Key]:
-    """Count failures; returns the endpoints that are to be switched off."""
-    statement = _counting(connection.dialect.name == "sqlite")
+async def judge(connection: AsyncConnection, failures: Mapping[Key, int], over: Collection[Key]) -> set[Key]:
+    """Count failures, and forget those of endpoints with which it is ``over``: they work, or are gone.
+
+    Returns the endpoints that are to be switched off, whose failures are forgotten too. All in one order everywhere, so
+    that no two writers wait for each other.
+    """
     failing = set()
-    for key, number in sorted(failures.items()):
-        row = (await connection.execute(statement, {"workspace": key[0], "digest": key[1], "number": number})).one()
-        if row.failures >= FEWEST_FAILURES and row.last_failed_at - row.first_failed_at >= _MOST_MS:
+    for key in sorted({*failures, *over}):
+        if key not in over:
+            if not await _fails(connection, key, failures[key]):
+                continue
             failing.add(key)
+        await connection.execute(
+            delete(failing_endpoints).where(
+                failing_endpoints.c.workspace_id == key[0], failing_endpoints.c.address_digest == key[1]
+            )
+        )
     return failing
+
+
+async def _fails(connection: AsyncConnection, key: Key, number: int) -> bool:
+    """Count so many failures more; whether it has failed for long enough."""
+    statement = _counting(connection.dialect.name == "sqlite")
+    row = (await connection.execute(statement, {"workspace": key[0], "digest": key[1], "number": number})).one()
+    lasts_ms: int = row.last_failed_at - row.first_failed_at
+    return lasts_ms >= _MOST_MS and row.failures >= FEWEST_FAILURES
 
 
 @cache
@@ -137,16 +153,6 @@ def _counting(is_sqlite: bool) -> Any:
             "last_failed_at": insert.excluded.last_failed_at,
         },
     ).returning(table.c.first_failed_at, table.c.last_failed_at, table.c.failures)
-
-
-async def forget_failures(connection: AsyncConnection, keys: Collection[Key]) -> None:
-    """These endpoints work, or are switched off."""
-    for workspace_id, digest in sorted(keys):
-        await connection.execute(
-            delete(failing_endpoints).where(
-                failing_endpoints.c.workspace_id == workspace_id, failing_endpoints.c.address_digest == digest
-            )
-        )
 
 
 async def _switch_off(connection: AsyncConnection, found: Sequence[tuple[_Used, str]]) -> None:

@@ -34,6 +34,8 @@ from models.vocabulary import State
 _OVER: Final = (State.DONE, State.FAILED, State.CANCELLED)
 STATUS_EVENTS_KEPT_MS: Final = 7 * 86_400_000
 """How long what a subscription was told is kept to be looked at."""
+STATUS_EVENTS_WAIT_MS: Final = 30 * 86_400_000
+"""How long what a subscription is to be told may wait, paused or switched off. All attempts take three days."""
 
 FIRST: Final = UUID(int=0)
 """Where a walk begins."""
@@ -167,12 +169,19 @@ async def remove_sign_in_failures(connection: AsyncConnection, older_than_ms: in
 
 
 async def remove_status_events(connection: AsyncConnection, most: int) -> int:
-    """Remove up to ``most`` status events that ended long ago, or that nobody is subscribed to; returns how many."""
+    """Remove up to ``most`` status events that ended long ago, that nobody is subscribed to, or that waited too long.
+
+    Returns how many.
+    """
     gone = (await connection.scalars(_GONE)).all()
     unwanted = status_events.c.subscription_id.in_(gone)
     removed = await _remove_some(connection, status_events.c.id, unwanted, most) if gone else 0
     old = status_events.c.ended_at < now_ms() - STATUS_EVENTS_KEPT_MS
-    return removed + await _remove_some(connection, status_events.c.id, old, most - removed)
+    removed += await _remove_some(connection, status_events.c.id, old, most - removed)
+    # Their ids are in the order in which they were made: of the first ones all are too old, or there are no more.
+    first = select(status_events.c.id).order_by(status_events.c.id).limit(most)
+    stale = and_(status_events.c.id.in_(first), status_events.c.created_at < now_ms() - STATUS_EVENTS_WAIT_MS)
+    return removed + await _remove_some(connection, status_events.c.id, stale, most - removed)
 
 
 def _gone() -> Select[Any]:

@@ -4,6 +4,7 @@ No lease guards them. A claim hides a row for a while; whoever dies with it in h
 knows by its id what it has already.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -21,6 +22,7 @@ from sqlalchemy import (
     case,
     cast,
     exists,
+    literal,
     null,
     or_,
     select,
@@ -43,6 +45,7 @@ HIDDEN_MS: Final = 120_000
 MOST_ATTEMPTS_SHOWN: Final = 20
 """The schedule has ten."""
 
+_DIGEST_BYTES: Final = 16
 
 _STATES: Final = {
     State.QUEUED: NoticeState.PENDING,
@@ -90,7 +93,11 @@ class Told(msgspec.Struct, frozen=True):
     metadata: dict[str, Any]
 
 
-_DUE = (status_events.c.state == NoticeState.PENDING.value, status_events.c.due_at <= now_ms())
+# As the index of what waits says: PostgreSQL sees from a parameter's value alone whether it may use that.
+_DUE = (
+    status_events.c.state == literal(NoticeState.PENDING.value, literal_execute=True),
+    status_events.c.due_at <= now_ms(),
+)
 _OPEN = (~subscriptions.c.paused, subscriptions.c.disabled_at.is_(None))
 
 
@@ -259,17 +266,17 @@ async def _judge_endpoints(connection: AsyncConnection, counted: Sequence[tuple[
     """Switch off what is gone, or has failed for as long as a contact's webhook may."""
     reasons = {_key(told): FailureReason.ENDPOINT_GONE.value for told, ended in counted if ended.dead_address}
     works = {_key(told) for told, ended in counted if ended.outcome is Outcome.ACCEPTED}
-    failed = Counter(_key(told) for told, ended in counted if ended.endpoint_works is False)
-    failures = {key: number for key, number in failed.items() if key not in works and key not in reasons}
-    failing = await endpoints.count_failures(connection, failures)
+    failures = Counter(_key(told) for told, ended in counted if ended.endpoint_works is False)
+    failing = await endpoints.judge(connection, failures, works | reasons.keys())
     reasons |= dict.fromkeys(failing, SuppressionReason.ENDPOINT_FAILING.value)
-    await endpoints.forget_failures(connection, works | set(reasons))
     for told in {_key(told): told for told, _ in counted if _key(told) in reasons}.values():
         await _switch_off(connection, told, reasons[_key(told)])
 
 
 def _key(told: Told) -> endpoints.Key:
-    return told.subscription.workspace_id, told.subscription.id.bytes
+    # Whoever changes the URL begins anew: what failed there, or fails there yet, says nothing of the new one.
+    of = told.subscription
+    return of.workspace_id, hashlib.blake2b(of.id.bytes + of.url.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
 async def _switch_off(connection: AsyncConnection, told: Told, reason: str) -> None:

@@ -5,11 +5,11 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import delete
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.rows import change_one, fetch_one, fetch_page, insert_one
-from models.tables import subscriptions
+from models.tables import subscriptions, workspaces
 from models.vocabulary import StatusEvent
 
 SEALED_FOR: Final = "subscription-secret"
@@ -44,6 +44,15 @@ async def create(
         secret=secret,
         paused=paused,
     )
+
+
+async def lock(connection: AsyncConnection, workspace_id: UUID) -> int:
+    """How many a workspace has; nobody adds one before this transaction ends."""
+    await connection.execute(
+        select(workspaces.c.id).where(workspaces.c.id == workspace_id).with_for_update(key_share=True)
+    )
+    number = select(func.count()).select_from(subscriptions).where(subscriptions.c.workspace_id == workspace_id)
+    return int(await connection.scalar(number) or 0)
 
 
 async def get(connection: AsyncConnection, workspace_id: UUID, subscription_id: UUID) -> SubscriptionRow | None:

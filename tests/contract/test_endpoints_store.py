@@ -1,6 +1,7 @@
 """Endpoints that fail: what is counted, when one is switched off, who is told, and what lets it work again."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -272,3 +273,16 @@ async def test_attempts_and_times_are_the_databases(scene: Scene) -> None:
         row = (await connection.execute(select(failing_endpoints))).one()
         assert await connection.scalar(select(func.count()).select_from(attempts)) == 1
     assert now - 60_000 <= row.first_failed_at == row.last_failed_at <= now
+
+
+async def test_two_who_learn_the_opposite_of_two_endpoints_do_not_wait_for_each_other(scene: Scene) -> None:
+    first, second = [(scene.workspace_id, bytes([number]) * 16) for number in (1, 2)]
+
+    async def judge(failed: endpoints.Key, works: Collection[endpoints.Key]) -> None:
+        async with scene.database.write() as connection:
+            assert await endpoints.judge(connection, {failed: 1}, works) == set()
+
+    for _ in range(20):
+        await judge(first, [])
+        await judge(second, [])
+        await asyncio.gather(judge(first, [second]), judge(second, [first]))

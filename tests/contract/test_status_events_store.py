@@ -13,13 +13,24 @@ from models import lifecycle
 from models.events import ParsedEvent
 from models.evidence import Provider
 from models.ids import new_id
-from models.store import commands, erasing, event_views, events, pruning, status_events, subscriptions
+from models.store import (
+    commands,
+    erasing,
+    event_views,
+    events,
+    pruning,
+    status_event_views,
+    status_events,
+    subscriptions,
+)
 from models.store.event_views import EventFilter
 from models.store.outcomes import Ended
-from models.store.pruning import STATUS_EVENTS_KEPT_MS
+from models.store.pruning import STATUS_EVENTS_KEPT_MS, STATUS_EVENTS_WAIT_MS
+from models.store.status_event_views import MOST_LISTED
 from models.store.status_events import HIDDEN_MS, Told
 from models.suppression_reasons import SuppressionReason
 from models.tables import failing_endpoints, messages
+from models.tables import status_events as status_events_table
 from models.vocabulary import (
     BounceType,
     EventType,
@@ -310,6 +321,56 @@ async def test_what_was_told_is_forgotten_after_a_week_and_what_waits_is_not(sce
     assert await told(scene) == ["delivered", "opened"]
 
 
+async def test_what_waits_is_kept_for_a_month_however_long_it_is_paused(scene: Scene) -> None:
+    await subscribe(scene, paused=True)
+    contact = await scene.contact()
+    for _ in range(5):
+        await scene.send(contact)
+    await take(scene, 5)
+    await time_passes(scene, STATUS_EVENTS_WAIT_MS - DAY_MS)
+    async with scene.database.write() as connection:
+        assert await pruning.remove_status_events(connection, 3) == 0
+    await time_passes(scene, 2 * DAY_MS)
+    await scene.send(contact)
+    await take(scene)
+    for left in (3, 1, 1):
+        async with scene.database.write() as connection:
+            await pruning.remove_status_events(connection, 3)
+        assert len(await noted(scene)) == left
+
+
+async def test_of_what_is_listed_no_more_is_counted_than_can_be_read(scene: Scene) -> None:
+    subscription = await subscribe(scene)
+    rows = {
+        "workspace_id": scene.workspace_id,
+        "subscription_id": subscription.id,
+        "type": StatusEvent.SENT.value,
+        "at": 1,
+        "created_at": 1,
+        "due_at": 1,
+    }
+    ids = [new_id() for _ in range(MOST_LISTED + 5)]
+    async with scene.database.write() as connection:
+        await connection.execute(insert(status_events_table), [rows | {"message_id": each} for each in ids])
+        await connection.execute(
+            update(status_events_table).where(status_events_table.c.message_id == ids[0]).values(state="failed")
+        )
+
+    async def page(offset: int, **wanted: Any) -> tuple[list[UUID], int]:
+        given: dict[str, Any] = {"state": None, "message_id": None} | wanted
+        async with scene.database.read() as connection:
+            found, total = await status_event_views.page(
+                connection, scene.workspace_id, subscription.id, limit=50, offset=offset, **given
+            )
+        return [each.message_id for each in found], total
+
+    assert await page(0) == (ids[::-1][:50], MOST_LISTED)
+    assert await page(MOST_LISTED - 10) == (ids[14:4:-1], MOST_LISTED)
+    assert await page(MOST_LISTED) == ([], MOST_LISTED)
+    assert await page(0, state=NoticeState.FAILED) == ([ids[0]], 1)
+    assert await page(0, message_id=ids[3]) == ([ids[3]], 1)
+
+
 async def test_what_is_told_goes_with_its_message(scene: Scene) -> None:
     await subscribe(scene)
     message = await scene.send(await scene.contact())
@@ -365,6 +426,24 @@ async def test_an_endpoint_that_fails_for_days_is_switched_off_and_the_workspace
     assert len(await noted(scene)) == 20  # nothing is noted for it meanwhile
     await change(scene, subscription, **subscriptions.switched_on())
     assert len(await claim(scene)) == 20
+
+
+async def test_another_url_is_not_switched_off_for_what_the_former_one_failed(scene: Scene) -> None:
+    subscription = await subscribe(scene)
+    contact = await scene.contact()
+    for _ in range(20):
+        await scene.send(contact)
+    await take(scene, 20)
+    tried = await claim(scene, 15)
+    await record(scene, *(failed(each) for each in tried[:9]))
+    async with scene.database.write() as connection:
+        await connection.execute(update(failing_endpoints).values(first_failed_at=1))
+    await change(scene, subscription, url="https://hooks.example/moved")
+    await record(scene, *(failed(each) for each in await claim(scene)))
+    assert (await _subscription(scene, subscription.id)).disabled_at is None
+    # What was under way to the former one says nothing of this one, either.
+    await record(scene, *(failed(each) for each in tried[9:]))
+    assert (await _subscription(scene, subscription.id)).disabled_at is None
 
 
 async def test_an_endpoint_that_works_again_is_not_counted_any_more(scene: Scene) -> None:

@@ -31,6 +31,8 @@ def _broken(file: str, old: str, new: str, caught_by: tuple[str, ...], shows: st
 
 _SEND: Final = "            ended = await route.runner.run(claim, route.prepared)\n"
 _DONE: Final = "claim.id, claim.token, claim.run, claim.claimed_at, verdicts.State.DONE, verdicts.Outcome.ACCEPTED"
+_TELL: Final = "            ended = await self._attempt(told, pace)\n"
+_TOLD: Final = "told.message_id, told.token, 1, told.claimed_at, verdicts.State.DONE, verdicts.Outcome.ACCEPTED"
 _LEASE: Final = "if self._lost or self._good_until - wakeful_clock() < MARGIN_S:"
 _MERGE: Final = "fact_column(fact): least(fact_column(fact), established.c[fact.value], is_sqlite=is_sqlite)"
 _DRAINED: Final = "await asyncio.gather(*(each.drain(_DRAIN_S) for each in at_work))"
@@ -95,6 +97,13 @@ BUILDS: Final = {
         f"            await self._services.recorder.submit(Ended({_DONE}))\n{_SEND}",
         ("killed-and-woken",),
         "'lost'",
+    ),
+    "told-before-sent": _broken(
+        "worker/courier.py",
+        _TELL,
+        f"            await self._recorder.submit((told, verdicts.Ended({_TOLD})))\n{_TELL}",
+        ("told",),
+        "was never told",
     ),
     "no-token": _broken(
         "models/store/outcome_sql.py",

@@ -43,6 +43,7 @@ from tests.faults import (
     sqlite_killed,
     storage_full,
     targeted,
+    told,
     versions,
     web_peers,
 )
@@ -71,6 +72,7 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "poison": poison.run,
     "clocks": clocks.run,
     "memory": memory.run,
+    "told": told.run,
     "broken-builds": broken_builds.run,
 }
 _FOLDER: Final = Path(".faults")

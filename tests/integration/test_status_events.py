@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import update
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from models import ids
 from models.ids import Kind
 from models.session import Database
-from models.store import counts
+from models.store import counts, settings
 from models.store.subscriptions import SEALED_FOR
 from models.tables import messages, subscriptions
 from models.vocabulary import Channel, FailureReason, NoticeState
@@ -264,3 +265,41 @@ async def test_a_subscription_that_was_switched_off_is_switched_on_by_hand(tenan
         assert (before["disabledAt"], before["disabledReason"]) == ("1970-01-01T00:00:00.001Z", "endpoint_gone")
         answer = await tenant.call("PATCH", path, json=body)
         assert (answer.json()["disabledAt"] is not None) is still_off
+
+
+async def test_a_workspace_has_twenty_subscriptions_at_most(tenant: Tenant) -> None:
+    body = {"url": "https://example.org/", "paused": True}
+    answers = await asyncio.gather(*(tenant.call("POST", "/subscriptions", json=body) for _ in range(23)))
+    assert Counter(each.status_code for each in answers) == {201: 20, 409: 3}
+    (kept, *_) = (await tenant.get("/subscriptions"))["data"]
+    assert (await tenant.call("DELETE", f"/subscriptions/{kept['id']}")).status_code == 204
+    await tenant.post("/subscriptions", body)
+
+
+async def test_a_workspace_whose_events_have_to_wait_leaves_room_to_another(scene: Scene, web_sink: HttpSink) -> None:
+    """Each of its endpoints gets one event in a hundred seconds, and all that it has in hand wait for their turn."""
+    many, few = 15, 10
+    async with scene.database.write() as connection:
+        await settings.change(connection, scene.workspace_id, lambda old: replace(old, endpoint_rate=0.01))
+    for _ in range(20):
+        await subscribe(scene, web_sink.url("/slow"))
+    theirs = await scene.contact()
+    for _ in range(many):
+        await scene.send(theirs)
+    await take(scene, many)
+    other = await scene.workspace()
+    late = await subscribe(scene, web_sink.url("/events"), workspace_id=other, paused=True)
+    contact = await scene.contact(workspace_id=other)
+    for _ in range(few):
+        await scene.send(contact, workspace_id=other)
+    await take(scene, few)
+    async with courier(scene) as made:
+        made.pull()
+
+        async def in_hand() -> bool:
+            return bool(sum(row.token for row in await noted(scene)) >= 75)
+
+        await wait_until(in_hand)
+        await change(scene, late, workspace_id=other, paused=False)
+        await wait_until(lambda: len(web_sink.received_at("/events")) == few, timeout=3)
+    assert len(web_sink.received_at("/slow")) <= 1

@@ -46,10 +46,12 @@ async def subscribe(
         )
 
 
-async def change(scene: Scene, subscription: SubscriptionRow, **columns: Any) -> None:
+async def change(
+    scene: Scene, subscription: SubscriptionRow, *, workspace_id: UUID | None = None, **columns: Any
+) -> None:
     """Change a subscription's columns."""
     async with scene.database.write() as connection:
-        await subscriptions.change(connection, scene.workspace_id, subscription.id, lambda _: columns)
+        await subscriptions.change(connection, workspace_id or scene.workspace_id, subscription.id, lambda _: columns)
 
 
 async def noted(scene: Scene, **columns: Any) -> list[Any]:
@@ -60,10 +62,11 @@ async def noted(scene: Scene, **columns: Any) -> list[Any]:
 
 
 async def time_passes(scene: Scene, milliseconds: int) -> None:
-    """What waits is due so much sooner, and what ended did so earlier."""
+    """What waits is due so much sooner, and all that is noted was so earlier."""
     async with scene.database.write() as connection:
         await connection.execute(
             update(status_events).values(
+                created_at=status_events.c.created_at - milliseconds,
                 due_at=status_events.c.due_at - milliseconds,
                 ended_at=status_events.c.ended_at - milliseconds,
             )
