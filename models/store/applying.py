@@ -59,15 +59,21 @@ def _earliest_facts(matched: Sequence[Matched]) -> dict[str, list[Any]]:
     """
     runs: dict[UUID, int] = {}
     earliest: dict[Fact, dict[UUID, int]] = {}
+    # Most events are of few kinds: what each of these says is looked up once.
+    by_kind: dict[tuple[EventType, BounceType | None, bool], list[dict[UUID, int]]] = {}
     for event, target in matched:
         if target.about_run != target.run:
             continue
-        message_id, at = target.id, event.at
-        for fact in facts_of(event.type, bounce_type=event.bounce_type, machine=event.machine):
-            times = earliest.setdefault(fact, {})
-            if at < times.get(message_id, _NEVER):
-                times[message_id] = at
-            runs[message_id] = target.run
+        kind = (event.type, event.bounce_type, event.machine)
+        established = by_kind.get(kind)
+        if established is None:
+            facts = facts_of(event.type, bounce_type=event.bounce_type, machine=event.machine)
+            established = by_kind[kind] = [earliest.setdefault(fact, {}) for fact in facts]
+        if established:
+            runs[target.id] = target.run
+        for times in established:
+            if event.at < times.get(target.id, _NEVER):
+                times[target.id] = event.at
     ids = sorted(runs)
     columns: dict[str, list[Any]] = {"id": ids, "run": [runs[each] for each in ids]}
     return columns | {fact.value: list(map(earliest[fact].get, ids)) for fact in Fact if fact in earliest}

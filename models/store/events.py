@@ -1,6 +1,7 @@
 """Raw events: stored once, then matched to their message and merged into its facts."""
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import starmap
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -240,7 +241,7 @@ async def _lock(
         .order_by(messages.c.id)
         .with_for_update(of=messages)
     )
-    return {row[0]: Target(*row) for row in rows}
+    return {target.id: target for target in starmap(Target, rows)}
 
 
 def _target(event: RawEvent, known: Target | None, run: int | None) -> Target | None:
@@ -255,10 +256,9 @@ def _run_of(event: RawEvent, known: Target) -> int:
 
     Taken for proof of the present run, a late report of the run before would keep the message from being sent again.
     """
-    began = known.sending_at
     if known.run == 1:
         return known.run
-    at = max(event.at, known.made_at)
+    at, began = max(event.at, known.made_at), known.sending_at
     earlier = began is None or event.received_at < began or at < began - _CLOCKS_APART_MS
     return known.run - 1 if earlier else known.run
 
