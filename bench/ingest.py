@@ -1,6 +1,7 @@
 """What providers report, timed: requests of 1,000 events come in by a hook; the clock stops when all are applied.
 
-Against it stands a bare client that inserts the same rows, 1,000 at a time. Then the same requests come once more.
+Against it stands a bare client that inserts the same rows, 1,000 at a time, in the form that SQL has for it and in a
+stronger one that only PostgreSQL knows. Then the same requests come once more.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from uuid import UUID
 import aiohttp
 
 from bench.errors import BenchFailed
-from bench.floors.insert_loop import InsertTask
+from bench.floors.insert_loop import Form, InsertTask
 from bench.house import House
 from bench.results import Measured, RowResult, summarise
 from channels import standard_webhooks
@@ -28,13 +29,15 @@ from models.vocabulary import Channel, Status
 from wireroom import accounts
 
 INSERT: Final = "ingest/insert"
+UNNEST: Final = "ingest/unnest"
 DUPLICATES: Final = "ingest duplicates/new"
-IDS: Final = (INSERT, DUPLICATES)
+IDS: Final = (INSERT, UNNEST, DUPLICATES)
 FLOOR: Final = "bench.floors.insert_loop"
 _AT_ONCE: Final = 1_000
 _TYPES: Final = ("delivered", "opened", "clicked", "opened")
 """What each message's reader does; requests come in this order, as all of a campaign's do."""
-_CONNECTIONS: Final = 2
+_CLIENTS: Final = 2
+"""Requests under way at once, as providers send theirs, and as many connections of the bare client."""
 _SENT_S: Final = 120.0
 _TAKEN_S: Final = 120.0
 _POLL_S: Final = 0.01
@@ -62,10 +65,10 @@ class Ingest:
         self._contact = (await self._post("contacts", {"email": "ann@example.org"}))["id"]
 
     async def compare(self, floor: Floor, *, pairs: int, events: int, say: Callable[[str], None]) -> list[RowResult]:
-        """Both rows, of ``pairs`` times ``events``; raises BenchFailed."""
+        """All rows, of ``pairs`` times ``events``; raises BenchFailed."""
         new: list[Measured] = []
         again: list[Measured] = []
-        bare: list[Measured] = []
+        bare: dict[Form, list[Measured]] = {form: [] for form in Form}
         say(f"{INSERT}: warming up")
         await self._take(await self._requests(_AT_ONCE), is_new=True)
         for number in range(pairs):
@@ -74,9 +77,11 @@ class Ingest:
             new.append(await self._take(requests, is_new=True))
             again.append(await self._take(requests, is_new=False))
             say(f"{INSERT}: pair {number + 1} of {pairs}, the bare loop")
-            bare.append(await self._insert(floor, self._count(requests)))
+            for form, runs in bare.items():
+                runs.append(await self._insert(floor, self._count(requests), form))
         return [
-            summarise(INSERT, new, bare, None, working=_WORKING),
+            summarise(INSERT, new, bare[Form.VALUES], None, working=_WORKING),
+            summarise(UNNEST, new, bare[Form.ARRAYS], None, working=_WORKING),
             summarise(DUPLICATES, again, new, None, working=_WORKING),
         ]
 
@@ -84,9 +89,9 @@ class Ingest:
     def _count(requests: Sequence[bytes]) -> int:
         return len(requests) * _AT_ONCE
 
-    async def _insert(self, floor: Floor, rows: int) -> Measured:
+    async def _insert(self, floor: Floor, rows: int, form: Form) -> Measured:
         before = self._house.cpu_seconds()["database"]
-        done = await floor(FLOOR, InsertTask(self._house.settings["WIREROOM_DATABASE_URL"], rows))
+        done = await floor(FLOOR, InsertTask(self._house.settings["WIREROOM_DATABASE_URL"], rows, form, _CLIENTS))
         used = {"bare loop": done.cpu_seconds, "database": self._house.cpu_seconds()["database"] - before}
         return Measured(rows, done.seconds, used, 0)
 
@@ -135,7 +140,7 @@ class Ingest:
             began = time.perf_counter()
             try:
                 async with asyncio.timeout(_TAKEN_S):
-                    await asyncio.gather(*(self._post_all(waiting, is_new=is_new) for _ in range(_CONNECTIONS)))
+                    await asyncio.gather(*(self._post_all(waiting, is_new=is_new) for _ in range(_CLIENTS)))
                     while await self._number_applied() < expected:  # noqa: ASYNC110 - the event is in another process
                         await asyncio.sleep(_POLL_S)
             except TimeoutError:

@@ -97,10 +97,10 @@ def _parse_one(raw: bytes, place: str) -> ParsedEvent:
     kind = _TYPES.get(event.type)
     return ParsedEvent(
         type=EventType.IGNORED if kind is None else kind,
-        provider_event=reading.clean(event.type, reading.LONGEST_WORD),
+        provider_event=reading.clean(event.type, reading.LONGEST_WORD) if kind is None else kind,
         dedupe=_digest("place", place) if event.id is None else _digest("id", str(event.id)),
         raw=raw,
-        at=reading.moment(event.at),
+        at=None if event.at is None else reading.time_of(event.at),
         message_ref=None if event.message_id is None else ids.parse(ids.Kind.MESSAGE, event.message_id),
         bounce_type=_bounce_type(event) if kind is EventType.BOUNCED else None,
         reason=_reason(event.detail) if kind is not None else "unknown event type",

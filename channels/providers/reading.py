@@ -170,9 +170,13 @@ def seconds(value: Any, *path: str | int) -> int | None:
 
 def moment(value: Any, *path: str | int) -> int | None:
     """Milliseconds of an RFC 3339 time; None where it is none."""
-    found = text(value, *path)
+    return time_of(text(value, *path) or "")
+
+
+def time_of(written: str) -> int | None:
+    """Milliseconds of an RFC 3339 time; None where the text is none."""
     try:
-        return timestamps.parse(found or "")
+        return timestamps.parse(written)
     except (ValueError, OverflowError):
         return None
 

@@ -14,7 +14,7 @@ from models.session import now_ms
 from models.store import releases
 from models.store.erasing import silence_events
 from models.store.events import RawEvent, Target, park
-from models.store.recordset import STATEMENTS_KEPT, Columns, given, parameters, recordset
+from models.store.recordset import STATEMENTS_KEPT, Columns, given_columns, parameters, recordset
 from models.store.status_sql import fact_column, least
 from models.store.suppressions import create_lasting, key_of
 from models.tables import events, messages
@@ -23,8 +23,7 @@ from models.vocabulary import BounceType, EventType, Fact, State, SuppressionKin
 Matched = tuple[RawEvent, Target]
 """An event and its message."""
 
-_FACTS = tuple(Fact)
-_ESTABLISHED: Columns = {"id": Uuid(), "run": Integer(), **{fact.value: BigInteger() for fact in _FACTS}}
+_ESTABLISHED: Columns = {"id": Uuid(), "run": Integer(), **{fact.value: BigInteger() for fact in Fact}}
 _NEVER = 2**62
 _MATCHED: Columns = {"id": Uuid(), "message_id": Uuid(), "run": Integer()}
 
@@ -43,32 +42,48 @@ async def apply(connection: AsyncConnection, raw: Sequence[RawEvent], targets: S
 async def act_on(connection: AsyncConnection, matched: Sequence[Matched]) -> None:
     """Merge events into their messages' facts, suppress whom they call for, and silence those of the erased."""
     is_sqlite = connection.dialect.name == "sqlite"
-    rows = _earliest_facts(matched)
-    if rows:
-        values, single = given("established", _ESTABLISHED, rows, is_sqlite=is_sqlite)
-        await connection.execute(_merging(is_sqlite, single), values)
+    established = _earliest_facts(matched)
+    if established["id"]:
+        names = tuple(established)
+        values, single = given_columns("established", established, is_sqlite=is_sqlite)
+        await connection.execute(_merging(is_sqlite, names, single), values)
     await _suppress(connection, matched)
     # The details of an erased person's messages have no address.
     await silence_events(connection, [event.id for event, target in matched if target.address is None])
 
 
-def _earliest_facts(matched: Sequence[Matched]) -> list[tuple[Any, ...]]:
-    """One row per message: the earliest time of each fact that these events establish for its present run."""
-    earliest: dict[UUID, tuple[int, dict[Fact, int]]] = {}
+def _earliest_facts(matched: Sequence[Matched]) -> dict[str, list[Any]]:
+    """By column, an entry per message: the earliest time of each fact that these events establish for its present run.
+
+    There is no column of a fact that none of them establishes.
+    """
+    runs: dict[UUID, int] = {}
+    earliest: dict[Fact, dict[UUID, int]] = {}
+    # Most events are of few kinds: what each of these says is looked up once.
+    by_kind: dict[tuple[EventType, BounceType | None, bool], list[dict[UUID, int]]] = {}
     for event, target in matched:
         if target.about_run != target.run:
             continue
-        _, facts = earliest.setdefault(target.id, (target.run, {}))
-        for fact in facts_of(event.type, bounce_type=event.bounce_type, machine=event.machine):
-            facts[fact] = min(event.at, facts.get(fact, event.at))
-    return [
-        (message_id, run, *map(facts.get, _FACTS)) for message_id, (run, facts) in sorted(earliest.items()) if facts
-    ]
+        kind = (event.type, event.bounce_type, event.machine)
+        established = by_kind.get(kind)
+        if established is None:
+            facts = facts_of(event.type, bounce_type=event.bounce_type, machine=event.machine)
+            established = by_kind[kind] = [earliest.setdefault(fact, {}) for fact in facts]
+        if established:
+            runs[target.id] = target.run
+        for times in established:
+            if event.at < times.get(target.id, _NEVER):
+                times[target.id] = event.at
+    ids = sorted(runs)
+    columns: dict[str, list[Any]] = {"id": ids, "run": [runs[each] for each in ids]}
+    return columns | {fact.value: list(map(earliest[fact].get, ids)) for fact in Fact if fact in earliest}
 
 
 @lru_cache(STATEMENTS_KEPT)
-def _merging(is_sqlite: bool, single: frozenset[str]) -> Any:
-    established = recordset("established", _ESTABLISHED, is_sqlite=is_sqlite, single=single)
+def _merging(is_sqlite: bool, names: tuple[str, ...], single: frozenset[str]) -> Any:
+    kinds = {name: _ESTABLISHED[name] for name in names}
+    established = recordset("established", kinds, is_sqlite=is_sqlite, single=single)
+    facts = [fact for fact in Fact if fact.value in kinds]
     # Whoever reports on a message has it: no further send of this run may begin.
     waiting = and_(
         established.c[Fact.SENT.value].is_not(None),
@@ -76,7 +91,7 @@ def _merging(is_sqlite: bool, single: frozenset[str]) -> Any:
     )
     # A row that stays as it is is not written: most opens and clicks are not the first.
     earlier = [
-        established.c[fact.value] < func.coalesce(fact_column(fact), literal(_NEVER, BigInteger())) for fact in Fact
+        established.c[fact.value] < func.coalesce(fact_column(fact), literal(_NEVER, BigInteger())) for fact in facts
     ]
     return (
         update(messages)
@@ -84,7 +99,7 @@ def _merging(is_sqlite: bool, single: frozenset[str]) -> Any:
         .values(
             {
                 fact_column(fact): least(fact_column(fact), established.c[fact.value], is_sqlite=is_sqlite)
-                for fact in Fact
+                for fact in facts
             }
         )
         .values(

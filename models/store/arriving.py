@@ -4,8 +4,8 @@ What cannot be applied yet waits for the tracker: the events of messages that no
 to settle.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -16,8 +16,8 @@ from models.events import ParsedEvent
 from models.evidence import Provider
 from models.lifecycle import clamp
 from models.store import applying, clock
-from models.store.bulk import insert_ignoring
-from models.store.events import RawEvent, Target, match, row_of
+from models.store.bulk import insert_columns_ignoring
+from models.store.events import RawEvent, Target, by_dedupe, columns_of, match
 from models.store.recordset import among
 from models.tables import events
 
@@ -39,27 +39,31 @@ async def take_in(
     if not events_:
         return Arrived(0, 0)
     now = await clock.read(connection)
-    given = sorted(events_, key=lambda event: event.dedupe)
-    rows = [
-        row_of(event, workspace_id=workspace_id, source_id=source_id, provider=provider, now=now) for event in given
-    ]
-    raw = [_raw(event, row) for event, row in zip(given, rows, strict=True)]
+    given = sorted(events_, key=by_dedupe)
+    columns = columns_of(given, workspace_id=workspace_id, source_id=source_id, provider=provider, now=now)
+    is_ours = provider == Provider.WIREROOM.value
+    raw = [_raw(event, id_, workspace_id, now, is_ours) for event, id_ in zip(given, columns["id"], strict=True)]
     targets = await match(connection, raw)
-    placed = [(_place(*each), each[2]) for each in zip(raw, rows, targets, strict=True)]
-    new = await insert_ignoring(connection, events, rows)
-    if new < len(rows):
-        stored = await _stored(connection, [event.id for event, _ in placed]) if new else set()
+    placed = [(_at_its_time(*each), each[1]) for each in zip(raw, targets, strict=True)]
+    columns |= {
+        "at": [event.at for event, _ in placed],
+        "message_id": [None if target is None else target.id for _, target in placed],
+        "run": [event.run if target is None else target.about_run for event, target in placed],
+        "applied_at": [None if target is None else now for target in targets],
+    }
+    new = await insert_columns_ignoring(connection, events, columns)
+    if new < len(placed):
+        stored = await _stored(connection, columns["id"]) if new else set()
         placed = [(event, target) for event, target in placed if event.id in stored]
     matched = [(event, target) for event, target in placed if target is not None]
     await applying.act_on(connection, matched)
     return Arrived(new, len(placed) - len(matched))
 
 
-def _raw(event: ParsedEvent, row: Mapping[str, Any]) -> RawEvent:
-    now: int = row["received_at"]
+def _raw(event: ParsedEvent, event_id: UUID, workspace_id: UUID, now: int, is_ours: bool) -> RawEvent:
     return RawEvent(
-        id=row["id"],
-        workspace_id=row["workspace_id"],
+        id=event_id,
+        workspace_id=workspace_id,
         type=event.type,
         message_ref=event.message_ref,
         provider_ref=event.provider_ref,
@@ -69,22 +73,15 @@ def _raw(event: ParsedEvent, row: Mapping[str, Any]) -> RawEvent:
         bounce_type=event.bounce_type,
         reason=event.reason,
         machine=event.machine,
-        is_ours=row["provider"] == Provider.WIREROOM.value,
+        is_ours=is_ours,
     )
 
 
-def _place(event: RawEvent, row: dict[str, Any], target: Target | None) -> RawEvent:
-    """Complete the row by what the event's message says, and with it the event."""
-    at = event.at
-    if target is not None and event.message_ref is not None:
-        at = max(at, target.made_at)
-    row |= {
-        "at": at,
-        "message_id": None if target is None else target.id,
-        "run": event.run if target is None else target.about_run,
-        "applied_at": None if target is None else event.received_at,
-    }
-    return event if at == event.at else msgspec.structs.replace(event, at=at)
+def _at_its_time(event: RawEvent, target: Target | None) -> RawEvent:
+    """The event, at the earliest when its message was made."""
+    if target is None or event.message_ref is None or event.at >= target.made_at:
+        return event
+    return msgspec.structs.replace(event, at=target.made_at)
 
 
 async def _stored(connection: AsyncConnection, ids: Sequence[UUID]) -> set[UUID]:

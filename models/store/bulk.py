@@ -27,18 +27,21 @@ async def insert_ignoring(connection: AsyncConnection, table: Table, rows: Seque
     """Insert rows, all with the same keys, leaving those alone whose keys exist; returns how many are new."""
     if not rows:
         return 0
-    names = tuple(rows[0])
+    return await insert_columns_ignoring(connection, table, {name: [row[name] for row in rows] for name in rows[0]})
+
+
+async def insert_columns_ignoring(
+    connection: AsyncConnection, table: Table, columns: Mapping[str, Sequence[Any]]
+) -> int:
+    """The same, from the values of each column: of one row at least, and of as many in each."""
+    names, json_names = tuple(columns), _json_names(table)
     if connection.dialect.name == "sqlite":
-        statement, order, converters = _for_sqlite(table, names)
-        values = [tuple([convert(row[name]) for name, convert in zip(order, converters, strict=True)]) for row in rows]
-        result = await connection.exec_driver_sql(statement, values)
+        statement, order = _for_sqlite(table, names)
+        values = [map(_json if name in json_names else _plain, columns[name]) for name in order]
+        result = await connection.exec_driver_sql(statement, list(zip(*values, strict=True)))
     else:
-        json_names = _json_names(table)
-        by_column = {
-            name: [_json(row[name]) for row in rows] if name in json_names else [row[name] for row in rows]
-            for name in names
-        }
-        given = given_columns(_NAME, by_column)
+        as_texts = {name: list(map(_json, columns[name])) for name in names if name in json_names}
+        given = given_columns(_NAME, {**columns, **as_texts}, is_sqlite=False)
         result = await connection.execute(_for_postgresql(table, names, given.single), given.parameters)
     return int(result.rowcount)
 
@@ -49,12 +52,10 @@ def _json_names(table: Table) -> frozenset[str]:
 
 
 @cache
-def _for_sqlite(table: Table, names: tuple[str, ...]) -> tuple[str, Sequence[str], Sequence[Callable[[Any], Any]]]:
+def _for_sqlite(table: Table, names: tuple[str, ...]) -> tuple[str, Sequence[str]]:
     insert = upsert(table, is_sqlite=True).on_conflict_do_nothing()
     compiled = insert.compile(dialect=sqlite.dialect(), column_keys=list(names))
-    order = tuple(compiled.positiontup or ())
-    json_names = _json_names(table)
-    return str(compiled), order, [_json if name in json_names else _plain for name in order]
+    return str(compiled), tuple(compiled.positiontup or ())
 
 
 @lru_cache(STATEMENTS_KEPT)

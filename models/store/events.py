@@ -1,6 +1,8 @@
 """Raw events: stored once, then matched to their message and merged into its facts."""
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import starmap
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +18,7 @@ from models.ids import new_id
 from models.lifecycle import clamp
 from models.session import now_ms
 from models.store import clock
-from models.store.bulk import insert_ignoring
+from models.store.bulk import insert_columns_ignoring
 from models.store.recordset import among
 from models.tables import attempts, events, message_details, messages
 from models.vocabulary import BounceType, EventType
@@ -26,6 +28,15 @@ _LONGEST_PAUSE_MS = 3_600_000
 _PARKED_FOR_MS = 72 * 3_600_000
 _CLOCKS_APART_MS = 60_000
 """How far a provider's clock may be behind the database's."""
+
+
+by_dedupe = attrgetter("dedupe")
+"""The order in which events are stored everywhere, so that two transactions never wait for each other in a circle."""
+
+_AS_GIVEN = (
+    *("type", "provider_event", "message_ref", "provider_ref", "recipient"),
+    *("bounce_type", "reason", "machine", "raw"),
+)
 
 
 class RawEvent(msgspec.Struct, frozen=True):
@@ -52,13 +63,14 @@ class RawEvent(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True):
     """The message of an event, as far as the tracker needs it. ``about_run``: the run that the event tells of.
 
-    ``made_at``: no event of it can be older (milliseconds).
+    ``made_at``: no event of it can be older. ``sending_at``: when its present run began to be sent (milliseconds).
     """
 
     id: UUID
     workspace_id: UUID
     made_at: int
     run: int
+    sending_at: int | None
     channel: str
     address: str | None
     address_digest: bytes
@@ -78,16 +90,14 @@ async def insert(
         return 0
     now = await clock.read(connection)
     made = await _made_at(connection, workspace_id, [event.message_ref for event in events_ if event.message_ref])
-    rows = [
-        row_of(event, workspace_id=workspace_id, source_id=source_id, provider=provider, now=now)
-        | {
-            "message_id": event.message_ref if event.settles and event.message_ref in made else None,
-            "at": clamp(event.at, created_at=made.get(event.message_ref, 0), received_at=now),
-            "retry_at": now + SETTLES_MS if event.settles else None,
-        }
-        for event in sorted(events_, key=lambda event: event.dedupe)
-    ]
-    return await insert_ignoring(connection, events, rows)
+    ordered = sorted(events_, key=by_dedupe)
+    columns = columns_of(ordered, workspace_id=workspace_id, source_id=source_id, provider=provider, now=now) | {
+        "message_id": [each.message_ref if each.settles and each.message_ref in made else None for each in ordered],
+        "run": [each.run for each in ordered],
+        "at": [clamp(each.at, created_at=made.get(each.message_ref, 0), received_at=now) for each in ordered],
+        "retry_at": [now + SETTLES_MS if each.settles else None for each in ordered],
+    }
+    return await insert_columns_ignoring(connection, events, columns)
 
 
 async def has_room(
@@ -108,25 +118,19 @@ async def has_room(
     return count < most
 
 
-def row_of(event: ParsedEvent, *, workspace_id: UUID, source_id: UUID, provider: str, now: int) -> dict[str, Any]:
-    """The row of an event that comes in ``now``, as far as its message has nothing to do with it."""
+def columns_of(
+    given: Sequence[ParsedEvent], *, workspace_id: UUID, source_id: UUID, provider: str, now: int
+) -> dict[str, list[Any]]:
+    """The columns of events that come in ``now``, as far as their messages have nothing to do with them."""
+    count = len(given)
     return {
-        "id": new_id(),
-        "workspace_id": workspace_id,
-        "source_id": source_id,
-        "dedupe_key": event.dedupe,
-        "provider": provider,
-        "type": event.type.value,
-        "provider_event": event.provider_event,
-        "message_ref": event.message_ref,
-        "provider_ref": event.provider_ref,
-        "run": event.run,
-        "recipient": event.recipient,
-        "received_at": now,
-        "bounce_type": None if event.bounce_type is None else event.bounce_type.value,
-        "reason": event.reason,
-        "machine": event.machine,
-        "raw": event.raw,
+        "id": [new_id() for _ in given],
+        "workspace_id": [workspace_id] * count,
+        "source_id": [source_id] * count,
+        "dedupe_key": list(map(by_dedupe, given)),
+        "provider": [provider] * count,
+        "received_at": [now] * count,
+        **{name: list(map(attrgetter(name), given)) for name in _AS_GIVEN},
     }
 
 
@@ -205,27 +209,28 @@ async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> list[Ta
             wanted.append((message_id, event.run or run))
         else:
             wanted.append((None, None))
-    rows = await _lock(connection, owners, {message_id for message_id, _ in wanted if message_id is not None})
-    return [_target(event, rows.get(message_id), run) for event, (message_id, run) in zip(raw, wanted, strict=True)]
+    known = await _lock(connection, owners, {message_id for message_id, _ in wanted if message_id is not None})
+    return [_target(event, known.get(message_id), run) for event, (message_id, run) in zip(raw, wanted, strict=True)]
 
 
 async def _lock(
     connection: AsyncConnection, owners: Collection[UUID], ids: Collection[UUID]
-) -> Mapping[UUID | None, Any]:
+) -> Mapping[UUID | None, Target]:
     if not ids:
         return {}
     is_sqlite = connection.dialect.name == "sqlite"
-    rows = await connection.execute(
+    rows: Any = await connection.execute(
         select(
             messages.c.id,
             messages.c.workspace_id,
             messages.c.queued_at,
             messages.c.run,
+            messages.c.sending_at,
             messages.c.channel,
             message_details.c.address,
             message_details.c.address_digest,
             message_details.c.topic,
-            messages.c.sending_at,
+            messages.c.run.label("about_run"),
         )
         .join(message_details, message_details.c.message_id == messages.c.id)
         .where(
@@ -236,26 +241,26 @@ async def _lock(
         .order_by(messages.c.id)
         .with_for_update(of=messages)
     )
-    return {row[0]: row for row in rows}
+    return {target.id: target for target in starmap(Target, rows)}
 
 
-def _target(event: RawEvent, row: Any, run: int | None) -> Target | None:
-    if row is None or row[1] != event.workspace_id:
+def _target(event: RawEvent, known: Target | None, run: int | None) -> Target | None:
+    if known is None or known.workspace_id != event.workspace_id:
         return None
-    return Target(*(*row[:-1], run or _run_of(event, row)))
+    told = run or _run_of(event, known)
+    return known if told == known.run else msgspec.structs.replace(known, about_run=told)
 
 
-def _run_of(event: RawEvent, row: Any) -> int:
+def _run_of(event: RawEvent, known: Target) -> int:
     """The run that an event tells of which names none: the present one, unless it came before that was being sent.
 
     Taken for proof of the present run, a late report of the run before would keep the message from being sent again.
     """
-    run: int = row.run
-    if run == 1:
-        return run
-    at = max(event.at, row.queued_at)
-    earlier = row.sending_at is None or event.received_at < row.sending_at or at < row.sending_at - _CLOCKS_APART_MS
-    return run - 1 if earlier else run
+    if known.run == 1:
+        return known.run
+    at, began = max(event.at, known.made_at), known.sending_at
+    earlier = began is None or event.received_at < began or at < began - _CLOCKS_APART_MS
+    return known.run - 1 if earlier else known.run
 
 
 async def _by_provider_ref(

@@ -75,11 +75,13 @@ def given(name: str, columns: Columns, rows: Sequence[Sequence[Any]], *, is_sqli
     """As ``parameters``, for a recordset with single columns."""
     if is_sqlite:
         return Given({name: _json(rows)}, frozenset())
-    return given_columns(name, _by_column(columns, rows))
+    return given_columns(name, _by_column(columns, rows), is_sqlite=is_sqlite)
 
 
-def given_columns(name: str, values: Mapping[str, list[Any]]) -> Given:
-    """The same, for PostgreSQL, from the values of each column."""
+def given_columns(name: str, values: Mapping[str, Sequence[Any]], *, is_sqlite: bool) -> Given:
+    """The same, from the values of each column."""
+    if is_sqlite:
+        return Given({name: _json(list(zip(*values.values(), strict=True)))}, frozenset())
     single = frozenset(each for each, column_ in values.items() if _is_single(column_))
     return Given(
         {f"{name}_{each}": column_[0] if each in single else column_ for each, column_ in values.items()}, single
