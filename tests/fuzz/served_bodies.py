@@ -22,7 +22,7 @@ from tests.support import provider_requests as requests
 from tests.support.api import Tenant, serving
 
 HOOKS: Final = [each for each in Provider if each is not Provider.WIREROOM]
-_AT_ONCE: Final = 8
+_AT_ONCE: Final = 4
 _ANSWERS: Final = frozenset({200, 401, 406, 413, 415})
 _COMPRESSED: Final = 7
 
