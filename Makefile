@@ -42,7 +42,7 @@ lock: .venv/installed ## resolve pyproject.toml into requirements.lock; ARGS=--u
 	    --no-emit-index-url --no-emit-find-links --quiet $(ARGS) --output-file requirements.lock
 
 fuzz: .venv/installed ## schemathesis on both databases, broken bounces and hooks, all reports in any order: half an hour
-	@$(PYTHON_IN_VENV) -m pytest -q tests/fuzz/long_run.py tests/fuzz/long_bounces.py tests/fuzz/long_orders.py tests/fuzz/long_hook_bodies.py $(ARGS)
+	@$(PYTHON_IN_VENV) -m pytest -q -rP tests/fuzz/long_run.py tests/fuzz/long_bounces.py tests/fuzz/long_orders.py tests/fuzz/long_hook_bodies.py $(ARGS)
 
 bench: .venv/installed ## ratios against bare clients: make bench ARGS=--quick
 	@.venv/bin/wireroom bench $(ARGS)

@@ -117,16 +117,15 @@ def _operation(operation: Operation, schemas: Mapping[Any, Json]) -> Json:
     }
     if security := _security(operation):
         shown["security"] = security
-    needs = [] if operation.scope is None else [f"Needs the scope `{operation.scope.value}`."]
+    needs = [operation.notes] if operation.notes else []
+    if operation.scope is not None:
+        needs.append(f"Needs the scope `{operation.scope.value}`.")
     if example.needs:
         needs.append(f"For the example: {example.needs}")
     if needs:
         shown["description"] = " ".join(needs)
     if operation.request is not None:
-        content = {
-            media: _media(media, schemas[operation.request], example.request) for media in operation.request_media
-        }
-        shown["requestBody"] = {"required": True, "content": content}
+        shown["requestBody"] = {"required": True, "content": _contents(operation, schemas, example.request)}
     for status, types in errors_of(operation).items():
         shown["responses"].setdefault(str(status), _error_response(operation, types, schemas))
     return shown
@@ -139,6 +138,17 @@ def _security(operation: Operation) -> list[Json]:
     scopes = [] if operation.scope is None else [operation.scope.value]
     by_session: Json = {"session": scopes} if operation.method == "GET" else {"session": scopes, "csrf": []}
     return ([] if operation.scope is None else [{"key": scopes}]) + ([by_session] if operation.takes_session else [])
+
+
+def _contents(operation: Operation, schemas: Mapping[Any, Json], example: Any) -> Json:
+    """The bodies that are taken, by media type."""
+    content = {media: _media(media, schemas[operation.request], example) for media in operation.request_media}
+    for media, body in operation.other_requests.items():
+        if media in content:
+            content[media]["schema"] = {"anyOf": [content[media]["schema"], body.schema]}
+        else:
+            content[media] = {"schema": body.schema, "example": body.example}
+    return content
 
 
 def _media(media: str, schema: Json, example: Any) -> Json:

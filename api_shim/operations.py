@@ -108,11 +108,19 @@ class Call:
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
+class MediaBody(msgspec.Struct, frozen=True):
+    """A body that no type of ours reads: its JSON Schema and, unless the operation's own will do, an example."""
+
+    schema: dict[str, Any]
+    example: Any = None
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One method of one path. ``scope`` None: no key is asked for. ``short_errors``: the "messages" dialect.
 
-    ``other_media``: by status, where an answer is not of ``response_media``.
+    ``other_media``: by status, where an answer is not of ``response_media``. ``other_requests``: by media type, bodies
+    that are taken beside ``request``. ``notes``: what is to be said beside the summary, as CommonMark.
 
     ``error_bodies``: by status, where a problem says more than most do. ``needs_session``: a person who is signed in,
     whatever their workspaces are, and no key. ``needs_inbox_token``: the owner of an inbox; the handler asks for it.
@@ -126,6 +134,8 @@ class Operation:
     scope: KeyScope | None
     request: Any = None
     request_media: Sequence[str] = ("application/json",)
+    other_requests: Mapping[str, MediaBody] = field(default_factory=dict)
+    notes: str = ""
     query: type[msgspec.Struct] | None = None
     responses: Mapping[int, Any] = field(default_factory=lambda: {200: None})
     response_media: str = "application/json"

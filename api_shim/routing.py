@@ -10,6 +10,7 @@ from api_shim import (
     clicks,
     docs,
     health,
+    hook_bodies,
     hooks,
     inbox_routes,
     messages,
@@ -71,6 +72,8 @@ _OWN: Final = (
         tag=_INCOMING,
         scope=None,
         request=GenericBody,
+        other_requests=hook_bodies.BODIES,
+        notes=hook_bodies.NOTES,
         responses={200: hooks.HookReply},
         errors=(
             problems.UNAUTHORIZED,
@@ -81,11 +84,7 @@ _OWN: Final = (
             problems.UNSUPPORTED_ENCODING,
             problems.CERTIFICATE_UNAVAILABLE,
         ),
-        headers={
-            "webhook-id": "Standard Webhooks: the id of the delivery.",
-            "webhook-timestamp": "Standard Webhooks: seconds since 1970.",
-            "webhook-signature": "Standard Webhooks: `v1,` and base64, several separated by spaces.",
-        },
+        headers=hook_bodies.HEADERS,
     ),
     Operation(
         "GET",

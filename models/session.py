@@ -5,6 +5,7 @@ Transactions are short and never span the network to a peer. On SQLite every wri
 wants to write; reading ones are deferred.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Self
@@ -63,6 +64,7 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self._turn = asyncio.Lock()
 
     @classmethod
     def connect(cls, url: str, *, pool_size: int = 5, statement_s: float | None = _COMMAND_S) -> Self:
@@ -87,7 +89,7 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A writing transaction; committed at the end. StorageUnavailable where the database cannot be reached."""
         with _honest():
-            async with self.engine.begin() as connection:
+            async with self._alone(), self.engine.begin() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -98,6 +100,22 @@ class Database:
                 await connection.execution_options(**{_READ_ONLY: True})
                 async with connection.begin():
                     yield connection
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """On SQLite, the turn among this process' writers; raises TimeoutError.
+
+        SQLite itself lets them try again after longer and longer pauses: of eight at once one waits for seconds.
+        """
+        if not self.is_sqlite:
+            yield
+            return
+        async with asyncio.timeout(_BUSY_TIMEOUT_S):
+            await self._turn.acquire()
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     async def close(self) -> None:
         """Close every connection."""

@@ -53,8 +53,8 @@ class MandrillProvider:
         except ValueError:
             raise BadSignature("no form") from None
         keys = [*secrets.signing_keys, *([_TRIAL_KEY] if fields == _TRIAL else [])]
-        form = "".join([name + value for name, value in sorted(fields)])
-        expected = [_signature(key, url + form) for key in keys for url in request.urls]
+        form = "".join([name + value for name, value in sorted(fields)]).encode()
+        expected = [_signature(key, url, form) for key in keys for url in request.urls]
         if not same(request.headers.get(SIGNATURE_HEADER, ""), expected):
             raise BadSignature("no key made this signature")
 
@@ -67,8 +67,10 @@ class MandrillProvider:
         return reading.each(Provider.MANDRILL, events.encode(), _read)
 
 
-def _signature(key: str, text: str) -> str:
-    return base64.b64encode(hmac.digest(key.encode(), text.encode(), "sha1")).decode()
+def _signature(key: str, url: str, form: bytes) -> str:
+    mac = hmac.new(key.encode(), url.encode(), "sha1")
+    mac.update(form)
+    return base64.b64encode(mac.digest()).decode()
 
 
 def _read(event: Any, raw: bytes) -> list[ParsedEvent]:

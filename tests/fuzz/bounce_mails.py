@@ -8,20 +8,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import psutil
-
 from channels.bounces.events import event_of
 from channels.bounces.reading import parse
 from models.evidence import BounceReason
 from models.ids import new_id
 from models.tokens import Ref
 from models.vocabulary import BounceType, EventType
+from tests.fuzz.figures import LONGEST_S, Figures
 from tests.unit.bounces.corpus import cases
 
 SEED: Final = 20260115
-_LONGEST_S: Final = 1.0
-_GROWTH_BYTES: Final = 24 << 20
-_WARM: Final = 500
 _PIECES: Final = (
     b"\n\n",
     b"\r",
@@ -61,10 +57,11 @@ class Mutator:
         """A broken mail, or other text."""
         raw = self._random.choice(self._mails)
         for _ in range(self._random.choice((1, 1, 2, 3, 8, 30))):
-            raw = self._broken(raw)
+            raw = self.broken(raw)
         return raw[: 1 << 20]
 
-    def _broken(self, raw: bytes) -> bytes:
+    def broken(self, raw: bytes) -> bytes:
+        """The same text, broken in one place."""
         start, end = sorted(self._random.randrange(len(raw) + 1) for _ in range(2))
         before, after, rest = raw[:start], raw[start:], raw[end:]
         piece = raw[start : min(end, start + 200)]
@@ -88,17 +85,16 @@ class Mutator:
         return b"\n".join(lines)
 
 
-def mutate(count: int, seed: int = SEED) -> float:
-    """Read ``count`` broken mails; the longest that one took, in seconds. Raises AssertionError where a rule breaks."""
-    mutator, process, slowest = Mutator(seed), psutil.Process(), 0.0
-    memory = 0
+def mutate(count: int, seed: int = SEED) -> Figures:
+    """Read ``count`` broken mails. Raises AssertionError where a rule breaks."""
+    mutator, figures = Mutator(seed), Figures(count)
     for number in range(count):
         raw = mutator.mail()
         begun = time.process_time()
         report = parse(raw)
         taken = time.process_time() - begun
-        slowest = max(slowest, taken)
-        assert taken < _LONGEST_S, f"number {number} of seed {seed} took {taken:.2f} s"
+        figures.slowest_s = max(figures.slowest_s, taken)
+        assert taken < LONGEST_S, f"number {number} of seed {seed} took {taken:.2f} s"
         for each in report.recipients:
             dead = each.reason in (BounceReason.ADDRESS_DEAD, BounceReason.DNS)
             assert dead or each.bounce_type is not BounceType.HARD, f"number {number} of seed {seed}"
@@ -106,7 +102,6 @@ def mutate(count: int, seed: int = SEED) -> float:
         assert (event.bounce_type is None) == (event.type is not EventType.BOUNCED)
         assert "\0" not in f"{event.reason}{event.recipient}{event.provider_event}"
         f"{event.reason}{event.recipient}{event.provider_event}".encode()  # no half of a surrogate pair
-        if number == min(_WARM, count - 1):
-            memory = process.memory_info().rss
-    assert process.memory_info().rss - memory < _GROWTH_BYTES
-    return slowest
+        figures.look(number)
+    figures.check_memory()
+    return figures

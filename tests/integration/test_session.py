@@ -52,6 +52,20 @@ async def test_writers_that_read_first_take_turns(database: Database) -> None:
         assert (await connection.execute(select(channel_pauses.c.until))).scalar_one() == 20
 
 
+async def test_no_writer_of_a_process_is_passed_by_others_on_sqlite(sqlite_url: str) -> None:
+    database, turns = Database.connect(sqlite_url), list[int]()
+
+    async def write(number: int) -> None:
+        for _ in range(10):
+            async with database.write() as connection:
+                await connection.execute(select(now_ms()))
+                turns.append(number)
+
+    await asyncio.gather(*(write(number) for number in range(8)))
+    await database.close()
+    assert [len(set(turns[start : start + 8])) for start in range(0, 80, 8)] == [8] * 10
+
+
 async def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
     async with database.write() as writer:
         await writer.execute(insert(channel_pauses), _ROW)
