@@ -24,7 +24,7 @@ from api_shim.preference_types import (
 )
 from api_shim.reader_links import Reader, reader_of, ref_of
 from api_shim.workspaces.nouns import BAD_BODY
-from models.store import opt_outs, preferences, releases
+from models.store import opt_outs, preferences
 from models.store.preferences import Standing, Stop
 from models.tokens import Ref
 from models.vocabulary import Channel
@@ -109,7 +109,7 @@ def wanted_of(request: PreferencesRequest) -> Wanted:
 
 
 async def change(connection: AsyncConnection, reader: Reader, wanted: Wanted) -> None:
-    """Write what is wanted of the reader's channels and topics; what is so already is left alone.
+    """Write what is wanted of the reader's channels and topics.
 
     Raises Problem (400) for a channel on which the reader has no address, and where an address would have opted out of
     more topics than are kept. Where the message's own topic or channel is stopped, the message was unsubscribed from,
@@ -127,10 +127,9 @@ async def change(connection: AsyncConnection, reader: Reader, wanted: Wanted) ->
     # The event first, as the button does: two ways at once never wait for each other in a circle.
     if not stopped.isdisjoint({(offer.channel, ""), (offer.channel, offer.topic)}):
         await opt_outs.note(connection, offer, opt_out.event_of(reader.ref, "preferences"))
-    for channel, topic in sorted(lifted):
-        await releases.lift(connection, offer.workspace_id, (channel, reader.digests[channel]), topic)
-    await preferences.stop(
-        connection, offer.workspace_id, stopped, reader.digests, reader.addresses, message_id=offer.message_id
+    changed = {stop: subscribed for stop, subscribed in wanted.items() if not subscribed or stop in lifted}
+    await preferences.change(
+        connection, offer.workspace_id, changed, reader.digests, reader.addresses, message_id=offer.message_id
     )
 
 
