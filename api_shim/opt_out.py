@@ -16,7 +16,7 @@ import msgspec
 from api_shim import problems
 from api_shim.masking import masked
 from api_shim.operations import Call, Operation, Reply
-from api_shim.reader_links import ref_of
+from api_shim.reader_links import acting_ref_of, ref_of
 from models.events import ParsedEvent
 from models.store import opt_outs
 from models.store.opt_outs import Offer
@@ -96,7 +96,7 @@ async def page(call: Call) -> Reply:
 
 async def act(call: Call) -> Reply:
     """Opt out, once and for all repeats: with one commit the next send is refused; the tracker does the rest."""
-    ref = await ref_of(call, call.path("token"))
+    ref = await acting_ref_of(call, call.path("token"))
     raw = await call.body(_MOST_BYTES)
     if ref is None:
         return no_such_link()
@@ -185,6 +185,6 @@ OPERATIONS: Final = (
         request_media=("application/x-www-form-urlencoded", "multipart/form-data"),
         responses={200: str, 404: str},
         response_media=HTML,
-        errors=(problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING),
+        errors=(problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING, problems.TOO_MANY_REQUESTS),
     ),
 )

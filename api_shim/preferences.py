@@ -22,7 +22,7 @@ from api_shim.preference_types import (
     TopicView,
     UnsubscribeView,
 )
-from api_shim.reader_links import Reader, reader_of, ref_of
+from api_shim.reader_links import Reader, acting_ref_of, reader_of, ref_of
 from api_shim.workspaces.nouns import BAD_BODY
 from models.store import opt_outs, preferences
 from models.store.preferences import Standing, Stop
@@ -42,7 +42,7 @@ Wanted = Mapping[Stop, bool]
 
 async def look(call: Call) -> Reply:
     """What the link opts out of. Changes nothing."""
-    ref = await _ref(call)
+    ref = _known(await ref_of(call, _token(call)))
     async with call.services.database.read() as connection:
         reader = await _reader(connection, call, ref)
         there = await _standing(connection, reader)
@@ -51,7 +51,7 @@ async def look(call: Call) -> Reply:
 
 async def unsubscribe(call: Call) -> Reply:
     """Opt out, once and for all repeats. The body says nothing that the token does not (RFC 8058, section 3.2)."""
-    ref = await _ref(call)
+    ref = _known(await acting_ref_of(call, _token(call)))
     await call.body(_FORM_BYTES)
     async with call.services.database.write() as connection:
         reader = await _reader(connection, call, ref)
@@ -76,7 +76,7 @@ def _offered(reader: Reader, there: Standing) -> UnsubscribeView:
 
 async def get(call: Call) -> Reply:
     """What the reader wants to get. Changes nothing."""
-    ref = await _ref(call)
+    ref = _known(await ref_of(call, _token(call)))
     async with call.services.database.read() as connection:
         reader = await _reader(connection, call, ref)
         view = await shown(connection, reader)
@@ -85,7 +85,7 @@ async def get(call: Call) -> Reply:
 
 async def put(call: Call) -> Reply:
     """Change what the reader wants to get."""
-    ref = await _ref(call)
+    ref = _known(await acting_ref_of(call, _token(call), changes=True))
     wanted = wanted_of(decode(await call.body(), PreferencesRequest))
     async with call.services.database.write() as connection:
         reader = await _reader(connection, call, ref)
@@ -172,8 +172,11 @@ def view_of(reader: Reader, there: Standing, written: Collection[Stop]) -> Prefe
 # --- What both do
 
 
-async def _ref(call: Call) -> Ref:
-    ref = await ref_of(call, call.query(TokenQuery).token)
+def _token(call: Call) -> str:
+    return call.query(TokenQuery).token
+
+
+def _known(ref: Ref | None) -> Ref:
     if ref is None:
         raise problems.not_found("link")
     return ref
@@ -211,7 +214,13 @@ OPERATIONS: Final = (
         scope=None,
         query=TokenQuery,
         responses={200: UnsubscribeView},
-        errors=(problems.NOT_FOUND, problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING),
+        errors=(
+            problems.NOT_FOUND,
+            problems.TIMED_OUT,
+            problems.TOO_LARGE,
+            problems.UNSUPPORTED_ENCODING,
+            problems.TOO_MANY_REQUESTS,
+        ),
     ),
     preflight("/api/unsubscribe", _TAG),
     Operation(
@@ -235,7 +244,7 @@ OPERATIONS: Final = (
         request=PreferencesRequest,
         query=TokenQuery,
         responses={200: PreferencesView},
-        errors=(*BAD_BODY, problems.NOT_FOUND),
+        errors=(*BAD_BODY, problems.NOT_FOUND, problems.TOO_MANY_REQUESTS),
     ),
     preflight("/api/preferences", _TAG),
 )

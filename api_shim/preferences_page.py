@@ -15,7 +15,7 @@ from api_shim.decoding import decode
 from api_shim.operations import Call, Operation, Reply
 from api_shim.opt_out import HTML, MESSAGES, html_page, no_such_link
 from api_shim.preference_types import ChannelView, PreferencesRequest, PreferencesView
-from api_shim.reader_links import reader_of, ref_of
+from api_shim.reader_links import acting_ref_of, reader_of, ref_of
 
 _TAG: Final = "Unsubscribing"
 _PATH: Final = "/u/{token}/preferences"
@@ -45,7 +45,7 @@ async def page(call: Call) -> Reply:
 
 async def save(call: Call) -> Reply:
     """Change what the reader wants to get, and show it."""
-    ref = await ref_of(call, call.path("token"))
+    ref = await acting_ref_of(call, call.path("token"), changes=True)
     raw = await call.body()
     if ref is None:
         return no_such_link()
@@ -136,6 +136,12 @@ OPERATIONS: Final = (
         request_media=("application/x-www-form-urlencoded",),
         responses={200: str, 404: str},
         response_media=HTML,
-        errors=(problems.INVALID_BODY, problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING),
+        errors=(
+            problems.INVALID_BODY,
+            problems.TIMED_OUT,
+            problems.TOO_LARGE,
+            problems.UNSUPPORTED_ENCODING,
+            problems.TOO_MANY_REQUESTS,
+        ),
     ),
 )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api_shim import addresses
+from api_shim import addresses, networks
 from api_shim.operations import Call
 from models.secrets import Keyring
 from models.store import contacts, opt_outs
@@ -34,6 +34,19 @@ class Reader(msgspec.Struct, frozen=True):
 async def ref_of(call: Call, token: str) -> Ref | None:
     """The message and run whose link it is; None where it is none of ours for this purpose."""
     return (await call.services.keyring()).tokens.read(Purpose.OPT_OUT, token)
+
+
+async def acting_ref_of(call: Call, token: str, *, changes: bool = False) -> Ref | None:
+    """As ``ref_of``, to act upon it; raises Problem (429). ``changes``: preferences, which no mail program does."""
+    ref = await ref_of(call, token)
+    limits = call.services.reader_limits
+    if ref is None:
+        limits.unproved(networks.of_client(call.request))
+        return None
+    if changes:
+        limits.changed(networks.of_client(call.request))
+    limits.proved(ref.message_id)
+    return ref
 
 
 async def reader_of(connection: AsyncConnection, ref: Ref, keyring: Keyring) -> Reader | None:

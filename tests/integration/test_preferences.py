@@ -281,3 +281,35 @@ async def test_a_page_of_any_site_may_ask(tenant: Tenant, reader: httpx.AsyncCli
         for given, status in ((token, 200), ("x", 404), ("", 400)):
             answer = await reader.get(path, params={"token": given}, headers=asked)
             assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, "*")
+
+
+async def test_what_changes_something_is_bounded_by_message_and_looking_is_not(
+    tenant: Tenant, reader: httpx.AsyncClient, database: Database, keyring: Keyring
+) -> None:
+    contact = await tenant.contact()
+    token = token_of(await tenant.send(contact), keyring)
+    other = token_of(await tenant.send(contact), keyring)
+    ways: list[tuple[str, str, Any]] = [
+        ("POST", f"/u/{token}", None),
+        ("POST", f"{UNSUBSCRIBE}?token={token}", None),
+        ("PUT", f"{PREFERENCES}?token={token}", {"channels": []}),
+        ("POST", f"/u/{token}/preferences", None),
+    ]
+    statuses = [(await reader.request(method, path, json=body)).status_code for method, path, body in ways * 6]
+    assert statuses == [200] * 20 + [429] * 4
+    refused_ = await reader.put(f"{PREFERENCES}?token={token}", json={"channels": []})
+    assert refused_.headers["content-type"] == "application/problem+json"
+    assert 1 <= int(refused_.headers["retry-after"]) <= 6
+    assert refused_.headers["access-control-allow-origin"] == "*"
+    assert (await reader.get(f"/u/{token}")).status_code == 200
+    assert (await reader.post(f"/u/{other}", data={"List-Unsubscribe": "One-Click"})).status_code == 200
+
+
+async def test_guesses_are_bounded_and_stop_no_click_of_a_mail_program(
+    tenant: Tenant, reader: httpx.AsyncClient, database: Database, keyring: Keyring
+) -> None:
+    token = token_of(await tenant.send(await tenant.contact()), keyring)
+    statuses = [(await reader.post("/u/guess")).status_code for _ in range(110)]
+    assert set(statuses[:100]) == {404}
+    assert statuses[-1] == 429
+    assert (await reader.post(f"/u/{token}", data={"List-Unsubscribe": "One-Click"})).status_code == 200
