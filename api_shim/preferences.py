@@ -22,11 +22,10 @@ from api_shim.preference_types import (
     TopicView,
     UnsubscribeView,
 )
-from api_shim.reader_links import Reader, acting_ref_of, reader_of, ref_of
+from api_shim.reader_links import Pass, Reader, acting_pass_of, pass_of, reader_of
 from api_shim.workspaces.nouns import BAD_BODY
 from models.store import opt_outs, preferences
 from models.store.preferences import Standing, Stop
-from models.tokens import Ref
 from models.vocabulary import Channel
 
 _TAG: Final = "Unsubscribing"
@@ -42,20 +41,20 @@ Wanted = Mapping[Stop, bool]
 
 async def look(call: Call) -> Reply:
     """What the link opts out of. Changes nothing."""
-    ref = _known(await ref_of(call, _token(call)))
+    found = _known(await pass_of(call, _token(call)))
     async with call.services.database.read() as connection:
-        reader = await _reader(connection, call, ref)
+        reader = await _reader(connection, call, found)
         there = await _standing(connection, reader)
     return Reply(_offered(reader, there), headers=_PRIVATE)
 
 
 async def unsubscribe(call: Call) -> Reply:
     """Opt out, once and for all repeats. The body says nothing that the token does not (RFC 8058, section 3.2)."""
-    ref = _known(await acting_ref_of(call, _token(call)))
+    found = _known(await acting_pass_of(call, _token(call)))
     await call.body(_FORM_BYTES)
     async with call.services.database.write() as connection:
-        reader = await _reader(connection, call, ref)
-        await opt_outs.take(connection, reader.offer, opt_out.event_of(ref, "api"))
+        reader = await _reader(connection, call, found)
+        await opt_outs.take(connection, reader.offer, opt_out.event_of(reader.ref, "api"))
         there = await _standing(connection, reader)
     call.services.wakeups.poke("tracker", "events")
     return Reply(_offered(reader, there), headers=_PRIVATE)
@@ -76,19 +75,19 @@ def _offered(reader: Reader, there: Standing) -> UnsubscribeView:
 
 async def get(call: Call) -> Reply:
     """What the reader wants to get. Changes nothing."""
-    ref = _known(await ref_of(call, _token(call)))
+    found = _known(await pass_of(call, _token(call)))
     async with call.services.database.read() as connection:
-        reader = await _reader(connection, call, ref)
+        reader = await _reader(connection, call, found)
         view = await shown(connection, reader)
     return Reply(view, headers=_PRIVATE)
 
 
 async def put(call: Call) -> Reply:
     """Change what the reader wants to get."""
-    ref = _known(await acting_ref_of(call, _token(call), changes=True))
+    found = _known(await acting_pass_of(call, _token(call), changes=True))
     wanted = wanted_of(decode(await call.body(), PreferencesRequest))
     async with call.services.database.write() as connection:
-        reader = await _reader(connection, call, ref)
+        reader = await _reader(connection, call, found)
         await change(connection, reader, wanted)
         view = await shown(connection, reader)
     call.services.wakeups.poke("tracker", "events")
@@ -118,6 +117,8 @@ async def change(connection: AsyncConnection, reader: Reader, wanted: Wanted) ->
     for channel, _ in wanted:
         if channel not in reader.digests:
             raise problems.invalid(f"the reader has no address on {channel}", "#/channels")
+    if reader.only is not None and not wanted.keys() <= {reader.only}:
+        raise problems.invalid("this link decides for what its message was about alone", "#/channels")
     there = await _standing(connection, reader)
     stopped = {stop for stop, subscribed in wanted.items() if not subscribed} - there.stops
     lifted = {stop for stop, subscribed in wanted.items() if subscribed} & there.stops
@@ -149,7 +150,7 @@ async def shown(connection: AsyncConnection, reader: Reader) -> PreferencesView:
 
 def view_of(reader: Reader, there: Standing, written: Collection[Stop]) -> PreferencesView:
     """Channels in their own order, and topics by name, of all that was written about or decided on."""
-    known = {*written, *there.stops}
+    known = {*written, *there.stops} if reader.only is None else {reader.only}
     topics = {
         channel: sorted({topic for each, topic in known if each is channel and topic})[:MOST_TOPICS]
         for channel in reader.digests
@@ -176,14 +177,14 @@ def _token(call: Call) -> str:
     return call.query(TokenQuery).token
 
 
-def _known(ref: Ref | None) -> Ref:
-    if ref is None:
+def _known(found: Pass | None) -> Pass:
+    if found is None:
         raise problems.not_found("link")
-    return ref
+    return found
 
 
-async def _reader(connection: AsyncConnection, call: Call, ref: Ref) -> Reader:
-    reader = await reader_of(connection, ref, await call.services.keyring())
+async def _reader(connection: AsyncConnection, call: Call, found: Pass) -> Reader:
+    reader = await reader_of(connection, found, await call.services.keyring())
     if reader is None:
         raise problems.not_found("link")
     return reader
@@ -227,7 +228,7 @@ OPERATIONS: Final = (
         "GET",
         "/api/preferences",
         for_any_site(get),
-        summary="What a reader wants to get, by the token of a message's unsubscribe link; it changes nothing",
+        summary="What a reader wants to get, by the token of a message's link; it changes nothing",
         tag=_TAG,
         scope=None,
         query=TokenQuery,
@@ -238,7 +239,7 @@ OPERATIONS: Final = (
         "PUT",
         "/api/preferences",
         for_any_site(put),
-        summary="Change what a reader wants to get, at once, by the token of a message's unsubscribe link",
+        summary="Change what a reader wants to get, at once, by the token of a message's link",
         tag=_TAG,
         scope=None,
         request=PreferencesRequest,
