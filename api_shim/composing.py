@@ -13,6 +13,7 @@ from channels.rendering import Texts, needs_liquid
 from models import content as contents
 from models.admission import (
     OPT_OUT_VARIABLE,
+    PREFERENCES_VARIABLE,
     Consent,
     Draft,
     Recipient,
@@ -127,8 +128,8 @@ class Composer:
         content = addressed.content
         texts = self._compiled(content)
         variables = variables_of(texts.names, attributes_of(addressed.recipient), as_text=not texts.is_liquid)
-        if OPT_OUT_VARIABLE in texts.names and not draft.essential:
-            variables[OPT_OUT_VARIABLE] = ""
+        if not draft.essential:
+            variables |= {name: "" for name in (OPT_OUT_VARIABLE, PREFERENCES_VARIABLE) if name in texts.names}
         subject = fill_subject(texts, variables)
         for name, value in draft.headers.items():
             check_header(value, pointer_to(("headers", name)))

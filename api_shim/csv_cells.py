@@ -6,16 +6,18 @@ takes it off again, so that what was written is what is read.
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _TEXT: Final = "'"
+# What spreadsheets calculate: also in the wide forms of East Asia, and behind blanks, which some of them take off.
+_FORMULA: Final = re.compile(r"'*(?:[\t\r\n]|[\s\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 MOST_COLUMNS: Final = 50
 
 
 def _is_formula(cell: str) -> bool:
-    return cell.lstrip(_TEXT).startswith(_FORMULA)
+    return _FORMULA.match(cell) is not None
 
 
 def guarded(cell: str) -> str:

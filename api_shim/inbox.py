@@ -25,7 +25,7 @@ async def viewer(call: Call) -> Viewer:
 
 
 def _view(tokens: TokenMaker, public_url: str, row: ItemRow) -> InboxItemView:
-    unsubscribe_url = None if row.essential else Links(tokens, public_url, row.message_id, row.run).opt_out()
+    unsubscribe_url = None if row.essential else Links(tokens, public_url, row.message_id, row.run).reader()
     return InboxItemView(
         id=ids.show(Kind.MESSAGE, row.message_id),
         subject=row.subject,

@@ -7,7 +7,7 @@ from uuid import UUID
 from channels.rendering import RenderError, Text, Texts
 from channels.telegram_options import targets as targets_of_buttons
 from channels.tracked_html import TrackedHtml
-from models.admission import OPT_OUT_VARIABLE
+from models.admission import with_own_links
 from models.cache import WeighedCache
 from models.content import Content, decode
 from models.store.contents import Said
@@ -55,7 +55,4 @@ class LinkTargets:
             return read.target(number, said.variables)
         if body is None or body.reads_clock:
             return None
-        variables = said.variables
-        if OPT_OUT_VARIABLE in variables:
-            variables = {**variables, OPT_OUT_VARIABLE: links.opt_out()}
-        return TrackedHtml([body.fill(variables)]).target(number, {})
+        return TrackedHtml([body.fill(with_own_links(said.variables, links))]).target(number, {})

@@ -16,7 +16,7 @@ import msgspec
 from api_shim import problems
 from api_shim.masking import masked
 from api_shim.operations import Call, Operation, Reply
-from api_shim.reader_links import ref_of
+from api_shim.reader_links import acting_pass_of, pass_of
 from models.events import ParsedEvent
 from models.store import opt_outs
 from models.store.opt_outs import Offer
@@ -78,11 +78,11 @@ class OneClick(msgspec.Struct, rename={"list_unsubscribe": "List-Unsubscribe"}):
 
 async def page(call: Call) -> Reply:
     """The page with its one button. Changes nothing."""
-    ref = await ref_of(call, call.path("token"))
-    if ref is None:
+    found = await pass_of(call, call.path("token"))
+    if found is None:
         return no_such_link()
     async with call.services.database.read() as connection:
-        offer = await opt_outs.find(connection, ref.message_id)
+        offer = await opt_outs.find(connection, found.ref.message_id)
     if offer is None:
         return no_such_link()
     return html_page(
@@ -90,16 +90,17 @@ async def page(call: Call) -> Reply:
         f"<p>Stop {_what(offer)}{_to(offer)}?</p>"
         '<form method="post"><button name="unsubscribe" value="yes">Unsubscribe</button></form>'
         "<p>It takes effect at once. What you need to know of your own orders and account may still come.</p>"
-        + _more(call, "Choose what you get"),
+        + (_more(call, "Choose what you get") if found.is_whole else ""),
     )
 
 
 async def act(call: Call) -> Reply:
     """Opt out, once and for all repeats: with one commit the next send is refused; the tracker does the rest."""
-    ref = await ref_of(call, call.path("token"))
+    found = await acting_pass_of(call, call.path("token"))
     raw = await call.body(_MOST_BYTES)
-    if ref is None:
+    if found is None:
         return no_such_link()
+    ref = found.ref
     one_click = b"One-Click" in raw  # urlencoded or multipart (RFC 8058, section 3.2)
     async with call.services.database.write() as connection:
         offer = await opt_outs.find(connection, ref.message_id)
@@ -111,7 +112,8 @@ async def act(call: Call) -> Reply:
     if one_click:
         return Reply(b"", headers=_GUARDED, media_type=HTML)
     said = f"<p>There will be no more {_what(offer)}{_to(offer)}.</p>"
-    return html_page("You are unsubscribed", said + _more(call, "Change your mind, or choose what else you get"))
+    words = "Change your mind, or choose what else you get" if found.is_whole else "Change your mind"
+    return html_page("You are unsubscribed", said + _more(call, words))
 
 
 def _more(call: Call, words: str) -> str:
@@ -185,6 +187,6 @@ OPERATIONS: Final = (
         request_media=("application/x-www-form-urlencoded", "multipart/form-data"),
         responses={200: str, 404: str},
         response_media=HTML,
-        errors=(problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING),
+        errors=(problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING, problems.TOO_MANY_REQUESTS),
     ),
 )

@@ -11,11 +11,11 @@ from models.vocabulary import Channel
 MOST_TOPICS = 100
 
 Token = Annotated[str, Meta(min_length=1, max_length=200)]
-"""The last part of a message's unsubscribe link."""
+"""What stands behind `/u/` in the links of a message."""
 
 
 class TokenQuery(msgspec.Struct):
-    """``token``: the last part of a message's unsubscribe link."""
+    """``token``: what stands behind ``/u/`` in the link of a message."""
 
     token: Token
 

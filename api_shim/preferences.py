@@ -22,11 +22,10 @@ from api_shim.preference_types import (
     TopicView,
     UnsubscribeView,
 )
-from api_shim.reader_links import Reader, reader_of, ref_of
+from api_shim.reader_links import Pass, Reader, acting_pass_of, pass_of, reader_of
 from api_shim.workspaces.nouns import BAD_BODY
-from models.store import opt_outs, preferences, releases
+from models.store import opt_outs, preferences
 from models.store.preferences import Standing, Stop
-from models.tokens import Ref
 from models.vocabulary import Channel
 
 _TAG: Final = "Unsubscribing"
@@ -42,20 +41,20 @@ Wanted = Mapping[Stop, bool]
 
 async def look(call: Call) -> Reply:
     """What the link opts out of. Changes nothing."""
-    ref = await _ref(call)
+    found = _known(await pass_of(call, _token(call)))
     async with call.services.database.read() as connection:
-        reader = await _reader(connection, call, ref)
+        reader = await _reader(connection, call, found)
         there = await _standing(connection, reader)
     return Reply(_offered(reader, there), headers=_PRIVATE)
 
 
 async def unsubscribe(call: Call) -> Reply:
     """Opt out, once and for all repeats. The body says nothing that the token does not (RFC 8058, section 3.2)."""
-    ref = await _ref(call)
+    found = _known(await acting_pass_of(call, _token(call)))
     await call.body(_FORM_BYTES)
     async with call.services.database.write() as connection:
-        reader = await _reader(connection, call, ref)
-        await opt_outs.take(connection, reader.offer, opt_out.event_of(ref, "api"))
+        reader = await _reader(connection, call, found)
+        await opt_outs.take(connection, reader.offer, opt_out.event_of(reader.ref, "api"))
         there = await _standing(connection, reader)
     call.services.wakeups.poke("tracker", "events")
     return Reply(_offered(reader, there), headers=_PRIVATE)
@@ -76,19 +75,19 @@ def _offered(reader: Reader, there: Standing) -> UnsubscribeView:
 
 async def get(call: Call) -> Reply:
     """What the reader wants to get. Changes nothing."""
-    ref = await _ref(call)
+    found = _known(await pass_of(call, _token(call)))
     async with call.services.database.read() as connection:
-        reader = await _reader(connection, call, ref)
+        reader = await _reader(connection, call, found)
         view = await shown(connection, reader)
     return Reply(view, headers=_PRIVATE)
 
 
 async def put(call: Call) -> Reply:
     """Change what the reader wants to get."""
-    ref = await _ref(call)
+    found = _known(await acting_pass_of(call, _token(call), changes=True))
     wanted = wanted_of(decode(await call.body(), PreferencesRequest))
     async with call.services.database.write() as connection:
-        reader = await _reader(connection, call, ref)
+        reader = await _reader(connection, call, found)
         await change(connection, reader, wanted)
         view = await shown(connection, reader)
     call.services.wakeups.poke("tracker", "events")
@@ -109,7 +108,7 @@ def wanted_of(request: PreferencesRequest) -> Wanted:
 
 
 async def change(connection: AsyncConnection, reader: Reader, wanted: Wanted) -> None:
-    """Write what is wanted of the reader's channels and topics; what is so already is left alone.
+    """Write what is wanted of the reader's channels and topics.
 
     Raises Problem (400) for a channel on which the reader has no address, and where an address would have opted out of
     more topics than are kept. Where the message's own topic or channel is stopped, the message was unsubscribed from,
@@ -118,6 +117,8 @@ async def change(connection: AsyncConnection, reader: Reader, wanted: Wanted) ->
     for channel, _ in wanted:
         if channel not in reader.digests:
             raise problems.invalid(f"the reader has no address on {channel}", "#/channels")
+    if reader.only is not None and not wanted.keys() <= {reader.only}:
+        raise problems.invalid("this link decides for what its message was about alone", "#/channels")
     there = await _standing(connection, reader)
     stopped = {stop for stop, subscribed in wanted.items() if not subscribed} - there.stops
     lifted = {stop for stop, subscribed in wanted.items() if subscribed} & there.stops
@@ -127,10 +128,9 @@ async def change(connection: AsyncConnection, reader: Reader, wanted: Wanted) ->
     # The event first, as the button does: two ways at once never wait for each other in a circle.
     if not stopped.isdisjoint({(offer.channel, ""), (offer.channel, offer.topic)}):
         await opt_outs.note(connection, offer, opt_out.event_of(reader.ref, "preferences"))
-    for channel, topic in sorted(lifted):
-        await releases.lift(connection, offer.workspace_id, (channel, reader.digests[channel]), topic)
-    await preferences.stop(
-        connection, offer.workspace_id, stopped, reader.digests, reader.addresses, message_id=offer.message_id
+    changed = {stop: subscribed for stop, subscribed in wanted.items() if not subscribed or stop in lifted}
+    await preferences.change(
+        connection, offer.workspace_id, changed, reader.digests, reader.addresses, message_id=offer.message_id
     )
 
 
@@ -150,7 +150,7 @@ async def shown(connection: AsyncConnection, reader: Reader) -> PreferencesView:
 
 def view_of(reader: Reader, there: Standing, written: Collection[Stop]) -> PreferencesView:
     """Channels in their own order, and topics by name, of all that was written about or decided on."""
-    known = {*written, *there.stops}
+    known = {*written, *there.stops} if reader.only is None else {reader.only}
     topics = {
         channel: sorted({topic for each, topic in known if each is channel and topic})[:MOST_TOPICS]
         for channel in reader.digests
@@ -173,15 +173,18 @@ def view_of(reader: Reader, there: Standing, written: Collection[Stop]) -> Prefe
 # --- What both do
 
 
-async def _ref(call: Call) -> Ref:
-    ref = await ref_of(call, call.query(TokenQuery).token)
-    if ref is None:
+def _token(call: Call) -> str:
+    return call.query(TokenQuery).token
+
+
+def _known(found: Pass | None) -> Pass:
+    if found is None:
         raise problems.not_found("link")
-    return ref
+    return found
 
 
-async def _reader(connection: AsyncConnection, call: Call, ref: Ref) -> Reader:
-    reader = await reader_of(connection, ref, await call.services.keyring())
+async def _reader(connection: AsyncConnection, call: Call, found: Pass) -> Reader:
+    reader = await reader_of(connection, found, await call.services.keyring())
     if reader is None:
         raise problems.not_found("link")
     return reader
@@ -212,14 +215,20 @@ OPERATIONS: Final = (
         scope=None,
         query=TokenQuery,
         responses={200: UnsubscribeView},
-        errors=(problems.NOT_FOUND, problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING),
+        errors=(
+            problems.NOT_FOUND,
+            problems.TIMED_OUT,
+            problems.TOO_LARGE,
+            problems.UNSUPPORTED_ENCODING,
+            problems.TOO_MANY_REQUESTS,
+        ),
     ),
     preflight("/api/unsubscribe", _TAG),
     Operation(
         "GET",
         "/api/preferences",
         for_any_site(get),
-        summary="What a reader wants to get, by the token of a message's unsubscribe link; it changes nothing",
+        summary="What a reader wants to get, by the token of a message's link; it changes nothing",
         tag=_TAG,
         scope=None,
         query=TokenQuery,
@@ -230,13 +239,13 @@ OPERATIONS: Final = (
         "PUT",
         "/api/preferences",
         for_any_site(put),
-        summary="Change what a reader wants to get, at once, by the token of a message's unsubscribe link",
+        summary="Change what a reader wants to get, at once, by the token of a message's link",
         tag=_TAG,
         scope=None,
         request=PreferencesRequest,
         query=TokenQuery,
         responses={200: PreferencesView},
-        errors=(*BAD_BODY, problems.NOT_FOUND),
+        errors=(*BAD_BODY, problems.NOT_FOUND, problems.TOO_MANY_REQUESTS),
     ),
     preflight("/api/preferences", _TAG),
 )

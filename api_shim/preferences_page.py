@@ -15,7 +15,8 @@ from api_shim.decoding import decode
 from api_shim.operations import Call, Operation, Reply
 from api_shim.opt_out import HTML, MESSAGES, html_page, no_such_link
 from api_shim.preference_types import ChannelPreferences, PreferencesRequest, PreferencesView
-from api_shim.reader_links import reader_of, ref_of
+from api_shim.reader_links import acting_pass_of, pass_of, reader_of
+from models.store.preferences import Stop
 
 _TAG: Final = "Unsubscribing"
 _PATH: Final = "/u/{token}/preferences"
@@ -34,30 +35,30 @@ class PreferencesForm(msgspec.Struct):
 
 async def page(call: Call) -> Reply:
     """The page. Changes nothing."""
-    ref = await ref_of(call, call.path("token"))
-    if ref is None:
+    found = await pass_of(call, call.path("token"))
+    if found is None:
         return no_such_link()
     async with call.services.database.read() as connection:
-        reader = await reader_of(connection, ref, await call.services.keyring())
+        reader = await reader_of(connection, found, await call.services.keyring())
         view = None if reader is None else await preferences.shown(connection, reader)
-    return no_such_link() if view is None else page_of(view)
+    return no_such_link() if reader is None or view is None else page_of(view, only=reader.only)
 
 
 async def save(call: Call) -> Reply:
     """Change what the reader wants to get, and show it."""
-    ref = await ref_of(call, call.path("token"))
+    found = await acting_pass_of(call, call.path("token"), changes=True)
     raw = await call.body()
-    if ref is None:
+    if found is None:
         return no_such_link()
     wanted = preferences.wanted_of(read_form(raw))
     async with call.services.database.write() as connection:
-        reader = await reader_of(connection, ref, await call.services.keyring())
+        reader = await reader_of(connection, found, await call.services.keyring())
         if reader is None:
             return no_such_link()
         await preferences.change(connection, reader, wanted)
         view = await preferences.shown(connection, reader)
     call.services.wakeups.poke("tracker", "events")
-    return page_of(view, _SAVED)
+    return page_of(view, _SAVED, only=reader.only)
 
 
 def read_form(raw: bytes) -> PreferencesRequest:
@@ -78,9 +79,10 @@ def read_form(raw: bytes) -> PreferencesRequest:
     return decode(msgspec.json.encode({"channels": list(channels.values())}), PreferencesRequest)
 
 
-def page_of(view: PreferencesView, said: str = "") -> Reply:
-    """The page that shows these; ``said``: HTML above them."""
-    groups = "".join("".join(_group(channel)) for channel in view.channels)
+def page_of(view: PreferencesView, said: str = "", *, only: Stop | None = None) -> Reply:
+    """The page that shows these; ``said``: HTML above them; ``only``: what alone may be decided."""
+    has_channels = only is None or not only[1]
+    groups = "".join("".join(_group(channel, has_channels=has_channels)) for channel in view.channels)
     return html_page(
         "What you get",
         f"{said}<p>Untick what you do not want.</p>"
@@ -89,16 +91,18 @@ def page_of(view: PreferencesView, said: str = "") -> Reply:
     )
 
 
-def _group(channel: ChannelPreferences) -> Iterator[str]:
+def _group(channel: ChannelPreferences, *, has_channels: bool) -> Iterator[str]:
     name = MESSAGES[channel.channel]
     name = name[:1].upper() + name[1:]
     if channel.address is None:
         yield f'<fieldset aria-label="{name}">'
     else:
         yield f"<fieldset><legend>{escape(channel.address)}</legend>"
-    yield _box(channel.channel.value, name, "", ticked=channel.subscribed)
+    if has_channels:
+        yield _box(channel.channel.value, name, "", ticked=channel.subscribed)
+    kind = ' class="topic"' if has_channels else ""
     for topic in channel.topics:
-        yield _box(f"{channel.channel}:{topic.topic}", topic.topic, ' class="topic"', ticked=topic.subscribed)
+        yield _box(f"{channel.channel}:{topic.topic}", topic.topic, kind, ticked=topic.subscribed)
     if channel.blocked:
         yield "<small>Nothing is sent there now: messages came back, or were called spam. Ask their sender.</small>"
     elif not channel.subscribed and channel.topics:
@@ -136,6 +140,12 @@ OPERATIONS: Final = (
         request_media=("application/x-www-form-urlencoded",),
         responses={200: str, 404: str},
         response_media=HTML,
-        errors=(problems.INVALID_BODY, problems.TIMED_OUT, problems.TOO_LARGE, problems.UNSUPPORTED_ENCODING),
+        errors=(
+            problems.INVALID_BODY,
+            problems.TIMED_OUT,
+            problems.TOO_LARGE,
+            problems.UNSUPPORTED_ENCODING,
+            problems.TOO_MANY_REQUESTS,
+        ),
     ),
 )

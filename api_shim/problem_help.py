@@ -103,6 +103,10 @@ BY_NAME: Final[Mapping[str, Help]] = {
         "Too many sign-ins failed for this account or from this address, or too many are under way.",
         "Wait for the seconds of `Retry-After`.",
     ),
+    "too-many-requests": Help(
+        "Too much was changed by the links of this message, or too many links that are none came from this address.",
+        "Wait for the seconds of `Retry-After`.",
+    ),
     "too-many-streams": Help(
         "This inbox, or all of them together, has as many streams open as this server keeps.",
         "Close those of pages that nobody sees. Connect again after the seconds of `Retry-After`.",

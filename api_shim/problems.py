@@ -65,6 +65,7 @@ IDEMPOTENCY_MISMATCH: Final = ProblemType(
     "idempotency-mismatch", "The Idempotency-Key was used for another request", 422
 )
 TOO_MANY_SIGN_INS: Final = ProblemType("too-many-sign-ins", "Too many sign-ins failed, or are under way", 429)
+TOO_MANY_REQUESTS: Final = ProblemType("too-many-requests", "Too many requests", 429)
 TOO_MANY_STREAMS: Final = ProblemType("too-many-streams", "Too many streams are open", 429)
 INTERNAL: Final = ProblemType("internal", "An error of ours", 500)
 CERTIFICATE_UNAVAILABLE: Final = ProblemType(
@@ -102,6 +103,7 @@ ALL_TYPES: Final = (
     HEAD_TOO_LARGE,
     IDEMPOTENCY_MISMATCH,
     TOO_MANY_SIGN_INS,
+    TOO_MANY_REQUESTS,
     TOO_MANY_STREAMS,
     INTERNAL,
     STORAGE_UNAVAILABLE,

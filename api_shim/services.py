@@ -10,6 +10,7 @@ from api_shim.inbox_stream import Streams
 from api_shim.intake import Intake
 from api_shim.link_targets import LinkTargets
 from api_shim.origins import Origins
+from api_shim.reader_limits import ReaderLimits
 from api_shim.sessions import Sessions
 from api_shim.settings import ApiSettings
 from api_shim.sign_ins import SignIns
@@ -52,6 +53,7 @@ class Services:
         self.authenticator = Authenticator(database)
         self.sessions = Sessions(database, settings.public_url)
         self.sign_ins = SignIns()
+        self.reader_limits = ReaderLimits()
         self.passwords = Passwords()
         self.waiters = Waiters(database)
         self.inbox_streams = Streams(database)

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import ipaddress
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from uuid import UUID
 import msgspec
 from starlette.requests import Request
 
-from api_shim import problems
+from api_shim import networks, problems
 from api_shim.problems import Problem
 from api_shim.sessions import Cookies
 from models.secrets import Keyring, SealBroken
@@ -24,7 +23,6 @@ _ID_BYTES: Final = 16
 _NONCE_BYTES: Final = 16
 _LONGEST_DEVICE: Final = 200
 _MOST_UNDER_WAY: Final = 32
-_IPV6_NETWORK: Final = 64  # bits: what one subscriber is given
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -77,7 +75,7 @@ def attempt_of(request: Request, cookies: Cookies, keyring: Keyring, email: str,
     fresh = keyring.seal(owner + os.urandom(_NONCE_BYTES), _DEVICE)
     return Attempt(
         own=keyring.address_digest("sign-in account", normal_email(email)) if user is None else user.id.bytes,
-        client=keyring.address_digest("sign-in client", _network(request)),
+        client=keyring.address_digest("sign-in client", networks.of_client(request)),
         device=base64.urlsafe_b64encode(fresh).decode(),
     )
 
@@ -98,17 +96,3 @@ def _is_device_of(device: str, user_id: UUID, keyring: Keyring) -> bool:
         return keyring.open(sealed, _DEVICE)[:_ID_BYTES] == user_id.bytes
     except (binascii.Error, ValueError, SealBroken):
         return False
-
-
-def _network(request: Request) -> str:
-    """Where the request comes from: an address, of IPv6 the network that one subscriber has."""
-    host = request.client.host if request.client is not None else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address.packed, _IPV6_NETWORK), strict=False))

@@ -157,7 +157,7 @@ class Mail:
             tracked = TrackedHtml(source)
             # What depends on the hour may have other links when one is followed.
             clicks = clicks and not self._liquid.reads_clock
-            values = tracked.values(links, {}, opens=opens, clicks=clicks, left=links.opt_out())
+            values = tracked.values(links, {}, opens=opens, clicks=clicks, left=(links.opt_out(), links.preferences()))
             return _joined(self._layout.entity(source, tracked.pieces(opens=opens, clicks=clicks)), values)
         if self._tracked is None:
             self._tracked = TrackedHtml(self._source)

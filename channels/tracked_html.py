@@ -10,14 +10,14 @@ Comments are no markup, those of Outlook (``<!--[if mso]>``) neither: their link
 import html
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html.entities import html5
 from itertools import accumulate
 from typing import Final, NamedTuple
 
 from yarl import URL
 
-from models.admission import OPT_OUT_VARIABLE
+from models.admission import OPT_OUT_VARIABLE, PREFERENCES_VARIABLE
 from models.tokens import Links
 
 _MOST_LINKS: Final = 1000
@@ -116,17 +116,18 @@ class TrackedHtml:
         return pieces
 
     def values(
-        self, links: Links, variables: Mapping[str, str], *, opens: bool, clicks: bool, left: str | None = None
+        self, links: Links, variables: Mapping[str, str], *, opens: bool, clicks: bool, left: Collection[str] = ()
     ) -> dict[str, str]:
-        """What ``pieces`` asks for beside the text's own names. ``left``: an address that is not led through us."""
+        """What ``pieces`` asks for beside the text's own names. ``left``: addresses that are not led through us."""
         found = {_PIXEL: links.pixel()} if opens else {}
         if clicks:
             for number, name, link in self._followed:
-                if link.is_fixed and left is None:
+                if link.is_fixed and not left:
                     found[name] = links.click(number)
                 else:
                     target = link.target(variables)
-                    found[name] = target if web_target(target) in (None, left) else links.click(number)
+                    web = web_target(target)
+                    found[name] = target if web is None or web in left else links.click(number)
         return found
 
     def _slice(self, start: int, end: int) -> list[str]:
@@ -189,7 +190,7 @@ class TrackedHtml:
         start, end = attribute.span(group)
         pieces = self._slice(start, end)
         names = pieces[1::2]
-        if OPT_OUT_VARIABLE in names or (names and attribute[4] is not None):
+        if OPT_OUT_VARIABLE in names or PREFERENCES_VARIABLE in names or (names and attribute[4] is not None):
             return None
         return _Link(start, end, pieces)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from models.content import Attachment, Content
 from models.errors import Refused
+from models.tokens import Links
 from models.vocabulary import CampaignState, Channel, FailureReason, Lane, OnUnknown
 
 
@@ -77,6 +78,16 @@ AddressCheck = Callable[[str], str]
 
 OPT_OUT_VARIABLE: Final = "unsubscribeUrl"
 """The name by which a text asks for the link to opt out: no attribute's, and empty until a worker makes the link."""
+
+PREFERENCES_VARIABLE: Final = "preferencesUrl"
+"""The same, for the link to all that the reader gets."""
+
+
+def with_own_links(variables: Mapping[str, Any], links: Links) -> dict[str, Any]:
+    """The values of a text, with those of our links that it asks for."""
+    own = {OPT_OUT_VARIABLE: links.opt_out, PREFERENCES_VARIABLE: links.preferences}
+    return {**variables, **{name: made() for name, made in own.items() if name in variables}}
+
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

@@ -610,6 +610,7 @@ suppressions = Table(
     _time("created_at", required=True),
     _time("expires_at"),
     Column("note", Text),
+    _time("said_at"),  # of an opt-out: when it was last called for, where that is not when it was made
     UniqueConstraint("workspace_id", "channel", "address_digest", "kind", "topic"),
     Index(None, "workspace_id", "id"),
 )
@@ -631,6 +632,16 @@ suppression_releases = Table(  # who let an address be written to again, and wha
     Column("note", Text),
     Index(None, "workspace_id", "released_at", "id"),
     Index(None, "workspace_id", "address_digest"),
+)
+
+resubscriptions = Table(  # the last time that a reader subscribed again at the provider
+    "resubscriptions",
+    metadata,
+    Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True),
+    Column("channel", String(32), primary_key=True),
+    Column("address_digest", LargeBinary(16), primary_key=True),
+    Column("topic", Text, primary_key=True),
+    _time("said_at", required=True),
 )
 
 failing_endpoints = Table(  # a webhook's, from its first failure after a success to the next success

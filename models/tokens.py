@@ -38,7 +38,9 @@ class Purpose(StrEnum):
     BEACON = "beacon"
     """What a service worker reports of a push message."""
     OPT_OUT = "opt-out"
-    """The reader's own page: unsubscribe and preferences."""
+    """To unsubscribe from what the message was about, and to take that back: a mail is forwarded with its links."""
+    PREFERENCES = "preferences"
+    """All that the reader gets, and to unsubscribe too."""
     RETURN_PATH = "return-path"
     """Where a mail's bounces come back to."""
 
@@ -124,6 +126,14 @@ class Links:
     def opt_out(self) -> str:
         """The page to unsubscribe on, which takes the one-click POST too (RFC 8058)."""
         return self._link("u", Purpose.OPT_OUT)
+
+    def reader(self) -> str:
+        """The same page, for the reader alone: it leads to all that they get."""
+        return self._link("u", Purpose.PREFERENCES)
+
+    def preferences(self) -> str:
+        """The page on which a reader chooses what to get."""
+        return f"{self.reader()}/preferences"
 
     def pixel(self) -> str:
         """The picture that says that a mail was opened."""

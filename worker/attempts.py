@@ -11,7 +11,7 @@ import structlog
 from channels.contract import Browser, Channel, Envelope
 from channels.errors import Blame, Limited, Misconfigured, NotStarted, Permanent, SendError, Transient, Unknown
 from models import ids
-from models.admission import OPT_OUT_VARIABLE
+from models.admission import with_own_links
 from models.logs import places
 from models.secrets import SealBroken
 from models.store import pauses
@@ -129,8 +129,8 @@ class Attempts:
             raise Permanent("the message has no address any more", reason=FailureReason.ERASED)
         links = Links(self._services.keyring.tokens, self._services.public_url, claim.id, claim.run)
         variables = claim.variables
-        if OPT_OUT_VARIABLE in variables and not claim.essential:
-            variables = variables | {OPT_OUT_VARIABLE: links.opt_out()}
+        if not claim.essential:
+            variables = with_own_links(variables, links)
         return Envelope(
             message_id=message_id,
             contact_id=ids.show(ids.Kind.CONTACT, claim.contact_id),

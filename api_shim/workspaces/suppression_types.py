@@ -87,7 +87,9 @@ class ReleaseRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True)
 
 
 class ReleaseView(msgspec.Struct, rename="camel", kw_only=True):
-    """A suppression that was released; ``id`` is its own. ``releasedBy``: a key, a person, or ``reader``, by a link.
+    """A suppression that was released; ``id`` is its own. ``releasedBy``: a key, a person, or the reader.
+
+    The reader is ``reader`` where it was done by a link of ours, and ``provider`` where a provider reported it.
 
     ``note``: why, of who released it. ``address`` is null once its owner was erased.
     """

@@ -24,7 +24,7 @@ from api_shim.workspaces.template_types import (
 )
 from api_shim.workspaces.views import template_view
 from models import ids
-from models.admission import OPT_OUT_VARIABLE, Recipient, attributes_of, format_of, variables_of
+from models.admission import OPT_OUT_VARIABLE, PREFERENCES_VARIABLE, Recipient, attributes_of, format_of, variables_of
 from models.ids import Kind
 from models.parts import ANY, Parts, default_of, joined, normal_locale, others_of, part_for
 from models.store import settings, templates
@@ -105,8 +105,9 @@ async def preview(call: Call, request: PreviewRequest) -> Reply:
     form = cast("TextFormat", part["format"] or format_of(body))
     texts = compiled(part["subject"], body, form)
     variables = variables_of(texts.names, _values(recipient, request.attributes), as_text=not texts.is_liquid)
-    if OPT_OUT_VARIABLE in texts.names:
-        variables[OPT_OUT_VARIABLE] = f"{call.services.settings.public_url}/u/preview"
+    for name, path in ((OPT_OUT_VARIABLE, "preview"), (PREFERENCES_VARIABLE, "preview/preferences")):
+        if name in texts.names:
+            variables[name] = f"{call.services.settings.public_url}/u/{path}"
     subject = fill_subject(texts, variables)
     filled = "" if texts.body is None else texts.body.fill(variables)
     view = PreviewView(

@@ -92,8 +92,8 @@ class MessageRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True)
         Annotated[
             str,
             Meta(
-                description="May hold {{name}}, and {{unsubscribeUrl}} for the page to unsubscribe on; "
-                "HTML where it begins with <."
+                description="May hold {{name}}, {{unsubscribeUrl}} for the page to unsubscribe on and "
+                "{{preferencesUrl}} for the one to choose on; HTML where it begins with <."
             ),
         ]
         | None

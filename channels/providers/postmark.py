@@ -93,7 +93,10 @@ def _meaning(record: str, detail: str, event: Any) -> Meaning:
         return _BOUNCES.get(detail, reading.UNKNOWN)
     if record == "SubscriptionChange":
         is_suppressed = reading.at(event, "SuppressSending") is True
-        return _SUPPRESSIONS.get(detail, reading.UNKNOWN) if is_suppressed else reading.RESUBSCRIBED
+        if is_suppressed:
+            return _SUPPRESSIONS.get(detail, reading.UNKNOWN)
+        # What the sender's own people or Postmark's let through again says nothing of the reader's wish.
+        return reading.RESUBSCRIBED if reading.word(event, "Origin") in ("Recipient", "") else reading.IGNORED
     return _MEANINGS.get(record, reading.UNKNOWN)
 
 

@@ -11,12 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.ids import new_id
 from models.lifecycle import facts_of
 from models.session import now_ms
-from models.store import releases
+from models.store import releases, resubscriptions
 from models.store.erasing import silence_events
 from models.store.events import RawEvent, Target, park
 from models.store.recordset import STATEMENTS_KEPT, Columns, given_columns, parameters, recordset
 from models.store.status_sql import fact_column, least
-from models.store.suppressions import create_lasting, key_of
 from models.tables import events, messages
 from models.vocabulary import BounceType, EventType, Fact, State, SuppressionKind
 
@@ -122,10 +121,18 @@ def _marking(is_sqlite: bool) -> Any:
 
 
 async def _suppress(connection: AsyncConnection, matched: Sequence[Matched]) -> None:
-    """Suppress what these events call for, but for what was released since they happened."""
+    """Suppress and lift what these events call for, by their times and not by the order they came in."""
     called_for = [(event.at, row) for event, target in matched if (row := _suppression(event, target)) is not None]
-    released = await releases.released_at(connection, {key_of(row) for _, row in called_for})
-    await create_lasting(connection, [row for at, row in called_for if at > released.get(key_of(row), -1)])
+    resubscribed: dict[releases.Key, int] = {}
+    for event, target in matched:
+        if event.type is EventType.RESUBSCRIBED and target.address is not None:  # an erased person is left alone
+            opt_out = SuppressionKind.OPT_OUT.value
+            key = (target.workspace_id, target.channel, target.address_digest, opt_out, target.topic or "")
+            # A provider whose clock is fast says nothing of what a reader will have said by then.
+            at = min(event.at, event.received_at)
+            resubscribed[key] = max(at, resubscribed.get(key, at))
+    if called_for or resubscribed:
+        await resubscriptions.weigh(connection, called_for, resubscribed)
 
 
 def _suppression(event: RawEvent, target: Target) -> dict[str, Any] | None:

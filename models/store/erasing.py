@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, ColumnElement, bindparam, case, delete, null,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
-from models.store import contact_terms, contacts, contents
+from models.store import contact_terms, contacts, contents, resubscriptions
 from models.store.contacts import ContactRow
 from models.store.ending import without_a_send
 from models.store.letter_case import in_any_case
@@ -92,6 +92,7 @@ async def _forget_addresses(
         .where(suppression_releases.c.workspace_id == workspace_id, at_addresses(addresses, suppression_releases))
         .values(address=null(), note=null())
     )
+    await resubscriptions.forget(connection, workspace_id, addresses)
     if texts:
         await connection.execute(
             update(events)

@@ -1,6 +1,6 @@
 """What a reader wants to get: opt-outs by channel and topic, at the addresses that are the reader's own."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
 from models.session import now_ms
-from models.store.suppressions import Address, at_addresses, create_lasting
+from models.store import releases
+from models.store.suppressions import Address, at_addresses
 from models.tables import message_details, messages, suppressions
 from models.vocabulary import Channel, EventType, SuppressionKind
 
@@ -62,27 +63,38 @@ async def standing(connection: AsyncConnection, workspace_id: UUID, addresses: C
     )
 
 
-async def stop(
+async def change(
     connection: AsyncConnection,
     workspace_id: UUID,
-    stops: Iterable[Stop],
+    wanted: Mapping[Stop, bool],
     digests: Mapping[Channel, bytes],
     addresses: Mapping[Channel, str | None],
     message_id: UUID,
 ) -> None:
-    """Opt out of these, from now on and for good; ``message_id``: whose link was used."""
-    rows = [
+    """Opt out of what is not wanted, from now on and for good, and take opt-outs back of what is.
+
+    ``message_id``: whose link was used. What was opted out of before is so from now on again: a report of a new
+    subscription that is older, and still to come, does not lift it.
+    """
+    opt_out = SuppressionKind.OPT_OUT.value
+    stopped = [
         {
             "id": new_id(),
             "workspace_id": workspace_id,
             "channel": channel.value,
             "address_digest": digests[channel],
-            "kind": SuppressionKind.OPT_OUT.value,
+            "kind": opt_out,
             "topic": topic,
             "address": addresses.get(channel),
             "reason": EventType.UNSUBSCRIBED.value,
             "message_id": message_id,
         }
-        for channel, topic in stops
+        for (channel, topic), subscribed in wanted.items()
+        if not subscribed
     ]
-    await create_lasting(connection, rows)
+    lifted = [
+        releases.Lift((workspace_id, channel.value, digests[channel], opt_out, topic))
+        for (channel, topic), subscribed in wanted.items()
+        if subscribed
+    ]
+    await releases.stop_and_lift(connection, stopped, lifted, by=releases.READER)

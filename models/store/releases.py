@@ -4,8 +4,10 @@ A release outlives its suppression. It tells of it, it undoes what a late report
 suppression's id the messages that it had stopped are found also afterwards.
 """
 
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -14,18 +16,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store import clock
 from models.store.rows import columns_of, fetch_one, read
-from models.store.suppressions import Address, SuppressionRow, at_addresses
+from models.store.suppressions import Address, SuppressionRow, at_addresses, create_lasting, key_of, said_before
 from models.tables import suppression_releases as releases
 from models.tables import suppressions
 from models.vocabulary import Channel, SuppressionKind
 
 READER: Final = "reader"
 """Who released it: the reader, by a link of a message."""
+PROVIDER: Final = "provider"
+"""Who released it: the reader, at the provider, who reported it."""
 
-_KEPT_OF_READER: Final = 100
+_KEPT: Final = 100
 
 Key = tuple[UUID, str, bytes, str, str]
 """(workspace id, channel, digest of the address, kind, topic): what a suppression is about."""
+
+
+class Lift(NamedTuple):
+    """An opt-out to be taken back; ``before``: only one that was last called for before then (milliseconds, UTC)."""
+
+    key: Key
+    before: int | None = None
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -79,18 +90,51 @@ async def release(
     return made[0] if made else await find(connection, workspace_id, suppression_id)
 
 
-async def lift(connection: AsyncConnection, workspace_id: UUID, address: Address, topic: str) -> None:
-    """Take an opt-out back for the reader; what else stands against the address stays."""
+async def stop_and_lift(
+    connection: AsyncConnection, stopped: Iterable[dict[str, Any]], lifted: Iterable[Lift], *, by: str
+) -> None:
+    """Insert suppressions for good, and take opt-outs back; what else stands against the addresses stays.
+
+    ``stopped``: rows as ``create_lasting`` takes them. No key is in both.
+    """
+    changes: list[tuple[Key, dict[str, Any] | Lift]] = [(key_of(row), row) for row in stopped]
+    changes += [(each.key, each) for each in lifted]
+    owners: set[tuple[UUID, Address]] = set()
+    # Both in the one order of ``create_lasting``: who stops one and lifts another never waits in a circle for who does
+    # it the other way round.
+    in_order = sorted(changes, key=itemgetter(0))
+    for is_lift, some in groupby((change for _, change in in_order), lambda change: isinstance(change, Lift)):
+        if not is_lift:
+            await create_lasting(connection, [change for change in some if not isinstance(change, Lift)])
+            continue
+        for change in some:
+            if isinstance(change, Lift) and await _lift(connection, change, by):
+                workspace_id, channel, digest, *_ = change.key
+                owners.add((workspace_id, (Channel(channel), digest)))
+    for workspace_id, address in sorted(owners):
+        await _forget_old(connection, workspace_id, address, by)
+
+
+async def _lift(connection: AsyncConnection, lift: Lift, by: str) -> bool:
+    workspace_id, channel, digest, kind, topic = lift.key
     opt_out = [
-        suppressions.c.kind == SuppressionKind.OPT_OUT.value,
+        suppressions.c.channel == channel,
+        suppressions.c.address_digest == digest,
+        suppressions.c.kind == kind,
         suppressions.c.topic == topic,
-        at_addresses([address]),
     ]
-    await _release(connection, workspace_id, opt_out, by=READER, note=None)
-    # A reader may change their mind as often as they like: the latest times are kept.
-    own = [releases.c.workspace_id == workspace_id, releases.c.released_by == READER, at_addresses([address], releases)]
-    latest = select(releases.c.id).where(*own).order_by(releases.c.released_at.desc()).limit(_KEPT_OF_READER)
-    await connection.execute(delete(releases).where(*own, releases.c.id.not_in(latest.scalar_subquery())))
+    if lift.before is not None:
+        opt_out.append(said_before(lift.before))
+    return bool(await _release(connection, workspace_id, opt_out, by=by, note=None))
+
+
+async def _forget_old(connection: AsyncConnection, workspace_id: UUID, address: Address, by: str) -> None:
+    """Of a reader, who may change their mind as often as they like, the latest releases are kept."""
+    own = [releases.c.workspace_id == workspace_id, releases.c.released_by == by, at_addresses([address], releases)]
+    old = select(releases.c.id).where(*own).order_by(releases.c.released_at.desc(), releases.c.id.desc()).offset(_KEPT)
+    found = list(await connection.scalars(old.with_for_update(skip_locked=True)))  # whoever has one removes it
+    if found:
+        await connection.execute(delete(releases).where(releases.c.id.in_(found)))
 
 
 async def _release(
@@ -130,7 +174,10 @@ async def _release(
 
 
 async def released_at(connection: AsyncConnection, keys: Collection[Key]) -> dict[Key, int]:
-    """When each of these was last released, of those that were (milliseconds, UTC)."""
+    """When each of these was last released by us, the workspace or a link's reader, of those that were.
+
+    Milliseconds (UTC). What a reader said at the provider counts from when it was said: ``resubscriptions`` knows.
+    """
     if not keys:
         return {}
     about = [
@@ -145,6 +192,7 @@ async def released_at(connection: AsyncConnection, keys: Collection[Key]) -> dic
         .where(
             releases.c.workspace_id.in_({workspace_id for workspace_id, *_ in keys}),
             releases.c.address_digest.in_({digest for _, _, digest, *_ in keys}),
+            releases.c.released_by != PROVIDER,
         )
         .group_by(*about)
     )

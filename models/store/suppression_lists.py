@@ -26,7 +26,13 @@ async def take_in(connection: AsyncConnection, workspace_id: UUID, new: Sequence
     # In one order everywhere, so that two transactions never wait for each other in a circle.
     in_order = sorted(new, key=attrgetter("channel", "address_digest", "kind", "topic"))
     rows = [
-        {"id": ids.new_id(), "workspace_id": workspace_id, "created_at": now, **msgspec.structs.asdict(each)}
+        {
+            "id": ids.new_id(),
+            "workspace_id": workspace_id,
+            "created_at": now,
+            "said_at": now,
+            **msgspec.structs.asdict(each),
+        }
         for each in in_order
     ]
     is_sqlite = connection.dialect.name == "sqlite"
@@ -39,6 +45,7 @@ async def take_in(connection: AsyncConnection, workspace_id: UUID, new: Sequence
     written = {name: case((longer, given[name]), else_=suppressions.c[name]) for name in ("reason", "note")}
     written["expires_at"] = case((longer, given.expires_at), else_=suppressions.c.expires_at)
     written["created_at"] = case((suppressions.c.expires_at <= now, given.created_at), else_=suppressions.c.created_at)
+    written["said_at"] = given.said_at
     # Who was erased, and is entered again, has an address again.
     written["address"] = given.address
     made = 0

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Table, and_, case, delete, false, null, or_, update
+from sqlalchemy import ColumnElement, Table, and_, case, delete, false, func, null, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import ids
@@ -17,6 +17,8 @@ from models.tables import suppressions
 from models.vocabulary import Channel, EventType, FailureReason, SuppressionKind
 
 _REPORTED: Final = (EventType.COMPLAINED.value, EventType.BOUNCED.value, EventType.UNSUBSCRIBED.value)
+
+_NAMED: Final = ("address", "reason", "message_id")
 
 key_of = itemgetter("workspace_id", "channel", "address_digest", "kind", "topic")
 """What a suppression is about, of its row: there is one of each."""
@@ -96,7 +98,7 @@ async def create(connection: AsyncConnection, workspace_id: UUID, new: NewSuppre
     )
     new_id = ids.new_id()
     statement = upsert(suppressions, is_sqlite=connection.dialect.name == "sqlite").values(
-        id=new_id, created_at=now_ms(), workspace_id=workspace_id, **msgspec.structs.asdict(new)
+        id=new_id, created_at=now_ms(), said_at=now_ms(), workspace_id=workspace_id, **msgspec.structs.asdict(new)
     )
     ends = statement.excluded.expires_at
     lasts_longer = and_(suppressions.c.expires_at.is_not(None), or_(ends.is_(None), ends > suppressions.c.expires_at))
@@ -106,7 +108,8 @@ async def create(connection: AsyncConnection, workspace_id: UUID, new: NewSuppre
             set_={
                 name: case((lasts_longer, statement.excluded[name]), else_=suppressions.c[name])
                 for name in ("expires_at", "reason", "note")
-            },
+            }
+            | {"said_at": statement.excluded.said_at},
         ).returning(*columns_of(suppressions, SuppressionRow))
     )
     row = read(result.one(), SuppressionRow)
@@ -172,39 +175,57 @@ async def forget_blocked(connection: AsyncConnection, workspace_id: UUID, chat_d
 async def create_lasting(connection: AsyncConnection, new: Sequence[dict[str, Any]]) -> None:
     """Insert suppressions that hold for good, made now; one that stands for a time holds for good from now on.
 
-    Of several reports that call for the same one it names a complaint, else that on the oldest message: in whatever
-    order they come in.
+    ``said_at``: when an opt-out was called for (milliseconds, UTC), now where it is left out; the latest time is kept.
+    Of several reports that call for the same one it names a complaint, else that on the oldest message, and of an
+    opt-out the latest report: in whatever order they come in.
     """
     if not new:
         return
     now = await clock.read(connection)
     # In one order everywhere, so that two transactions never wait for each other in a circle.
-    rows = [{**row, "created_at": now} for row in sorted(new, key=key_of)]
+    rows = [{"said_at": _said_at(row, now), **row, "created_at": now} for row in sorted(new, key=key_of)]
     statement = upsert(suppressions, is_sqlite=connection.dialect.name == "sqlite")
     given = statement.excluded
     for_a_time = suppressions.c.expires_at.is_not(None)
+    named = or_(for_a_time, _names_more(given))
+    later = given.said_at > _last_said()
     lasting = statement.on_conflict_do_update(
         index_elements=["workspace_id", "channel", "address_digest", "kind", "topic"],
-        set_={
+        set_={name: case((named, given[name]), else_=suppressions.c[name]) for name in _NAMED}
+        | {
             "expires_at": null(),
-            "address": given.address,
-            "reason": given.reason,
-            "message_id": given.message_id,
             "created_at": case((for_a_time, given.created_at), else_=suppressions.c.created_at),
+            "said_at": case((later, given.said_at), else_=suppressions.c.said_at),
         },
-        where=or_(for_a_time, _names_more(given)),
+        where=or_(named, later),
     )
     await connection.execute(lasting, rows)
+
+
+def said_before(moment: int) -> ColumnElement[bool]:
+    """Opt-outs that were last called for before this moment (milliseconds, UTC)."""
+    return and_(suppressions.c.kind == SuppressionKind.OPT_OUT.value, _last_said() < moment)
+
+
+def _last_said() -> ColumnElement[int]:
+    return func.coalesce(suppressions.c.said_at, suppressions.c.created_at)
+
+
+def _said_at(row: dict[str, Any], now: int) -> int | None:
+    return now if row["kind"] == SuppressionKind.OPT_OUT.value else None
 
 
 def _names_more(given: Any) -> ColumnElement[bool]:
     """Whether the given suppression takes the place of the one that stands, both for what was reported."""
     complains, complained = (each.reason == EventType.COMPLAINED.value for each in (given, suppressions.c))
+    older = given.message_id < suppressions.c.message_id
+    is_opt_out = suppressions.c.kind == SuppressionKind.OPT_OUT.value
     return and_(
         suppressions.c.message_id.is_not(None),  # as it is not where its person was erased
         *(or_(*(each.reason == word for word in _REPORTED)) for each in (given, suppressions.c)),
         or_(
-            and_(complains, ~complained),
-            and_(complains == complained, given.message_id < suppressions.c.message_id),
+            and_(is_opt_out, or_(given.said_at > _last_said(), and_(given.said_at == _last_said(), older))),
+            and_(~is_opt_out, complains, ~complained),
+            and_(~is_opt_out, complains == complained, older),
         ),
     )

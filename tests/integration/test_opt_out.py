@@ -182,12 +182,13 @@ async def test_who_was_erased_can_still_opt_out_and_is_not_named(
 
 
 async def test_a_text_may_ask_for_the_link(tenant: Tenant) -> None:
-    contact = await tenant.contact(attributes={"unsubscribeUrl": "https://elsewhere.example"})
-    body = "Go: {{unsubscribeUrl}}"
+    elsewhere = "https://elsewhere.example"
+    contact = await tenant.contact(attributes={"unsubscribeUrl": elsewhere, "preferencesUrl": elsewhere})
+    body = "Go: {{unsubscribeUrl}} {{preferencesUrl}}"
     assert (await tenant.send(contact, body=body)).get("warnings", []) == []
     template = await tenant.post("/templates", {"name": "t", "subject": "S", "body": body})
     preview = await tenant.post(f"/templates/{template['id']}/preview", {}, 200)
-    assert re.fullmatch(r"Go: http://127\.0\.0\.1:\d+/u/preview", preview["body"])
+    assert re.fullmatch(r"Go: (http://127\.0\.0\.1:\d+/u/preview) \1/preferences", preview["body"])
     assert preview["warnings"] == []
 
 
@@ -199,9 +200,9 @@ async def test_what_is_sent_leads_to_the_page_unless_it_is_essential(
     settings = scenes.channel_settings(mail_sink.port)
     async with scenes.opened(tmp_path, database, redis_url, settings) as scene:
         contact = await scene.contact()
-        body = "<p>Hi <a href='{{unsubscribeUrl}}'>leave</a></p>"
+        body = "<p>Hi <a href='{{unsubscribeUrl}}'>leave</a> <a href='{{preferencesUrl}}'>choose</a></p>"
         usual = await scene.send(contact, subject="usual", body=body)
-        liquid = await scene.send(contact, subject="liquid", body="{% if true %}{{ unsubscribeUrl }}{% endif %}")
+        liquid = await scene.send(contact, subject="liquid", body=f"{{% if true %}}{body}{{% endif %}}")
         essential = await scene.send(contact, subject="essential", body=body, essential=True)
         house.start_worker(
             WIREROOM_PUBLIC_URL="https://wireroom.example.org", WIREROOM_BOUNCE_DOMAIN="bounces.example.org"
@@ -218,7 +219,9 @@ async def test_what_is_sent_leads_to_the_page_unless_it_is_essential(
         assert tokens.read(Purpose.OPT_OUT, url.rpartition("/")[2]) == Ref(row.id, 1)
         assert url.startswith("https://wireroom.example.org/u/")
         assert parsed["List-Unsubscribe-Post"] == ONE_CLICK
-        assert url in content(parsed)
+        assert f"'{url}'" in content(parsed)
+        (chosen,) = re.findall(r"'https://wireroom\.example\.org/u/([^/']+)/preferences'", content(parsed))
+        assert tokens.read(Purpose.PREFERENCES, chosen) == Ref(row.id, 1)
     parsed = mails["essential"].parsed()
     assert (parsed["List-Unsubscribe"], parsed["List-Unsubscribe-Post"]) == (None, None)
     assert "https://" not in content(parsed)

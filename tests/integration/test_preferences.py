@@ -14,7 +14,9 @@ from models.session import Database
 from models.tables import events, suppressions
 from models.tokens import Purpose, Ref
 from tests.support.api import Api, Tenant
-from tests.support.reader_links import refused, token_of, uuid_of
+from tests.support.reader_links import refused, uuid_of
+from tests.support.reader_links import token_of as narrow_token_of
+from tests.support.reader_links import whole_token_of as token_of
 from tests.support.scene import storage_settings
 from worker.tracker import Tracker
 
@@ -281,3 +283,68 @@ async def test_a_page_of_any_site_may_ask(tenant: Tenant, reader: httpx.AsyncCli
         for given, status in ((token, 200), ("x", 404), ("", 400)):
             answer = await reader.get(path, params={"token": given}, headers=asked)
             assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, "*")
+
+
+async def test_what_changes_something_is_bounded_by_message_and_looking_is_not(
+    tenant: Tenant, reader: httpx.AsyncClient, database: Database, keyring: Keyring
+) -> None:
+    contact = await tenant.contact()
+    token = token_of(await tenant.send(contact), keyring)
+    other = token_of(await tenant.send(contact), keyring)
+    ways: list[tuple[str, str, Any]] = [
+        ("POST", f"/u/{token}", None),
+        ("POST", f"{UNSUBSCRIBE}?token={token}", None),
+        ("PUT", f"{PREFERENCES}?token={token}", {"channels": []}),
+        ("POST", f"/u/{token}/preferences", None),
+    ]
+    statuses = [(await reader.request(method, path, json=body)).status_code for method, path, body in ways * 6]
+    assert statuses == [200] * 20 + [429] * 4
+    refused_ = await reader.put(f"{PREFERENCES}?token={token}", json={"channels": []})
+    assert refused_.headers["content-type"] == "application/problem+json"
+    assert 1 <= int(refused_.headers["retry-after"]) <= 6
+    assert refused_.headers["access-control-allow-origin"] == "*"
+    assert (await reader.get(f"/u/{token}")).status_code == 200
+    assert (await reader.post(f"/u/{other}", data={"List-Unsubscribe": "One-Click"})).status_code == 200
+
+
+async def test_guesses_are_bounded_and_stop_no_click_of_a_mail_program(
+    tenant: Tenant, reader: httpx.AsyncClient, database: Database, keyring: Keyring
+) -> None:
+    token = token_of(await tenant.send(await tenant.contact()), keyring)
+    statuses = [(await reader.post("/u/guess")).status_code for _ in range(110)]
+    assert set(statuses[:100]) == {404}
+    assert statuses[-1] == 429
+    assert (await reader.post(f"/u/{token}", data={"List-Unsubscribe": "One-Click"})).status_code == 200
+
+
+async def test_a_forwarded_mails_link_to_unsubscribe_shows_and_decides_its_own_topic_alone(
+    tenant: Tenant, reader: httpx.AsyncClient, database: Database, keyring: Keyring
+) -> None:
+    contact = await tenant.contact(telegramChatId="123456789")
+    message = await tenant.send(contact, topic="news")
+    await tenant.send(contact, topic="my illness")
+    await put(reader, token_of(message, keyring), {"channel": "EMAIL", "topics": [{"topic": "x", "subscribed": False}]})
+    token = narrow_token_of(message, keyring)
+    before = await rows(database)
+    shown = await read(reader, token)
+    assert list(shown) == ["EMAIL"]
+    assert [each["topic"] for each in shown["EMAIL"]["topics"]] == ["news"]
+    own, other = ({"topic": topic, "subscribed": False} for topic in ("news", "my illness"))
+    for wish in (
+        {"channel": "EMAIL", "subscribed": False},
+        {"channel": "EMAIL", "topics": [own, other]},
+        {"channel": "EMAIL", "topics": [{"topic": "x", "subscribed": True}]},
+        {"channel": "ONSITE", "subscribed": False},
+    ):
+        assert (await put(reader, token, wish)).status_code == 400
+    assert (await reader.post(f"/u/{token}/preferences", data={"shown": "EMAIL"})).status_code == 400
+    assert await rows(database) == before
+    page = (await reader.get(f"/u/{token}/preferences")).text
+    assert page.count('type="checkbox"') == 1
+    assert "illness" not in page
+    assert "/preferences" not in (await reader.get(f"/u/{token}")).text
+    assert "/preferences" in (await reader.get(f"/u/{token_of(message, keyring)}")).text
+    assert "/preferences" in (await reader.post(f"/u/{token}")).text
+    assert await refused(tenant, contact, topic="news") == "opted_out"
+    assert (await reader.post(f"/u/{token}/preferences", data={"shown": "EMAIL:news", "on": "EMAIL:news"})).is_success
+    assert await refused(tenant, contact, topic="news") is None

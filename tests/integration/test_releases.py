@@ -12,7 +12,7 @@ from models.events import ParsedEvent
 from models.ids import Kind
 from models.session import Database
 from models.store import claims, clock, events, releases, suppressions
-from models.store.releases import READER
+from models.store.releases import READER, Lift
 from models.store.suppressions import NewSuppression
 from models.tables import messages
 from models.tables import suppressions as table
@@ -174,7 +174,8 @@ async def test_a_reader_who_often_changes_their_mind_fills_no_table(tenant: Tena
                 Channel.EMAIL, digest, SuppressionKind.OPT_OUT, f"topic {number}", None, "unsubscribed", None
             )
             await suppressions.create(connection, own, new)
-            await releases.lift(connection, own, (Channel.EMAIL, digest), new.topic)
+            key = (own, Channel.EMAIL.value, digest, SuppressionKind.OPT_OUT.value, new.topic)
+            await releases.stop_and_lift(connection, [], [Lift(key)], by=READER)
         rows, total = await releases.page(connection, own, None, None, limit=200, offset=0)
     assert total == 100
     assert {row.released_by for row in rows} == {READER}

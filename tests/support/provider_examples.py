@@ -129,6 +129,8 @@ POSTMARK: Final[Examples] = [
     (postmark("Open", ReceivedAt=WHEN), "opened"),
     (postmark("Click", ReceivedAt=WHEN, OriginalLink="https://example.com"), "clicked"),
     (postmark("SubscriptionChange", ChangedAt=WHEN, SuppressSending=False), "resubscribed"),
+    (postmark("SubscriptionChange", ChangedAt=WHEN, SuppressSending=False, Origin="Recipient"), "resubscribed"),
+    (postmark("SubscriptionChange", ChangedAt=WHEN, SuppressSending=False, Origin="Customer"), "ignored"),
     *(
         (postmark("SubscriptionChange", ChangedAt=WHEN, SuppressSending=True, SuppressionReason=reason), expected)
         for reason, expected in (

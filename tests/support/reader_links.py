@@ -15,6 +15,11 @@ def token_of(message: dict[str, Any], keyring: Keyring, run: int = 1) -> str:
     return keyring.tokens.make(Purpose.OPT_OUT, Ref(uuid_of(message), run))
 
 
+def whole_token_of(message: dict[str, Any], keyring: Keyring) -> str:
+    """The token of the link to all that the message's reader gets."""
+    return keyring.tokens.make(Purpose.PREFERENCES, Ref(uuid_of(message), 1))
+
+
 def uuid_of(message: dict[str, Any]) -> UUID:
     """The message's id."""
     found = ids.parse(Kind.MESSAGE, message["id"])

@@ -30,6 +30,14 @@ def test_no_cell_is_a_formula(cell: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "cell", ["\uff1d1", "\uff0b1", "\uff0d1", "\uff20SUM(A1)", " =1", "\xa0=1", "\u200b=1", "\x0b=1"]
+)
+def test_wide_signs_and_blanks_before_a_sign_hide_no_formula(cell: str) -> None:
+    assert csv_cells.guarded(cell) == f"'{cell}"
+    assert csv_cells.unguarded(csv_cells.guarded(cell)) == cell
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "line 1"),
