@@ -11,17 +11,21 @@ _GROWTH_BYTES: Final = 24 << 20
 
 @dataclass
 class Figures:
-    """What came of some bodies: how many, the longest time of one (seconds), the process' memory after each third."""
+    """What came of some bodies: how many, the longest time of one (seconds), the process' memory in each third.
+
+    ``warm``: the first of them, after which caches and pools are full; the thirds are of the others.
+    """
 
     bodies: int
+    warm: int = 0
     slowest_s: float = 0.0
     refused: int = 0
     memory: list[int] = field(default_factory=list)
 
     def look(self, number: int) -> None:
         """Keep how much memory the process has, in the middle of each third of the bodies."""
-        third = max(1, self.bodies // 3)
-        if number % third == third // 2:
+        third = max(1, (self.bodies - self.warm) // 3)
+        if number >= self.warm and (number - self.warm) % third == third // 2:
             self.memory.append(psutil.Process().memory_info().rss)
 
     def check_memory(self) -> None:

@@ -41,7 +41,7 @@ async def house(folder: Path, database_url: str, redis_url: str) -> AsyncIterato
 async def post_broken(tenant: Tenant, provider: Provider, count: int, seed: int = SEED) -> Figures:
     """Post ``count`` broken bodies to a hook of the provider, some at once. Raises AssertionError."""
     url = (await tenant.post("/hooks", {"provider": provider} | CREDENTIALS.get(provider, {})))["url"]
-    bodies, figures = HookBodies(provider, seed, url), Figures(count)
+    bodies, figures = HookBodies(provider, seed, url), Figures(count, warm=count // 3)
     numbers = iter(range(count))
     async with aiohttp.ClientSession(trust_env=False) as client, asyncio.TaskGroup() as posting:
         for _ in range(min(_AT_ONCE, count)):
