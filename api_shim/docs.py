@@ -197,7 +197,7 @@ def _operation(path: str, method: str, operation: Json) -> str:
         )
         parts.append(f"<table><tr><th>Parameter<th>In<th>Meaning<th>Type{rows}</table>")
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
-        parts.append(f"<p>Takes <code>{escape(media)}</code>: {_type(content['schema'])}</p>")
+        parts.append(f"<p>Takes <code>{escape(media)}</code>: {_choice(content['schema'])}</p>")
         if "example" in content:
             parts.append(_json(content["example"]))
     for status, response in operation["responses"].items():
@@ -208,6 +208,16 @@ def _operation(path: str, method: str, operation: Json) -> str:
         f'<details><summary><span class="method">{method.upper()}</span><code>{escape(path)}</code> '
         f'<span class="says">{_prose(operation["summary"])}</span></summary>{"".join(parts)}</details>'
     )
+
+
+def _choice(schema: Json) -> str:
+    """What a body may be: a type, or one of several, each with what is said of it."""
+    if "anyOf" in schema:
+        return "; or ".join(_choice(each) for each in schema["anyOf"])
+    said = schema.get("description")
+    if "$ref" in schema or said is None:
+        return _type(schema)
+    return f"{_type({key: value for key, value in schema.items() if key != 'description'})} ({_prose(said)})"
 
 
 def _type(schema: Json) -> str:

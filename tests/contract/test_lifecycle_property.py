@@ -7,7 +7,8 @@ states of every kind) are folded by the pure rules, and applied through the stor
 import asyncio
 import hashlib
 import random
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -130,16 +131,25 @@ def expected_row(history: History, made_at: int) -> Row:
     )
 
 
-def expected_suppressions(history: History, digest: bytes) -> set[Suppressed]:
-    """What its address must be suppressed for. The address is dead whichever run found it so."""
-    found: set[Suppressed] = set()
-    for report in history.reports:
-        hard = report.type is EventType.BOUNCED and report.bounce_type is not BounceType.SOFT
-        if hard or report.type is EventType.COMPLAINED:
-            found.add(("EMAIL", digest, SuppressionKind.DEAD.value, ""))
-        elif report.type is EventType.UNSUBSCRIBED:
-            found.add(("EMAIL", digest, SuppressionKind.OPT_OUT.value, history.topic or ""))
-    return found
+@dataclass
+class Wishes:
+    """When a reader last opted out of a topic, and when they last subscribed again; 0 is never."""
+
+    out: int = 0
+    back: int = 0
+
+    def hear(self, report: Report, at: int, received_at: int) -> None:
+        """What is said of the future was said when it came in, where it lifts something."""
+        if report.type is EventType.UNSUBSCRIBED:
+            self.out = max(self.out, at)
+        elif report.type is EventType.RESUBSCRIBED:
+            self.back = max(self.back, min(at, received_at))
+
+
+def is_dead(history: History) -> bool:
+    """Whether any report, of whichever run, says that its address is not to be written to."""
+    hard = {(EventType.BOUNCED, None), (EventType.BOUNCED, BounceType.HARD), (EventType.COMPLAINED, None)}
+    return any((report.type, report.bounce_type) in hard for report in history.reports)
 
 
 @settings(max_examples=PURE_EXAMPLES, derandomize=True)
@@ -242,7 +252,7 @@ class Round:
         return ParsedEvent(
             type=report.type,
             provider_event=report.type.value,
-            dedupe=hashlib.sha256(message_id.bytes + place.to_bytes(2, "big")).digest(),
+            dedupe=_dedupe(message_id, place),
             raw=b"{}",
             at=self._made_at[message_id] + report.after_ms,
             message_ref=message_id,
@@ -266,13 +276,34 @@ class Round:
             left = (
                 await connection.scalars(select(events_table.c.id).where(events_table.c.applied_at.is_(None)))
             ).all()
+            came = await connection.execute(select(events_table.c.dedupe_key, events_table.c.received_at))
+            received_at = {row.dedupe_key: row.received_at for row in came}
         assert left == []
         for message_id, history in zip(self._ids, self._histories, strict=True):
             assert rows[message_id] == expected_row(history, self._made_at[message_id]), history
-        expected = [
-            expected_suppressions(history, self.digest(number)) for number, history in enumerate(self._histories)
-        ]
-        assert sorted(map(tuple, suppressed)) == sorted(set().union(*expected))
+        assert sorted(map(tuple, suppressed)) == sorted(self._expected_suppressions(received_at))
+
+    def _expected_suppressions(self, received_at: Mapping[bytes, int]) -> set[Suppressed]:
+        """What the addresses must be suppressed for."""
+        wishes: dict[tuple[bytes, str], Wishes] = defaultdict(Wishes)
+        dead: set[Suppressed] = set()
+        for number, (message_id, history) in enumerate(zip(self._ids, self._histories, strict=True)):
+            digest = self.digest(number)
+            if is_dead(history):
+                dead.add(("EMAIL", digest, SuppressionKind.DEAD.value, ""))
+            for place, report in enumerate(history.reports):
+                at = self._made_at[message_id] + report.after_ms
+                wishes[digest, history.topic or ""].hear(report, at, received_at[_dedupe(message_id, place)])
+        outs = {
+            ("EMAIL", digest, SuppressionKind.OPT_OUT.value, topic)
+            for (digest, topic), each in wishes.items()
+            if each.out and each.out >= each.back
+        }
+        return dead | outs
+
+
+def _dedupe(message_id: UUID, place: int) -> bytes:
+    return hashlib.sha256(message_id.bytes + place.to_bytes(2, "big")).digest()
 
 
 def _read(row: Any) -> Row:

@@ -188,7 +188,9 @@ def _former(folder: Path) -> _Former:
     try:
         if Path(_git("rev-parse", "--show-toplevel").decode().strip()) != source_tree.ROOT:
             raise NoHistory("this copy has no history of its own")
-        added = _git("log", "-1", "--diff-filter=A", "--format=%H", "--", f"{_VERSIONS}/{newest}").decode().strip()
+        # A merge may bring it under a name of its own.
+        along = ("log", "-1", "--first-parent", "-m", "--diff-filter=A", "--format=%H")
+        added = _git(*along, "--", f"{_VERSIONS}/{newest}").decode().strip()
         # One that is in no commit yet is newer than all of them.
         commit = _git("rev-parse", f"{added}^" if added else "HEAD").decode().strip()
         packed = _git("archive", commit, *source_tree.PACKAGES)
