@@ -212,14 +212,14 @@ async def test_nobody_waits_for_a_redis_that_did_not_answer(valkey: ValkeyServer
         # They ask all at once, on two threads: the first ones wait for their time-out, the others not one by one.
         await asyncio.gather(*(limiter.take([THIRTY]) for _ in range(20)))
         assert time.monotonic() - began < 2.0
-        slowest, asked = 0.0, 0
+        since, waited_s = time.monotonic(), 0.0
         while limiter._look_at < began + 3.0:
             at = time.monotonic()
             await limiter.take([THIRTY])
-            slowest, asked = max(slowest, time.monotonic() - at), asked + 1
-            await asyncio.sleep(0.01)
-        assert asked > 20
-        assert slowest < 0.4
+            waited_s += time.monotonic() - at
+            await asyncio.sleep(0.01)  # between questions, or the loop has time for nothing else
+        # Who waits for its time-out, and then for as long not, waits for half of the time.
+        assert waited_s < (time.monotonic() - since) / 4
         os.kill(pid, signal.SIGCONT)
 
         async def is_back() -> bool:

@@ -3,9 +3,13 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from models.secrets import Keyring, load_keyring
+from models.session import Database
 from tests.support.api import Api, Tenant, serving
+from tests.support.scene import storage_settings
 
 
 @pytest.fixture
@@ -19,3 +23,16 @@ async def api(tmp_path: Path, database_url: str, redis_url: str) -> AsyncIterato
 async def tenant(api: Api) -> Tenant:
     """A workspace of it, with a key that may do everything."""
     return await api.tenant()
+
+
+@pytest.fixture
+async def keyring(tmp_path: Path, database: Database, redis_url: str) -> Keyring:
+    """The one that the server has."""
+    return await load_keyring(database, storage_settings(tmp_path, str(database.engine.url), redis_url))
+
+
+@pytest.fixture
+async def reader(api: Api) -> AsyncIterator[httpx.AsyncClient]:
+    """Anybody: no key, no cookie."""
+    async with httpx.AsyncClient(base_url=api.url, trust_env=False, timeout=20) as anybody:
+        yield anybody

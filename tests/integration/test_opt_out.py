@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -12,34 +11,21 @@ import pytest
 from sqlalchemy import func, select, update
 
 from models import ids
-from models.secrets import Keyring, load_keyring
+from models.secrets import Keyring
 from models.session import Database
 from models.tables import events, suppressions
 from models.tokens import Purpose, Ref
 from models.vocabulary import SuppressionKind
 from tests.support import scene as scenes
-from tests.support.api import Api, Tenant
+from tests.support.api import Tenant
 from tests.support.house import House
 from tests.support.reader_links import refused, token_of, uuid_of
-from tests.support.scene import storage_settings
 from tests.support.smtp_sink import SmtpSink
 from tests.support.waiting import wait_until
 from worker.tracker import Tracker
 
 ONE_CLICK = "List-Unsubscribe=One-Click"
 URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-@pytest.fixture
-async def keyring(tmp_path: Path, database: Database, redis_url: str) -> Keyring:
-    return await load_keyring(database, storage_settings(tmp_path, str(database.engine.url), redis_url))
-
-
-@pytest.fixture
-async def reader(api: Api) -> AsyncIterator[httpx.AsyncClient]:
-    """Anybody: no key, no cookie."""
-    async with httpx.AsyncClient(base_url=api.url, trust_env=False, timeout=20) as anybody:
-        yield anybody
 
 
 async def count(database: Database, table: Any) -> int:

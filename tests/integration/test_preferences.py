@@ -1,15 +1,12 @@
 """What readers want to get: read and changed by the link of a message, and held to at once."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from sqlalchemy import func, select
 
 from models import ids
-from models.secrets import Keyring, load_keyring
+from models.secrets import Keyring
 from models.session import Database
 from models.tables import events, suppressions
 from models.tokens import Purpose, Ref
@@ -17,23 +14,10 @@ from tests.support.api import Api, Tenant
 from tests.support.reader_links import refused, uuid_of
 from tests.support.reader_links import token_of as narrow_token_of
 from tests.support.reader_links import whole_token_of as token_of
-from tests.support.scene import storage_settings
 from worker.tracker import Tracker
 
 PREFERENCES = "/api/preferences"
 UNSUBSCRIBE = "/api/unsubscribe"
-
-
-@pytest.fixture
-async def keyring(tmp_path: Path, database: Database, redis_url: str) -> Keyring:
-    return await load_keyring(database, storage_settings(tmp_path, str(database.engine.url), redis_url))
-
-
-@pytest.fixture
-async def reader(api: Api) -> AsyncIterator[httpx.AsyncClient]:
-    """Anybody: no key, no cookie."""
-    async with httpx.AsyncClient(base_url=api.url, trust_env=False, timeout=20) as anybody:
-        yield anybody
 
 
 async def rows(database: Database) -> tuple[int, int]:

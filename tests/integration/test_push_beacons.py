@@ -1,7 +1,6 @@
 """What a service worker needs of the server and reports to it: the key, the script, beacons."""
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -11,21 +10,15 @@ from sqlalchemy import func, select
 
 from models import ids
 from models.ids import Kind
-from models.secrets import Keyring, load_keyring
+from models.secrets import Keyring
 from models.session import Database
 from models.tables import events
 from models.tokens import Purpose, Ref
 from tests.support.api import Api, Tenant
 from tests.support.push_service import PushService, decode
-from tests.support.scene import storage_settings
 from worker.tracker import Tracker
 
 Report = Callable[..., Awaitable[httpx.Response]]
-
-
-@pytest.fixture
-async def keyring(tmp_path: Path, database: Database, redis_url: str) -> Keyring:
-    return await load_keyring(database, storage_settings(tmp_path, str(database.engine.url), redis_url))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +11,12 @@ from sqlalchemy import delete
 
 from models import ids
 from models.ids import Kind
-from models.secrets import Keyring, load_keyring
+from models.secrets import Keyring
 from models.session import Database
 from models.tables import message_details, messages
 from models.tokens import Links, Purpose, Ref
 from tests.support.api import Api, Tenant
 from tests.support.mailing import mailing
-from tests.support.scene import storage_settings
 from tests.support.smtp_sink import SmtpSink
 
 SHOP = "https://shop.example.org"
@@ -34,11 +32,6 @@ LIQUID = (
     '{% if unsubscribeUrl != "" %}<a href="{{ unsubscribeUrl }}">Stop</a>{% endif %}<a href="https://shop.example.org/end">'
 )
 Send = Callable[[], Awaitable[None]]
-
-
-@pytest.fixture
-async def keyring(tmp_path: Path, database: Database, redis_url: str) -> Keyring:
-    return await load_keyring(database, storage_settings(tmp_path, str(database.engine.url), redis_url))
 
 
 @pytest.fixture
