@@ -25,13 +25,12 @@ from models import logs
 from models.errors import StorageUnavailable
 from models.session import Database
 from models.settings import StorageSettings
-from models.store import campaigns, clock, counts, endpoints, erasing, hook_tokens, keeping, status_events, workers
-from models.vocabulary import Channel
-from worker import queues, tracker
+from models.store import campaigns, clock, counts, endpoints, erasing, hook_tokens, keeping, workers
+from worker import work
 from worker.alarms import Alarms
 from worker.leases import LEASE_S
 from worker.retention import Pruner
-from worker.wakeups import SUSPECTS, Wakeups
+from worker.wakeups import Wakeups
 
 log = structlog.get_logger(__name__)
 
@@ -182,18 +181,7 @@ class Keeper:
 
     async def wake(self) -> None:
         """Top up the wake-ups of every lane with work, unless enough of them wait to be taken already."""
-        async with self._database.read() as connection:
-            lanes = await keeping.lanes_with_work(connection)
-            suspects = await keeping.channels_with_suspects(connection)
-            events_wait = await keeping.waiting_events(connection)
-            subscriptions_wait = await status_events.any_waits(connection)
-        wanted = [(channel.value.lower(), lane.value) for channel, lane in sorted(lanes)]
-        wanted += [(channel.value.lower(), SUSPECTS) for channel in sorted(suspects)]
-        if events_wait:
-            wanted.append((queues.TRACKER, tracker.LANE))
-        if subscriptions_wait:
-            wanted.append((Channel.WEBHOOK.value.lower(), queues.STATUS_EVENTS))
-        for actor, lane in wanted:
+        for actor, lane in await work.waiting(self._database):
             depth = await self._wakeups.depth(actor, lane)
             if depth is not None and depth < _JOBS_ENOUGH:
                 await self._wakeups.top_up(actor, lane)

@@ -211,6 +211,11 @@ class RedisLimiter:
         """As ``channels.contract.Limiter``, by what Redis said last."""
         return self._processes
 
+    @property
+    def away(self) -> bool:
+        """Whether Redis did not answer last."""
+        return self._away
+
     async def count(self) -> None:
         """Count this process among them, and find how many there are."""
         await self._ask(self._count)

@@ -33,8 +33,9 @@ class _Life(dramatiq.Middleware):
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Runs after the event loop has started: this middleware comes behind the loop's."""
         threading.Thread(target=warm_up, name="liquid", daemon=True).start()
-        _run(self._process.start())
-        log.info("worker.serves", queues=sorted(worker.consumer_whitelist or broker.get_declared_queues()))
+        serves = worker.consumer_whitelist or broker.get_declared_queues()
+        _run(self._process.start(serves))
+        log.info("worker.serves", queues=sorted(serves))
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Runs while consumers still feed the actors: from here on they claim nothing."""

@@ -1,9 +1,10 @@
 """Everything that lives on the event loop of one worker process, from its first claim to its last record."""
 
 import asyncio
+import contextlib
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Final
 
@@ -17,7 +18,7 @@ from models.secrets import Keyring, load_keyring, load_own
 from models.session import Database
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Lane
-from worker import limits, queues, senders, tracker
+from worker import limits, queues, senders, tracker, work
 from worker.courier import Courier
 from worker.dispatch import Dispatcher
 from worker.endpoint_rates import EndpointRates
@@ -34,6 +35,8 @@ log = structlog.get_logger(__name__)
 _DRAIN_S: Final = 30.0
 _WAIT_FOR_DATABASE_S: Final = 1.0
 _COUNT_S: Final = 5.0
+_LOOK_S: Final = 1.0
+"""As often as the keeper would repeat the wake-ups that cannot come."""
 
 
 class WorkerProcess:
@@ -44,12 +47,18 @@ class WorkerProcess:
         self._channel_settings = channels
         self._worker_settings = worker
         self._dispatchers: Mapping[Channel, Dispatcher] = {}
+        self._serves: Collection[str] = ()
+        self._doing: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        """Wait for the database, take a lease, make the channels. Called on the loop that the sends will run on."""
+    async def start(self, serves: Collection[str]) -> None:
+        """Wait for the database, take a lease, make the channels. Called on the loop that the sends will run on.
+
+        ``serves``: the queues whose wake-ups come to this process.
+        """
         self._database = Database.connect(self._storage.database_url)
         keyring, signing = await self._keys()
-        self._wakeups = Wakeups(self._storage.redis_url)
+        self._serves = serves
+        self._wakeups = Wakeups(self._storage.redis_url, partial(self._do_instead, asyncio.get_running_loop()))
         self._recorder = recorder(self._database)
         hand = Hand()
         self._lease = Lease(self._database, hand.ids, on_lost=_end_this_process, on_deaf=self._begin_to_leave)
@@ -65,7 +74,6 @@ class WorkerProcess:
             self._worker_settings.public_url,
         )
         self._limiter = limits.RedisLimiter(self._storage.redis_url)
-        self._counting = asyncio.create_task(self._count_processes())
         outfit = registry.Outfit(self._limiter, signing, self._worker_settings.max_inflight)
         operators = registry.configured(self._channel_settings)
         directory = senders.Directory(self._database)
@@ -88,6 +96,7 @@ class WorkerProcess:
         quota = self._quota(Channel.WEBHOOK)
         self._courier = Courier(made[Channel.WEBHOOK], services, quota=quota, rates=endpoint_rates)
         self._tracker = tracker.Tracker(self._database)
+        self._watching = asyncio.create_task(self._watch_broker())
         log.info(
             "worker.started",
             worker=str(self._lease.worker_id),
@@ -132,6 +141,8 @@ class WorkerProcess:
 
     async def stop(self) -> None:
         """Finish what is past its irreversible byte, give back the rest, and go."""
+        self._watching.cancel()
+        await asyncio.gather(*self._doing, return_exceptions=True)
         at_work: list[Dispatcher | Courier] = [*self._dispatchers.values(), self._courier]
         drained = await asyncio.gather(*(each.drain(_DRAIN_S) for each in at_work))
         await self._recorder.drain()
@@ -140,7 +151,6 @@ class WorkerProcess:
         await self._lease.end()
         for dispatcher in self._dispatchers.values():
             await dispatcher.close()
-        self._counting.cancel()
         await asyncio.to_thread(self._wakeups.close)
         await asyncio.to_thread(self._limiter.close)
         await self._database.close()
@@ -154,10 +164,34 @@ class WorkerProcess:
         paces = Paces(self._limiter)
         return senders.Senders(name, services, directory, maker, paces, slots=slots, alone=alone)
 
-    async def _count_processes(self) -> None:
+    async def _watch_broker(self) -> None:
+        """Be counted among those who share the limits; while no wake-up can come, look for work without."""
         while True:
             await self._limiter.count()
-            await asyncio.sleep(_COUNT_S)
+            if self._limiter.away:
+                await self._look_for_work()
+            await asyncio.sleep(_LOOK_S if self._limiter.away else _COUNT_S)
+
+    async def _look_for_work(self) -> None:
+        try:
+            for actor, lane in await work.waiting(self._database):
+                self._do(actor, lane)
+        except StorageUnavailable:
+            log.warning("worker.no_database")
+        except Exception:
+            log.exception("worker.work_not_found")  # the next look may find it
+
+    def _do_instead(self, loop: asyncio.AbstractEventLoop, actor: str, lane: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the process with it
+            loop.call_soon_threadsafe(self._do, actor, lane)
+
+    def _do(self, actor: str, lane: str) -> None:
+        """Begin what a wake-up would have brought, where it might have come to this process."""
+        if queues.of(actor, lane) in self._serves:
+            doing = self.track(lane) if actor == queues.TRACKER else self.send(Channel(actor.upper()), lane)
+            task = asyncio.create_task(doing)
+            self._doing.add(task)
+            task.add_done_callback(self._doing.discard)
 
     def _quota(self, name: Channel) -> Quota:
         per_second = self._worker_settings.rate[name]

@@ -5,7 +5,8 @@ one per lane is on its way: a key in Redis, ``wireroom:wake:<actor>:<lane>``, sa
 it claims, so that what comes after the claim's snapshot wakes anew; the key's short life covers a worker that never
 came to it.
 
-Every failure is dropped: the rows are in the database, and the keeper repeats the wake-up.
+Every failure is dropped: the rows are in the database, and the keeper repeats the wake-up. A worker that cannot send
+one does itself what it would have been for.
 """
 
 import asyncio
@@ -46,10 +47,14 @@ class Wakeups:
     An operation of Redis takes 0.5 s at most; after one that failed, the next ones are dropped for 0.5 s.
     """
 
-    def __init__(self, redis_url: str) -> None:
-        """Connect on first use; raises InvalidSetting where ``redis_url`` is no address."""
+    def __init__(self, redis_url: str, instead: Callable[[str, str], None] | None = None) -> None:
+        """Connect on first use; raises InvalidSetting where ``redis_url`` is no address.
+
+        ``instead`` gets actor and lane of what could not be sent, on any thread.
+        """
         self._broker = WakingRedisBroker(connect(redis_url, connections=2 * _THREADS, timeout_s=_TIMEOUT_S))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="wakeups")
+        self._instead = instead
         self._lock = threading.Lock()
         self._pending: set[tuple[str, str]] = set()
         self._sending = False
@@ -101,12 +106,14 @@ class Wakeups:
                     self._sending = False
                     return
             for actor, lane in pending:
-                self._attempt(partial(self._send, actor, lane))
+                if self._attempt(partial(self._send, actor, lane)) is None and self._instead is not None:
+                    self._instead(actor, lane)
             time.sleep(_GATHER_S)
 
-    def _send(self, actor: str, lane: str) -> None:
+    def _send(self, actor: str, lane: str) -> bool:
         if self._broker.client.set(_key(actor, lane), b"1", nx=True, px=_KEY_LIFE_MS):
             self._enqueue(actor, lane)
+        return True
 
     def _enqueue(self, actor: str, lane: str) -> None:
         # By name: whoever sends a wake-up knows nothing of the code that it wakes.

@@ -101,7 +101,7 @@ async def test_a_killed_worker_loses_nothing(post: Scene, house: House, mail_sin
     assert all(count <= 2 for count in arrived.values())
 
 
-@pytest.mark.parametrize("loss", ["flushed", "killed"])
+@pytest.mark.parametrize("loss", ["flushed", "killed", "away"])
 async def test_a_lost_broker_is_a_non_event(
     post: Scene, house: House, mail_sink: SmtpSink, valkey: ValkeyServer, loss: str
 ) -> None:
@@ -114,10 +114,13 @@ async def test_a_lost_broker_is_a_non_event(
         valkey.flush()
     else:
         valkey.kill()
+    if loss == "killed":
         valkey.start_empty()
     assert len(mail_sink.mails) < 200  # of what was not under way, most was still to be claimed
     mail_sink.clear_script()
     await all_sent(post, 300)
+    ids += await send_mails(post, 3)  # of these no worker has ever heard
+    await all_sent(post, 303)
     assert copies(mail_sink) == Counter({show(Kind.MESSAGE, each): 1 for each in ids})
 
 
