@@ -28,6 +28,7 @@ _DRAIN_S: Final = 5.0
 _MOST_RECEIVED: Final = 2 * MAIL_BYTES
 _LINE_BYTES: Final = 64 << 10
 
+_EXTENSIONS: Final = ("250-PIPELINING", "250-ENHANCEDSTATUSCODES")
 _TAKEN: Final = "250 2.1.5 taken"
 _NOBODY: Final = "550 5.1.1 no return path of ours"
 _ENOUGH: Final = "552 5.2.2 more has come back about that message than is kept"
@@ -46,6 +47,13 @@ class _Intake:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+
+    async def handle_EHLO(  # noqa: N802 - as below
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        """What is said to LHLO: the library's lines, and what RFC 2033, section 5, asks of every server."""
+        session.host_name = hostname
+        return [*responses[:-1], *_EXTENSIONS, responses[-1]]
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd finds its hooks by these names
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]

@@ -15,10 +15,11 @@ from models.coalesce import Coalescer
 from models.errors import StorageUnavailable
 from models.ids import event_id
 from models.session import Database
-from models.store import status_events, subscriptions
+from models.store import due_subscriptions, status_events, subscriptions
 from models.store.claims import Claim
+from models.store.due_subscriptions import Waiting
 from models.store.outcomes import Ended
-from models.store.status_events import Told, Waiting
+from models.store.status_events import Told
 from models.vocabulary import Lane, OnUnknown
 from worker import verdicts
 from worker.attempts import Attempts
@@ -76,11 +77,11 @@ class Courier:
         try:
             while self._services.lease.holds() and self._services.hand.open:
                 async with self._services.database.read() as connection:
-                    waiting = await status_events.waiting(connection)
+                    waiting = await due_subscriptions.waiting(connection, _SHARE)
                 # Where there is not room for all, who has less goes first, and of equals nobody is always the last.
                 random.shuffle(waiting)
                 waiting.sort(key=lambda each: self._slots.allowed(each.workspace_id), reverse=True)
-                claimed = sum([await self._claim(each) for each in waiting])
+                claimed = sum([await self._begin(each) for each in waiting])
                 if not claimed and not (waiting and self._tasks):
                     return  # what others have in hand is theirs
                 if not claimed:
@@ -91,10 +92,20 @@ class Courier:
         finally:
             self._running = None
 
+    async def _begin(self, subscription: Waiting) -> int:
+        try:
+            return await self._claim(subscription)
+        except StorageUnavailable:
+            raise
+        except Exception:
+            log.exception("courier.subscription_broke", subscription=str(subscription.id))  # the others are told
+            return 0
+
     async def _claim(self, subscription: Waiting) -> int:
         """Begin to send as many of a subscription's events as there is room for; returns how many."""
         workspace_id = subscription.workspace_id
         room = min(
+            subscription.due,
             _SHARE - self._in_hand[subscription.id],
             self._slots.allowed(workspace_id),
             self._slots.chunk(Lane.BULK, crumbs=True),

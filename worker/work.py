@@ -1,7 +1,7 @@
 """What there is to do, as the database says it: what wake-ups repeat, and what is looked for where none can come."""
 
 from models.session import Database
-from models.store import keeping, status_events
+from models.store import due_subscriptions, keeping
 from models.vocabulary import Channel
 from worker import queues, tracker
 from worker.wakeups import SUSPECTS
@@ -13,7 +13,7 @@ async def waiting(database: Database) -> list[tuple[str, str]]:
         lanes = await keeping.lanes_with_work(connection)
         suspects = await keeping.channels_with_suspects(connection)
         events_wait = await keeping.waiting_events(connection)
-        subscriptions_wait = await status_events.any_waits(connection)
+        subscriptions_wait = await due_subscriptions.any_waits(connection)
     found = [(channel.value.lower(), lane.value) for channel, lane in sorted(lanes)]
     found += [(channel.value.lower(), SUSPECTS) for channel in sorted(suspects)]
     if events_wait:

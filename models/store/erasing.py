@@ -36,6 +36,7 @@ from models.vocabulary import Channel, FailureReason, State
 AddressesOf = Callable[[ContactRow], Sequence[Address]]
 """The addresses of a contact, which only a keyring can digest."""
 
+_AS_WRITTEN: Final = [suppressions.c[name] for name in ("channel", "address_digest", "kind", "topic")]
 _OUR_REASONS: Final = [each.value for each in SuppressionReason]
 _SILENT_DETAILS: Final[Mapping[str, Any]] = {
     "content_id": None,
@@ -74,9 +75,12 @@ async def _forget_addresses(
     connection: AsyncConnection, workspace_id: UUID, addresses: Sequence[Address], texts: Collection[str]
 ) -> None:
     """Leave of suppressions and of unmatched events nothing that shows these addresses."""
+    theirs = (suppressions.c.workspace_id == workspace_id, at_addresses(addresses))
+    # Locked in the order in which others write them, or two might wait for each other.
+    await connection.execute(select(suppressions.c.id).where(*theirs).order_by(*_AS_WRITTEN).with_for_update())
     await connection.execute(
         update(suppressions)
-        .where(suppressions.c.workspace_id == workspace_id, at_addresses(addresses))
+        .where(*theirs)
         .values(
             address=null(),
             message_id=null(),
@@ -161,7 +165,10 @@ async def _silence(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
         update(message_details).where(message_details.c.message_id.in_(ids)).values(**_SILENT_DETAILS)
     )
     await connection.execute(update(attempts).where(attempts.c.message_id.in_(ids)).values(detail=null()))
-    await connection.execute(update(status_events).where(status_events.c.message_id.in_(ids)).values(attempts=null()))
+    told = status_events.c.message_id.in_(ids)
+    in_order = (status_events.c.message_id, status_events.c.type, status_events.c.subscription_id)  # as couriers record
+    await connection.execute(select(status_events.c.id).where(told).order_by(*in_order).with_for_update())
+    await connection.execute(update(status_events).where(told).values(attempts=null()))
     await connection.execute(update(events).where(events.c.message_id.in_(ids)).values(**_SILENT_EVENT))
 
 

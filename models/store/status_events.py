@@ -21,8 +21,6 @@ from sqlalchemy import (
     and_,
     case,
     cast,
-    exists,
-    literal,
     null,
     or_,
     select,
@@ -33,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
 from models.store import clock, endpoints
+from models.store.due_subscriptions import DUE, Waiting
 from models.store.outcomes import Ended
 from models.store.recordset import Columns, among, parameters, recordset
 from models.suppression_reasons import SuppressionReason
@@ -64,15 +63,6 @@ class Attempt(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     detail: str | None = None
 
 
-class Waiting(msgspec.Struct, frozen=True):
-    """A subscription that something waits for; ``secrets`` are sealed, the newest first."""
-
-    id: UUID
-    workspace_id: UUID
-    url: str
-    secrets: tuple[bytes, ...]
-
-
 class Told(msgspec.Struct, frozen=True):
     """One event in a worker's hands, with what is said of its message. Times are milliseconds (UTC)."""
 
@@ -91,40 +81,6 @@ class Told(msgspec.Struct, frozen=True):
     campaign_id: UUID | None
     journey_id: UUID | None
     metadata: dict[str, Any]
-
-
-# As the index of what waits says: PostgreSQL sees from a parameter's value alone whether it may use that.
-_DUE = (
-    status_events.c.state == literal(NoticeState.PENDING.value, literal_execute=True),
-    status_events.c.due_at <= now_ms(),
-)
-_OPEN = (~subscriptions.c.paused, subscriptions.c.disabled_at.is_(None))
-
-
-async def waiting(connection: AsyncConnection) -> list[Waiting]:
-    """The subscriptions that something is due for: one index probe each."""
-    both_valid = subscriptions.c.secret_previous_until > now_ms()
-    rows = await connection.execute(
-        select(
-            subscriptions.c.id,
-            subscriptions.c.workspace_id,
-            subscriptions.c.url,
-            subscriptions.c.secret,
-            case((both_valid, subscriptions.c.secret_previous), else_=null()).label("previous"),
-        ).where(*_OPEN, exists().where(status_events.c.subscription_id == subscriptions.c.id, *_DUE))
-    )
-    return [
-        Waiting(
-            row.id, row.workspace_id, row.url, (row.secret,) if row.previous is None else (row.secret, row.previous)
-        )
-        for row in rows
-    ]
-
-
-async def any_waits(connection: AsyncConnection) -> bool:
-    """Whether something is due."""
-    due = exists().where(status_events.c.subscription_id == subscriptions.c.id, *_DUE)
-    return (await connection.scalar(select(subscriptions.c.id).where(*_OPEN, due).limit(1))) is not None
 
 
 async def claim(connection: AsyncConnection, subscription: Waiting, most: int) -> list[Told]:
@@ -150,7 +106,7 @@ async def claim(connection: AsyncConnection, subscription: Waiting, most: int) -
             .where(
                 status_events.c.subscription_id == subscription.id,
                 messages.c.workspace_id == subscription.workspace_id,
-                *_DUE,
+                *DUE,
             )
             .order_by(status_events.c.due_at, status_events.c.id)
             .limit(most)

@@ -15,6 +15,7 @@ from models.evidence import Provider
 from models.ids import new_id
 from models.store import (
     commands,
+    due_subscriptions,
     erasing,
     event_views,
     events,
@@ -80,7 +81,7 @@ async def told(scene: Scene) -> list[str]:
 async def claim(scene: Scene, most: int = 100) -> list[Told]:
     claimed = []
     async with scene.database.write() as connection:
-        for subscription in await status_events.waiting(connection):
+        for subscription in await due_subscriptions.waiting(connection, most):
             claimed += await status_events.claim(connection, subscription, most)
     return claimed
 
@@ -285,16 +286,28 @@ async def test_two_claims_at_once_take_no_event_twice(scene: Scene) -> None:
     assert len(taken) == len(set(taken)) == 20
 
 
+async def test_what_is_due_is_counted_up_to_what_is_asked_for(scene: Scene) -> None:
+    await subscribe(scene)
+    await scene.send(await scene.contact())
+    await take(scene)
+    async with scene.database.read() as connection:
+        assert [each.due for each in await due_subscriptions.waiting(connection, 100)] == [1]
+        assert [each.due for each in await due_subscriptions.waiting(connection, 0)] == []
+    await claim(scene)
+    async with scene.database.read() as connection:
+        assert await due_subscriptions.waiting(connection, 100) == []
+
+
 async def test_a_subscription_that_is_paused_or_removed_is_not_claimed_for(scene: Scene) -> None:
     subscription = await subscribe(scene, paused=True)
     await scene.send(await scene.contact())
     await take(scene)
     assert await claim(scene) == []
     async with scene.database.read() as connection:
-        assert not await status_events.any_waits(connection)
+        assert not await due_subscriptions.any_waits(connection)
     await change(scene, subscription, paused=False)
     async with scene.database.read() as connection:
-        assert await status_events.any_waits(connection)
+        assert await due_subscriptions.any_waits(connection)
     assert len(await claim(scene)) == 1  # what happened meanwhile is told
     await time_passes(scene, HIDDEN_MS)
     async with scene.database.write() as connection:

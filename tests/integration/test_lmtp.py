@@ -104,6 +104,22 @@ async def test_a_report_bounces_its_message(tenant: Tenant, port: int, database:
     assert entry["messageId"] == message["id"]
 
 
+async def test_commands_may_come_without_waiting_for_replies(tenant: Tenant, port: int) -> None:
+    to = return_path(await tenant.send(await tenant.contact()))
+    async with Line(*await asyncio.open_connection("127.0.0.1", port)) as line:
+        assert (await line.answer()).startswith("220")
+        line.writer.write(b"LHLO mx.example.net\r\n")
+        greeting = [await asyncio.wait_for(line.reader.readline(), 20) for _ in range(7)]
+        assert {b"250-PIPELINING\r\n", b"250-ENHANCEDSTATUSCODES\r\n"} < set(greeting)
+        assert greeting[-1] == b"250 HELP\r\n"
+        # RFC 2920: all of them at once, DATA the last.
+        commands = ("MAIL FROM:<>", f"RCPT TO:<{to}>", f"RCPT TO:<{NOBODY}>", "DATA")
+        line.writer.write("".join(f"{each}\r\n" for each in commands).encode())
+        assert [(await line.answer())[:3] for _ in commands] == ["250", "250", "550", "354"]
+        line.writer.write(b"Subject: x\r\n\r\nx\r\n.\r\nQUIT\r\n")
+        assert [(await line.answer())[:3] for _ in range(2)] == ["250", "221"]
+
+
 async def test_each_recipient_has_its_own_answer(api: Api, tenant: Tenant, port: int, database: Database) -> None:
     other = await api.tenant()
     message, theirs = await tenant.send(await tenant.contact()), await other.send(await other.contact())

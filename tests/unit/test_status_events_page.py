@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from models.store.status_events import Told, Waiting
+from models.store.due_subscriptions import Waiting
+from models.store.status_events import Told
 from models.vocabulary import Channel, StatusEvent
 from worker.notices import notice
 
@@ -17,7 +18,7 @@ ROWS = dict(re.findall(r"^\| `(message\.\w+)` \|.*\| (\w+) \|$", PAGE, re.M))
 
 def told(event: StatusEvent, reason: str | None = None) -> Told:
     return Told(
-        subscription=Waiting(UUID(int=1), UUID(int=2), "https://example.org/", ()),
+        subscription=Waiting(UUID(int=1), UUID(int=2), "https://example.org/", (), 1),
         message_id=UUID(int=3),
         type=event,
         at=0,
