@@ -10,10 +10,11 @@ from api_shim.operations import BODY_LIMIT, Call, Reply
 from api_shim.problems import Problem
 from api_shim.workspaces.batches import split
 from api_shim.workspaces.command_types import MessageProblemBody
-from api_shim.workspaces.drafts import draft_of, idempotency_key, key_in_batch
+from api_shim.workspaces.drafts import draft_in_batch, draft_of, idempotency_key, key_in_batch
 from api_shim.workspaces.paging import Pagination
 from api_shim.workspaces.types import (
     BatchItem,
+    BatchMessageRequest,
     BatchReply,
     MessageDetailView,
     MessageList,
@@ -109,7 +110,7 @@ def _try_draft(call: Call, item: bytes, key: str | None) -> Draft | Problem:
     if len(item) > BODY_LIMIT:
         return Problem(problems.TOO_LARGE, f"At most {BODY_LIMIT:,} bytes.")
     try:
-        return draft_of(decode(item, MessageRequest), call.caller, key)
+        return draft_in_batch(decode(item, BatchMessageRequest), call.caller, key)
     except Problem as problem:
         return problem
     except WireroomError as error:
