@@ -150,6 +150,11 @@ async def list_all(call: Call, query: MessageQuery) -> Reply:
 
 async def get(call: Call) -> Reply:
     """One message, with everything that belongs to it."""
+    return Reply(await detail(call))
+
+
+async def detail(call: Call) -> MessageDetailView:
+    """The message of the path, with everything that belongs to it; raises Problem (404)."""
     message_id = call.path_id("messageId", Kind.MESSAGE, "message")
     own = call.workspace_id
     async with call.services.database.read() as connection:
@@ -162,7 +167,7 @@ async def get(call: Call) -> Reply:
         journey = None if row.journey_id is None else await journeys.get(connection, own, row.journey_id)
         reported = await message_views.events_of(connection, own, message_id)
         attempts = await message_views.attempts_of(connection, own, message_id)
-    view = MessageDetailView(
+    return MessageDetailView(
         **message_fields(row),
         contact=None if contact is None else contact_view(contact),
         template=None if template is None else template_view(template),
@@ -171,4 +176,3 @@ async def get(call: Call) -> Reply:
         events=event_views(row, reported),
         attempts=attempt_views(attempts),
     )
-    return Reply(view)
