@@ -2,7 +2,7 @@
 # Everything else is in .venv/, which is made anew only when requirements.lock or pyproject.toml changed.
 
 PYTHON_IN_VENV := .venv/bin/python
-PACKAGES := models channels worker api_shim wireroom bench tests
+PACKAGES := models channels worker api_shim wireroom bench tests examples
 
 .PHONY: install run test check format migration lock fuzz bench bench-lists faults faults-full clean help
 

@@ -96,7 +96,7 @@ def milliseconds(moment: datetime | None, pointer: str) -> int | None:
 def convert_query(values: Mapping[str, str], wanted: type[T]) -> T:
     """Query parameters as a ``wanted``; raises Problem (400) that names the parameter."""
     for name, value in values.items():
-        _check_form(name, value, _kinds_at(wanted, [name]))
+        _check_form(name, value, kinds_at(wanted, [name]))
     try:
         return msgspec.convert(values, wanted, strict=False)
     except msgspec.ValidationError as error:
@@ -182,7 +182,7 @@ def _steps(path: str) -> list[str | int]:
 def _names_at(wanted: Any, steps: Sequence[str | int]) -> list[str]:
     return [
         field.encode_name
-        for kind in _kinds_at(wanted, steps)
+        for kind in kinds_at(wanted, steps)
         if isinstance(kind, msgspec.inspect.StructType)
         for field in kind.fields
     ]
@@ -190,7 +190,7 @@ def _names_at(wanted: Any, steps: Sequence[str | int]) -> list[str]:
 
 def _words_at(wanted: Any, steps: Sequence[str | int]) -> list[str]:
     words: list[str] = []
-    for kind in _kinds_at(wanted, steps):
+    for kind in kinds_at(wanted, steps):
         if isinstance(kind, msgspec.inspect.EnumType):
             words += [str(member.value) for member in kind.cls]
         elif isinstance(kind, msgspec.inspect.LiteralType):
@@ -198,7 +198,7 @@ def _words_at(wanted: Any, steps: Sequence[str | int]) -> list[str]:
     return words
 
 
-def _kinds_at(wanted: Any, steps: Sequence[str | int]) -> list[msgspec.inspect.Type]:
+def kinds_at(wanted: Any, steps: Sequence[str | int]) -> list[msgspec.inspect.Type]:
     """The types that the value at ``steps`` may have."""
     kinds = _alternatives(_type_info(wanted))
     for step in steps:

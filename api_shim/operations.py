@@ -5,7 +5,7 @@ the types that validate are the types that are documented.
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -14,18 +14,19 @@ import msgspec
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from api_shim import problems
 from api_shim.auth import Principal
 from api_shim.decoding import check_names, convert_query, decode, read_body
 from api_shim.problems import Problem, ProblemBody, ProblemType
+from api_shim.replies import Reply as Reply
+from api_shim.replies import report, write
 from api_shim.services import Services
 from api_shim.sessions import Session
-from api_shim.streaming import Streamed
 from models import ids
 from models.errors import WireroomError
-from models.logs import places
 from models.vocabulary import Scope as KeyScope
 
 T = TypeVar("T")
@@ -38,20 +39,6 @@ _PATH_PART: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
 log = structlog.get_logger("api_shim")
 
 
-class Reply(msgspec.Struct, frozen=True):
-    """What a handler answers: a struct to be written as JSON, or bytes of ``media_type``, whole or as they come.
-
-    ``ended`` is called once the answer has ended, however it ended: bytes as they come may end before they began.
-    """
-
-    body: msgspec.Struct | bytes | AsyncIterator[bytes] | None = None
-    status: int | None = None
-    headers: dict[str, str] = {}
-    media_type: str = "application/json"
-    cookies: tuple[str, ...] = ()  # each a Set-Cookie of its own (RFC 6265, section 3)
-    ended: Callable[[], None] = lambda: None
-
-
 class Call:
     """One request, as a handler sees it."""
 
@@ -60,7 +47,11 @@ class Call:
         self.request = request
         self.principal: Principal | None = None
         self.session: Session | None = None
+        self.csrf_token: str | None = None
         self._operation = operation
+
+    async def begin(self) -> None:
+        """Read what is needed before it is known who calls; ``csrf_token`` where it comes by no header."""
 
     @property
     def workspace_id(self) -> UUID:
@@ -204,29 +195,39 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        request = Request(scope, receive)
         operation = self._by_method.get(scope["method"])
         if operation is None:
             allowed = {"Allow": ", ".join(sorted(self._by_method))}
-            response = say(self._any, Problem(problems.METHOD_NOT_ALLOWED, headers=allowed))
+            response = self.refuse(self._any, request, Problem(problems.METHOD_NOT_ALLOWED, headers=allowed))
         else:
-            response = await self._answer(operation, Request(scope, receive))
+            response = await self._answer(operation, request)
         await response(scope, receive, send)
 
     async def _answer(self, operation: Operation, request: Request) -> Response:
         try:
-            call = Call(operation, self._services, request)
+            call = self.call(operation, request)
+            await call.begin()
             await _admit(call, operation)
-            return _write(operation, await operation.handler(call))
+            return write(await operation.handler(call), operation.path, operation.status)
         except Problem as problem:
-            return say(operation, problem)
+            return self.refuse(operation, request, problem)
         except WireroomError as error:
-            return say(operation, problems.problem_of(error))
+            return self.refuse(operation, request, problems.problem_of(error))
         except ClientDisconnect:
             log.info("the client left before its request was whole", path=operation.path)
-            return say(operation, Problem(problems.TIMED_OUT))  # nobody reads it
+            return self.refuse(operation, request, Problem(problems.TIMED_OUT))  # nobody reads it
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and no traceback
             report(error, operation.path)
-            return say(operation, Problem(problems.INTERNAL))
+            return self.refuse(operation, request, Problem(problems.INTERNAL))
+
+    def call(self, operation: Operation, request: Request) -> Call:
+        """The request as the operation's handler sees it."""
+        return Call(operation, self._services, request)
+
+    def refuse(self, operation: Operation, request: Request, problem: Problem) -> Response:
+        """A problem in the operation's dialect."""
+        return problems.respond_short(problem) if operation.short_errors else problems.respond(problem)
 
 
 async def _admit(call: Call, operation: Operation) -> None:
@@ -234,7 +235,7 @@ async def _admit(call: Call, operation: Operation) -> None:
     authorization = call.request.headers.get("authorization")
     # A key, where one is given, speaks for itself: no browser adds it to what another site's page asks for.
     if operation.needs_session or (operation.takes_session and authorization is None):
-        call.session = await call.services.sessions.identify(call.request)
+        call.session = await call.services.sessions.identify(call.request, call.csrf_token)
     if operation.scope is not None:
         call.principal = await _principal(call, authorization)
         call.principal.need(operation.scope)
@@ -260,38 +261,11 @@ async def _principal(call: Call, authorization: str | None) -> Principal:
     return key
 
 
-class BrokenOff(Exception):
-    """An answer that had begun could not be ended: the connection is closed, so that nobody takes it for whole."""
-
-
-async def _whole_or_broken(chunks: AsyncIterator[bytes], path: str) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in chunks:
-            yield chunk
-    except Exception as error:  # noqa: BLE001 - the server would log its words, which may hold personal data
-        report(error, path)
-        raise BrokenOff(path) from None
-
-
-def _write(operation: Operation, reply: Reply) -> Response:
-    if isinstance(reply.body, AsyncIterator):
-        chunks = _whole_or_broken(reply.body, operation.path)
-        return Streamed(chunks, reply.status or operation.status, reply.headers, reply.media_type, ended=reply.ended)
-    content = reply.body if isinstance(reply.body, bytes) else b""
-    if isinstance(reply.body, msgspec.Struct):
-        content = msgspec.json.encode(reply.body)
-    status = reply.status or operation.status
-    response = Response(content, status, reply.headers, reply.media_type if reply.body is not None else None)
-    for cookie in reply.cookies:
-        response.headers.append("Set-Cookie", cookie)
-    return response
-
-
-def say(operation: Operation, problem: Problem) -> Response:
-    """A problem in the operation's dialect."""
-    return problems.respond_short(problem) if operation.short_errors else problems.respond(problem)
-
-
-def report(error: Exception, path: str) -> None:
-    """Log an error that nobody foresaw: where it happened, but not its words, which may hold personal data."""
-    log.error("request failed", path=path, error=type(error).__name__, places=places(error))
+def routes_of(
+    operations: Sequence[Operation], services: Services, endpoint: type[Endpoint] = Endpoint
+) -> list[BaseRoute]:
+    """One route per path, in the order of the operations."""
+    by_path: dict[str, list[Operation]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, []).append(operation)
+    return [Route(path, endpoint(of_path, services)) for path, of_path in by_path.items()]

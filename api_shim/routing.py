@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from api_shim import (
     auth_routes,
@@ -22,7 +22,8 @@ from api_shim import (
     tracking,
     widget,
 )
-from api_shim.operations import Endpoint, Operation, asking
+from api_shim.console import table as console
+from api_shim.operations import Operation, asking, routes_of
 from api_shim.services import Services
 from api_shim.workspaces import table as workspaces
 from api_shim.workspaces import users_table as users
@@ -124,8 +125,5 @@ OPERATIONS: Final = (*DOCUMENTED, *docs.operations(DOCUMENTED))
 
 
 def routes(services: Services) -> Sequence[BaseRoute]:
-    """One route per path, in the order of the table."""
-    by_path: dict[str, list[Operation]] = {}
-    for operation in OPERATIONS:
-        by_path.setdefault(operation.path, []).append(operation)
-    return [Route(path, Endpoint(operations, services)) for path, operations in by_path.items()]
+    """One route per path, in the order of the table, and the pages of the console, which are no part of the API."""
+    return [*routes_of(OPERATIONS, services), *console.routes(services)]

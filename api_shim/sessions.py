@@ -79,8 +79,11 @@ class Sessions:
         """The ``Set-Cookie`` of a session that has ended."""
         return self.cookies.set(self.cookies.session, "", 0)
 
-    async def identify(self, request: Request) -> Session:
-        """Whose session the request carries; raises Problem: 401 for a bad one, 403 for a write that is not proven."""
+    async def identify(self, request: Request, csrf_token: str | None = None) -> Session:
+        """Whose session the request carries; raises Problem: 401 for a bad one, 403 for a write that is not proven.
+
+        ``csrf_token``: what a form gave; None: the header counts.
+        """
         token = self.token(request)
         if token is None:
             raise problems.unauthorized()
@@ -91,7 +94,7 @@ class Sessions:
         session = session_of(row, token)
         if request.method not in _SAFE_METHODS:
             self.check_origin(request)
-            given = request.headers.get(CSRF_HEADER, "")
+            given = request.headers.get(CSRF_HEADER, "") if csrf_token is None else csrf_token
             if not hmac.compare_digest(given.encode(), session.csrf_token.encode()):
                 raise Problem(problems.CSRF_TOKEN, f"{CSRF_HEADER} is what GET /api/auth/session answers.")
         return await self._touched(session) if row.stale else session

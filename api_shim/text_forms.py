@@ -24,6 +24,7 @@ MEDIA_TYPE: Final = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$(?!\n)"
 CONTENT_ID: Final = r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]+$(?!\n)"
 
 NUMBER: Final = r"^[0-9]{1,18}$(?!\n)"
+VISIBLE_ASCII: Final = r"^[!-~]+$(?!\n)"
 
 _CONTROL: Final = "holds a control character"
 _TAG: Final = "must be a language tag, as in en or pt-BR"
@@ -40,5 +41,6 @@ WORDS: Final[Mapping[str, str]] = {
     BASIC_AUTH: "must be user:password, without control characters",
     MEDIA_TYPE: "must be a media type, as in application/pdf",
     NUMBER: "must be a number",
+    VISIBLE_ASCII: "holds a character that is not visible ASCII",
     CONTENT_ID: "holds a character that no Content-ID has",
 }

@@ -53,6 +53,11 @@ def new_id() -> UUID:
     return uuid_utils.compat.uuid7()
 
 
+def since(millis: int) -> UUID:
+    """No id that was made from then on (milliseconds, UTC) sorts before it."""
+    return UUID(int=millis << 80)
+
+
 def encode(value: UUID) -> str:
     """The 26 characters of an id, without prefix."""
     number = value.int

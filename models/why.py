@@ -20,7 +20,7 @@ _WHOSE: Final = {
 }
 
 
-_FOR_GOOD: Final = frozenset({FailureReason.ERASED, FailureReason.EXPIRED, FailureReason.OPTED_OUT})
+FOR_GOOD: Final = frozenset({FailureReason.ERASED, FailureReason.EXPIRED, FailureReason.OPTED_OUT})
 """What retry refuses whatever is done about it."""
 
 
@@ -219,7 +219,7 @@ def _whose(it: Situation) -> str:
     fault = fault_of(it.status, it.failure_reason)
     if fault is None or it.failure_reason is FailureReason.CANCELLED:
         return ""
-    again = "" if it.failure_reason in _FOR_GOOD else " Retry sends it again, unless its address is suppressed."
+    again = "" if it.failure_reason in FOR_GOOD else " Retry sends it again, unless its address is suppressed."
     return f" {_WHOSE[fault]}{again}"
 
 

@@ -1,12 +1,13 @@
 #!/bin/sh
-# What some tests want beside .venv, as a peer that is not ours: Debian's Postfix, a Chromium. Without them these tests
-# are left out and say so. Needs root and apt; where either is missing, or a package cannot be had, it says so and
+# What some tests want beside .venv, as a peer that is not ours: Debian's Postfix, a Chromium, Node. Without them these
+# tests are left out and say so. Needs root and apt; where either is missing, or a package cannot be had, it says so and
 # changes nothing. Postfix is not started: the tests run its programs from a configuration of their own.
 set -eu
 
 packages=
 [ -x /usr/lib/postfix/sbin/master ] || packages="$packages postfix"
 [ -x /usr/bin/chromium ] || packages="$packages chromium"
+command -v node >/dev/null || packages="$packages nodejs"
 [ -n "$packages" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "Not installed:$packages. It takes root, on Debian or Ubuntu; the tests that want them are left out." >&2

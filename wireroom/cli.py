@@ -21,7 +21,7 @@ import typer
 from models.errors import WireroomError
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Scope
-from wireroom import data_dir, replay, users
+from wireroom import data_dir, replay, send_file, users
 from wireroom.options import AsJson, TokenOption, UrlOption, WorkspaceOption
 from wireroom.options import client as _client
 from wireroom.output import database_url as _database_url
@@ -29,19 +29,20 @@ from wireroom.output import show as _print
 from wireroom.settings import child_environment
 
 if TYPE_CHECKING:
-    from wireroom.client import Client
+    from wireroom.api import Client
 
 _HELP: Final = (
     "Self-hosted message dispatch by email, web push, Telegram, inbox and webhook, with a status that never lies."
 )
 
-app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 workspace_app = typer.Typer(help="Workspaces.", no_args_is_help=True)
 token_app = typer.Typer(help="API tokens.", no_args_is_help=True)
 app.add_typer(workspace_app, name="workspace")
 app.add_typer(token_app, name="token")
 app.add_typer(users.app, name="user")
 app.command("replay")(replay.run)
+app.command("send-file")(send_file.run)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from channels import standard_webhooks
 from models.evidence import Provider
 from models.vocabulary import Channel, Scope, Status
 from wireroom import accounts, demo_story
-from wireroom.client import Client
+from wireroom.api import Client
 from wireroom.demo_check import Sent, differences
 from wireroom.demo_sinks import Sinks
 from wireroom.demo_story import Letter, Person

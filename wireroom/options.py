@@ -7,7 +7,7 @@ import typer
 from wireroom.settings import ClientSettings
 
 if TYPE_CHECKING:
-    from wireroom.client import Client
+    from wireroom.api import Client
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WorkspaceOption = Annotated[str | None, typer.Option(help="ws_…; default WIREROOM_WORKSPACE.")]
@@ -15,12 +15,12 @@ TokenOption = Annotated[str | None, typer.Option(help="Default WIREROOM_TOKEN.")
 UrlOption = Annotated[str | None, typer.Option(help="Default WIREROOM_PUBLIC_URL, else http://WIREROOM_BIND.")]
 
 
-def client(workspace: str | None, token: str | None, url: str | None) -> "Client":
+def client(workspace: str | None, token: str | None, url: str | None, *, tries: int = 1) -> "Client":
     """A client of the API, as the options say or else the environment."""
-    from wireroom.client import Client  # noqa: PLC0415 - a web client's library costs a quarter of a second
+    from wireroom.api import Client  # noqa: PLC0415 - a web client's library costs a quarter of a second
 
     settings = ClientSettings.read()
     workspace, token = workspace or settings.workspace, token or settings.token
     if not workspace or not token:
         raise typer.BadParameter("--workspace and --token, or WIREROOM_WORKSPACE and WIREROOM_TOKEN, are needed")
-    return Client(url or settings.url, workspace, token)
+    return Client(url or settings.url, workspace, token, tries=tries)

@@ -18,7 +18,7 @@ from wireroom import moments, options
 from wireroom.output import show
 
 if TYPE_CHECKING:
-    from wireroom.client import Client
+    from wireroom.api import Client
 
 _PATH: Final = "/messages/replay"
 

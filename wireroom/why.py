@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
-from wireroom.client import Client
+from wireroom.api import Client
 
 
 async def ask(client: Client, message_id: str) -> dict[str, Any]:

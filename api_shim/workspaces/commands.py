@@ -1,6 +1,6 @@
 """What a person asks of one message: why it stands where it stands, and to cancel, retry, release or fail it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -17,21 +17,31 @@ from models import ids
 from models.errors import NotFound
 from models.faults import fault_of
 from models.ids import Kind
+from models.person_commands import Command
 from models.store import commands
 from models.store.why import situation
 from models.timestamps import show, show_optional
 from models.vocabulary import Channel, FailureReason, Lane, Scope, State
-from models.why import Attempt, explain
+from models.why import Attempt, Situation, explain
 
-Command = Callable[[AsyncConnection, UUID, UUID], Awaitable[tuple[Channel, Lane] | None]]
+Obeyed = Callable[[AsyncConnection, UUID, UUID], Awaitable[tuple[Channel, Lane] | None]]
 
 
 async def why(call: Call) -> Reply:
     """What holds the message."""
-    it = await fetch_one(call, Kind.MESSAGE, "message", situation)
+    return Reply(why_view(call, await situation_of(call)))
+
+
+async def situation_of(call: Call) -> Situation:
+    """Everything that may hold the message of the path; raises Problem (404)."""
+    return await fetch_one(call, Kind.MESSAGE, "message", situation)
+
+
+def why_view(call: Call, it: Situation) -> WhyView:
+    """What holds the message of the path."""
     said = explain(it)
     sending = it.state is State.SENDING
-    view = WhyView(
+    return WhyView(
         id=ids.show(Kind.MESSAGE, call.path_id("messageId", Kind.MESSAGE, "message")),
         status=it.status,
         held=it.state is State.HELD,
@@ -47,14 +57,13 @@ async def why(call: Call) -> Reply:
         fault=fault_of(it.status, it.failure_reason),
         expires_at=show_optional(it.expires_at),
     )
-    return Reply(view)
 
 
 def _last_error(attempt: Attempt) -> LastErrorView:
     return LastErrorView(at=show(attempt.ended_at), outcome=attempt.outcome, code=attempt.code, detail=attempt.detail)
 
 
-def _obeying(command: Command) -> Handler:
+def _obeying(command: Obeyed) -> Handler:
     """A handler that does ``command``, wakes the lane that got work by it, and shows the message."""
 
     async def obey(call: Call) -> Reply:
@@ -72,6 +81,14 @@ def _obeying(command: Command) -> Handler:
     return obey
 
 
+HANDLERS: Final[Mapping[Command, Handler]] = {
+    Command.CANCEL: _obeying(commands.cancel),
+    Command.RETRY: _obeying(commands.retry),
+    Command.RELEASE: _obeying(commands.release),
+    Command.FAIL: _obeying(commands.fail),
+}
+"""How each command is done to the message of the path: the same for programs and for the console."""
+
 _ONE: Final = "/api/workspaces/{workspaceId}/messages/{messageId}"
 _NOT_AGAIN: Final = tuple(
     problems.REFUSALS[reason]
@@ -85,11 +102,11 @@ _NOT_AGAIN: Final = tuple(
 )
 
 
-def _operation(name: str, command: Command, summary: str, errors: tuple[ProblemType, ...] = ()) -> Operation:
+def _operation(command: Command, summary: str, errors: tuple[ProblemType, ...] = ()) -> Operation:
     return Operation(
         "POST",
-        f"{_ONE}/{name}",
-        _obeying(command),
+        f"{_ONE}/{command}",
+        HANDLERS[command],
         summary=summary,
         tag="Messages",
         scope=Scope.MESSAGES_WRITE,
@@ -109,8 +126,8 @@ OPERATIONS: Final = (
         responses={200: WhyView},
         errors=(problems.NOT_FOUND,),
     ),
-    _operation("cancel", commands.cancel, "Call back a message that is QUEUED"),
-    _operation("retry", commands.retry, "Send a message that is FAILED or BOUNCED again, as a new run", _NOT_AGAIN),
-    _operation("release", commands.release, "Send a held message again: it did not arrive", _NOT_AGAIN),
-    _operation("fail", commands.fail, "Give a held message up"),
+    _operation(Command.CANCEL, "Call back a message that is QUEUED"),
+    _operation(Command.RETRY, "Send a message that is FAILED or BOUNCED again, as a new run", _NOT_AGAIN),
+    _operation(Command.RELEASE, "Send a held message again: it did not arrive", _NOT_AGAIN),
+    _operation(Command.FAIL, "Give a held message up"),
 )

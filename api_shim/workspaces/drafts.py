@@ -7,13 +7,14 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from api_shim import problems
 from api_shim.auth import Principal
 from api_shim.decoding import milliseconds
 from api_shim.problems import FieldError, Problem
 from api_shim.strict_json import pointer_to
-from api_shim.workspaces.types import MessageRequest
+from api_shim.workspaces.types import BatchMessageRequest, MessageRequest
 from channels import mail_headers, mime, onsite, webhook
 from channels.telegram_options import read_options
 from models import ids
@@ -58,6 +59,15 @@ def idempotency_key(header: str | None) -> str | None:
 def key_in_batch(key: str, position: int) -> str:
     """The key of one item of a batch that was sent under ``key``."""
     return f"batch:{hashlib.sha256(key.encode()).hexdigest()}:{position}"
+
+
+def draft_in_batch(request: BatchMessageRequest, caller: Principal, key: str | None) -> Draft:
+    """The same of one item of a batch, under its own key where it has one, else under ``key``."""
+    own = request.idempotency_key
+    if own is UNSET:
+        return draft_of(request, caller, key)
+    # Without it the request is what it would be alone, and has that one's fingerprint.
+    return draft_of(msgspec.structs.replace(request, idempotency_key=UNSET), caller, own)
 
 
 def draft_of(request: MessageRequest, caller: Principal, key: str | None) -> Draft:

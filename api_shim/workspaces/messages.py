@@ -10,10 +10,11 @@ from api_shim.operations import BODY_LIMIT, Call, Reply
 from api_shim.problems import Problem
 from api_shim.workspaces.batches import split
 from api_shim.workspaces.command_types import MessageProblemBody
-from api_shim.workspaces.drafts import draft_of, idempotency_key, key_in_batch
+from api_shim.workspaces.drafts import draft_in_batch, draft_of, idempotency_key, key_in_batch
 from api_shim.workspaces.paging import Pagination
 from api_shim.workspaces.types import (
     BatchItem,
+    BatchMessageRequest,
     BatchReply,
     MessageDetailView,
     MessageList,
@@ -109,7 +110,7 @@ def _try_draft(call: Call, item: bytes, key: str | None) -> Draft | Problem:
     if len(item) > BODY_LIMIT:
         return Problem(problems.TOO_LARGE, f"At most {BODY_LIMIT:,} bytes.")
     try:
-        return draft_of(decode(item, MessageRequest), call.caller, key)
+        return draft_in_batch(decode(item, BatchMessageRequest), call.caller, key)
     except Problem as problem:
         return problem
     except WireroomError as error:
@@ -149,6 +150,11 @@ async def list_all(call: Call, query: MessageQuery) -> Reply:
 
 async def get(call: Call) -> Reply:
     """One message, with everything that belongs to it."""
+    return Reply(await detail(call))
+
+
+async def detail(call: Call) -> MessageDetailView:
+    """The message of the path, with everything that belongs to it; raises Problem (404)."""
     message_id = call.path_id("messageId", Kind.MESSAGE, "message")
     own = call.workspace_id
     async with call.services.database.read() as connection:
@@ -161,7 +167,7 @@ async def get(call: Call) -> Reply:
         journey = None if row.journey_id is None else await journeys.get(connection, own, row.journey_id)
         reported = await message_views.events_of(connection, own, message_id)
         attempts = await message_views.attempts_of(connection, own, message_id)
-    view = MessageDetailView(
+    return MessageDetailView(
         **message_fields(row),
         contact=None if contact is None else contact_view(contact),
         template=None if template is None else template_view(template),
@@ -170,4 +176,3 @@ async def get(call: Call) -> Reply:
         events=event_views(row, reported),
         attempts=attempt_views(attempts),
     )
-    return Reply(view)

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api_shim.problems import ProblemBody
-from api_shim.text_forms import CONTENT_ID, MEDIA_TYPE, NO_CONTROLS
+from api_shim.text_forms import CONTENT_ID, MEDIA_TYPE, NO_CONTROLS, VISIBLE_ASCII
 from api_shim.workspaces.campaign_types import CampaignView
 from api_shim.workspaces.contact_types import ContactView
 from api_shim.workspaces.paging import Moment, PageQuery, Pagination, Word
@@ -115,6 +115,12 @@ class MessageRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True)
     attachments: Annotated[tuple[AttachmentRequest, ...], Meta(max_length=100)] = ()
     headers: dict[str, str] = {}
     options: Options | None = None
+
+
+class BatchMessageRequest(MessageRequest, rename="camel", forbid_unknown_fields=True):
+    """One message of a batch. ``idempotencyKey``: as the header of a single message, before the batch's own."""
+
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE_ASCII)] | UnsetType = UNSET
 
 
 class MessageView(msgspec.Struct, rename="camel", kw_only=True):

@@ -6,7 +6,7 @@ has no such message, and Conflict where its state does not allow it.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, null, or_, select, update
@@ -14,14 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Parked, Standing, check_standing
 from models.errors import Conflict, NotFound
+from models.person_commands import RULES, Command
 from models.session import now_ms
 from models.store import intake, message_views, turns
 from models.store.ending import without_a_send
 from models.store.recordset import among
 from models.tables import campaigns, contacts, message_details, messages
 from models.vocabulary import CampaignState, Channel, Fact, FailureReason, Lane, State, Status
-
-_OVER: Final = (State.DONE, State.FAILED, State.CANCELLED)
 
 
 async def cancel(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> None:
@@ -30,8 +29,7 @@ async def cancel(connection: AsyncConnection, workspace_id: UUID, message_id: UU
         connection,
         workspace_id,
         message_id,
-        messages.c.state == State.QUEUED.value,
-        "Only a QUEUED message can be cancelled",
+        Command.CANCEL,
         **without_a_send(State.CANCELLED, FailureReason.CANCELLED),
     )
 
@@ -42,8 +40,7 @@ async def fail(connection: AsyncConnection, workspace_id: UUID, message_id: UUID
         connection,
         workspace_id,
         message_id,
-        messages.c.state == State.HELD.value,
-        "Only a held message can be failed",
+        Command.FAIL,
         **without_a_send(State.FAILED, FailureReason.GIVEN_UP),
     )
 
@@ -53,13 +50,7 @@ async def release(connection: AsyncConnection, workspace_id: UUID, message_id: U
 
     Raises Refused where a claim would end it at once, as in ``retry``; then it stays held.
     """
-    return await _send_again(
-        connection,
-        workspace_id,
-        message_id,
-        messages.c.state == State.HELD.value,
-        "Only a held message can be released",
-    )
+    return await _send_again(connection, workspace_id, message_id, Command.RELEASE)
 
 
 async def retry(connection: AsyncConnection, workspace_id: UUID, message_id: UUID) -> tuple[Channel, Lane] | None:
@@ -68,22 +59,21 @@ async def retry(connection: AsyncConnection, workspace_id: UUID, message_id: UUI
     Returns the lane that got work, None while its campaign is paused. Raises Refused where a claim would end it at
     once: expired, erased, suppressed, opted out, its campaign cancelled; then nothing is changed.
     """
-    return await _send_again(
-        connection,
-        workspace_id,
-        message_id,
-        ended_undelivered(),
-        "Only a FAILED or BOUNCED message can be sent again",
-        **a_new_run(),
-    )
+    return await _send_again(connection, workspace_id, message_id, Command.RETRY, **a_new_run())
 
 
 def ended_undelivered() -> ColumnElement[bool]:
     """Whether a message may begin a new run."""
-    return and_(
-        messages.c.state.in_([state.value for state in _OVER]),
-        messages.c.status.in_([Status.FAILED.value, Status.BOUNCED.value]),
-    )
+    return _permitted(Command.RETRY)
+
+
+def _permitted(command: Command) -> ColumnElement[bool]:
+    """``person_commands.permitted`` over a row of ``messages``."""
+    rule = RULES[command]
+    in_state = messages.c.state.in_([state.value for state in rule.states])
+    if rule.statuses == tuple(Status):
+        return in_state
+    return and_(in_state, messages.c.status.in_([status.value for status in rule.statuses]))
 
 
 def a_new_run() -> dict[str, Any]:
@@ -115,13 +105,12 @@ async def _change(
     connection: AsyncConnection,
     workspace_id: UUID,
     message_id: UUID,
-    allowed: ColumnElement[bool],
-    rule: str,
+    command: Command,
     **values: Any,
 ) -> tuple[Channel, Lane]:
     statement = (
         update(messages)
-        .where(messages.c.id == message_id, messages.c.workspace_id == workspace_id, allowed)
+        .where(messages.c.id == message_id, messages.c.workspace_id == workspace_id, _permitted(command))
         .values(**{"token": messages.c.token + 1, **values})
         .returning(messages.c.channel, messages.c.lane)
     )
@@ -132,25 +121,17 @@ async def _change(
     if row is None:
         raise NotFound("There is no such message.")
     shown = "held" if row.state is State.HELD else row.status.value
-    raise Conflict(f"{rule}; this one is {shown}.")
+    raise Conflict(f"{RULES[command].said}; this one is {shown}.")
 
 
 async def _send_again(
     connection: AsyncConnection,
     workspace_id: UUID,
     message_id: UUID,
-    allowed: ColumnElement[bool],
-    rule: str,
+    command: Command,
     **values: Any,
 ) -> tuple[Channel, Lane] | None:
-    channel, lane = await _change(
-        connection,
-        workspace_id,
-        message_id,
-        allowed,
-        rule,
-        **_due_again() | values,
-    )
+    channel, lane = await _change(connection, workspace_id, message_id, command, **_due_again() | values)
     own = update(messages).where(messages.c.id == message_id)
     try:
         check_standing((await standings(connection, workspace_id, [message_id]))[message_id][1])

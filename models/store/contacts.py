@@ -1,6 +1,6 @@
 """Contacts: who is written to, and where."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.errors import Conflict
 from models.session import now_ms
 from models.store import contact_terms
+from models.store.recordset import among
 from models.store.rows import columns_of, fetch_one, fetch_page, insert_if_free, read
 from models.tables import contacts
 
@@ -98,6 +99,19 @@ async def get(connection: AsyncConnection, workspace_id: UUID, contact_id: UUID)
     """The contact, erased or not, where it exists in this workspace."""
     conditions = [contacts.c.workspace_id == workspace_id, contacts.c.id == contact_id]
     return await fetch_one(connection, contacts, ContactRow, conditions)
+
+
+async def get_many(
+    connection: AsyncConnection, workspace_id: UUID, contact_ids: Collection[UUID]
+) -> dict[UUID, ContactRow]:
+    """Those of ``contact_ids`` that exist in this workspace, erased or not."""
+    rows = await connection.execute(
+        select(*columns_of(contacts, ContactRow)).where(
+            contacts.c.workspace_id == workspace_id,
+            among(contacts.c.id, contact_ids, is_sqlite=connection.dialect.name == "sqlite"),
+        )
+    )
+    return {row.id: read(row, ContactRow) for row in rows}
 
 
 async def page(

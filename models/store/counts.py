@@ -74,6 +74,21 @@ async def by_status(connection: AsyncConnection, workspace_id: UUID, campaign_id
     return {Status(status): int(count) for status, count in rows}
 
 
+async def unended(connection: AsyncConnection, workspace_id: UUID) -> dict[Channel, int]:
+    """The messages that wait to be sent or are being sent, by the channels that any of them has; held ones do not."""
+    open_ones = [Status.QUEUED.value, Status.SENDING.value]
+    parts = (
+        select(table.c.channel, number.label("number")).where(
+            table.c.workspace_id == workspace_id, table.c.status.in_(open_ones), ~table.c.held
+        )
+        for table, number in _BOTH
+    )
+    both = union_all(*parts).subquery()
+    number = func.sum(both.c.number)
+    rows = await connection.execute(select(both.c.channel, number).group_by(both.c.channel).having(number != 0))
+    return {Channel(channel): int(count) for channel, count in rows}
+
+
 async def fold(connection: AsyncConnection, most: int) -> int:
     """Fold up to ``most`` changes into the counts, and as many into those of campaigns (``campaign_numbers``).
 

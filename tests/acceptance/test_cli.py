@@ -207,3 +207,17 @@ async def test_send_makes_the_contact_and_prints_the_message(tmp_path: Path) -> 
         await wait_until(lambda: len(sink.mails) == 2)
         texts = {mail.parsed().get_content().strip() for mail in sink.mails}
         assert texts == {"one", "zwei ☕"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_shells_are_told_how_to_complete_commands(shell: str) -> None:
+    script = await wireroom(_WIREROOM_COMPLETE=f"source_{shell}")
+    assert script.code == 0, script.err
+    assert f"complete_{shell}" in script.out
+    begun = {"COMP_WORDS": "wireroom send", "COMP_CWORD": "1"} | {
+        "_TYPER_COMPLETE_ARGS": "wireroom send",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    offered = await wireroom(_WIREROOM_COMPLETE=f"complete_{shell}", **begun)
+    assert "send-file" in offered.out
+    assert "replay" not in offered.out

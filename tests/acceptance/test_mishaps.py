@@ -14,7 +14,7 @@ from models.vocabulary import FailureReason
 from tests.support import commands
 from tests.support.commands import wireroom
 from tests.support.waiting import wait_until
-from wireroom.client import ApiError, Client
+from wireroom.api import ApiError, Client
 from wireroom.ports import free_port
 
 

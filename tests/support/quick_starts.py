@@ -21,7 +21,7 @@ _LOADED: Final = (
     "sqlalchemy.dialects.sqlite.aiosqlite",
     "models.migrate",
     "wireroom.cli",
-    "wireroom.client",
+    "wireroom.api",
     "wireroom.database_faults",
     "wireroom.doctor",
     "wireroom.recount",

@@ -1,0 +1,166 @@
+"""What a page of the console is, and how a request becomes one."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api_shim import problems
+from api_shim.console.rendering import render
+from api_shim.decoding import read_body
+from api_shim.operations import Call, Endpoint, Operation
+from api_shim.problems import Problem
+from api_shim.replies import Reply, write
+from api_shim.services import Services
+from models import ids
+from models.ids import Kind
+from models.store import users
+from models.vocabulary import Scope
+
+Values = Mapping[str, Any]
+
+HOME: Final = "/console"
+BELOW: Final = f"{HOME}/{{workspaceId}}"
+_FORM_BYTES: Final = 8192
+_MOST_FIELDS: Final = 20
+_CSRF_FIELD: Final = "csrf"
+_THEME_COOKIE: Final = "wireroom_theme"
+_THEMES: Final = frozenset({"light", "dark"})
+
+
+class PageCall(Call):
+    """One request for a page. ``form``: what a form sent, its first value of each name."""
+
+    form: Mapping[str, str] = {}
+
+    async def begin(self) -> None:
+        """Read the form, which holds the session's CSRF token."""
+        if self.request.method != "POST":
+            return
+        raw = await read_body(self.request, _FORM_BYTES)
+        try:
+            fields = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            raise problems.invalid("is no form", "#") from None
+        self.form = dict(reversed(fields))
+        self.csrf_token = self.form.get(_CSRF_FIELD, "")
+
+    @property
+    def root(self) -> str:
+        """The console's address, below the path of the public URL."""
+        return root_of(self.services)
+
+    @property
+    def here(self) -> str:
+        """The address of the workspace's start page."""
+        return f"{self.root}/{quote(self.path('workspaceId'))}"
+
+
+View = Callable[[PageCall], Awaitable[Values | Reply]]
+"""Gives the values of the page's template, or another answer in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a workspace: ``path`` below it, the template and what fills it.
+
+    ``title``: its name in the navigation; None: it is reached from other pages.
+    """
+
+    path: str
+    template: str
+    view: View
+    title: str | None = None
+    scope: Scope = Scope.MESSAGES_READ
+    query: type[msgspec.Struct] | None = None
+    method: str = "GET"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A page in the navigation."""
+
+    path: str
+    title: str
+
+
+def root_of(services: Services) -> str:
+    """The console's address, below the path of the public URL."""
+    return f"{urlsplit(services.settings.public_url).path.rstrip('/')}{HOME}"
+
+
+def see_other(address: str, *cookies: str) -> Reply:
+    """Go there by GET (RFC 9110, section 15.4.4)."""
+    return Reply(status=303, headers={"Location": address, "Cache-Control": "no-store"}, cookies=cookies)
+
+
+def bare(request: Request, root: str) -> dict[str, Any]:
+    """What every template wants, also for those who are not signed in."""
+    theme = request.cookies.get(_THEME_COOKIE, "")
+    return {"root": root, "theme": theme if theme in _THEMES else ""}
+
+
+async def framed(call: PageCall, navigation: Sequence[Entry]) -> dict[str, Any]:
+    """What the templates of pages want besides their own values."""
+    async with call.services.database.read() as connection:
+        memberships = await users.workspaces_of(connection, call.signed_in.user_id)
+    below = call.request.url.path.partition(f"{HOME}/")[2].partition("/")[2]
+    return bare(call.request, call.root) | {
+        "csrf": call.signed_in.csrf_token,
+        "person": call.signed_in.email,
+        "here": call.here,
+        "section": below.partition("/")[0],
+        "navigation": navigation,
+        "scopes": call.caller.scopes,
+        "workspaces": [
+            {"id": ids.show(Kind.WORKSPACE, each.id), "name": each.name, "current": each.id == call.workspace_id}
+            for each in memberships
+        ],
+    }
+
+
+def operation_of(page: Page, navigation: Sequence[Entry]) -> Operation:
+    """The page as an operation, for those who are signed in and belong to the workspace."""
+
+    async def show(call: Call) -> Reply:
+        if not isinstance(call, PageCall):
+            raise TypeError("pages are shown by PageEndpoint")
+        values = await page.view(call)
+        if isinstance(values, Reply):
+            return values
+        return render(page.template, {**await framed(call, navigation), **values}, values.get("status", 200))
+
+    return Operation(
+        page.method,
+        f"{BELOW}{page.path}",
+        show,
+        summary=page.title or page.template,
+        tag="Console",
+        scope=page.scope,
+        query=page.query,
+        needs_session=True,
+    )
+
+
+class PageEndpoint(Endpoint):
+    """Shows pages, and problems as pages; who is not signed in is asked to."""
+
+    def call(self, operation: Operation, request: Request) -> Call:
+        """The request as a page's view sees it."""
+        return PageCall(operation, self._services, request)
+
+    def refuse(self, operation: Operation, request: Request, problem: Problem) -> Response:
+        """The problem as a page, or the way to the sign-in."""
+        root = root_of(self._services)
+        if problem.type is problems.UNAUTHORIZED:
+            query = f"?{request.url.query}" if request.url.query else ""
+            wanted = request.url.path.partition(f"{HOME}/")[2] + query if request.method == "GET" else ""
+            reply = see_other(f"{root}?next={quote(wanted, safe='')}" if wanted else root)
+        else:
+            values = bare(request, root) | {"problem": problem.body}
+            reply = render("problem.html", values, problem.type.status)
+            reply.headers.update({name: text for name, text in problem.headers.items() if name != "WWW-Authenticate"})
+        return write(reply, operation.path, operation.status)

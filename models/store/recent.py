@@ -1,0 +1,93 @@
+"""What became of a workspace's latest messages, counted along the indexes of the lists."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Select, String, func, literal, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.store.status_sql import undelivered
+from models.tables import messages
+from models.vocabulary import Channel, FailureReason, Status
+
+MOST_COUNTED = 100_000
+"""Of each channel and status, and of those that did not arrive, this many are counted at most."""
+
+
+class Undelivered(NamedTuple):
+    """What messages that did not arrive have in common."""
+
+    status: Status
+    reason: FailureReason | None
+
+
+async def by_status(connection: AsyncConnection, workspace_id: UUID, since: UUID) -> dict[tuple[Channel, Status], int]:
+    """The messages from that id on, by channel and status; only those that there are."""
+    # One by one, since only with channel and status given does an index hold the messages by their ids.
+    parts = [
+        select(
+            literal(channel.value, String(), literal_execute=True).label("channel"),
+            literal(status.value, String(), literal_execute=True).label("status"),
+            _up_to(
+                select(messages.c.id).where(
+                    messages.c.workspace_id == workspace_id,
+                    messages.c.channel == literal(channel.value, literal_execute=True),
+                    messages.c.status == literal(status.value, literal_execute=True),
+                    messages.c.id >= since,
+                ),
+                MOST_COUNTED,
+            ).label("number"),
+        )
+        for channel in Channel
+        for status in Status
+    ]
+    rows = await connection.execute(union_all(*parts))
+    return {(Channel(row.channel), Status(row.status)): int(row.number) for row in rows if row.number}
+
+
+async def undelivered_by_reason(
+    connection: AsyncConnection, workspace_id: UUID, since: UUID
+) -> Mapping[Undelivered, int]:
+    """Those of the messages from that id on that did not arrive, by what is known of it."""
+    latest = (
+        select(messages.c.status, messages.c.failure_reason)
+        .where(messages.c.workspace_id == workspace_id, undelivered(), messages.c.id >= since)
+        .order_by(messages.c.id.desc())
+        .limit(MOST_COUNTED)
+        .subquery()
+    )
+    rows = await connection.execute(
+        select(latest.c.status, latest.c.failure_reason, func.count()).group_by(
+            latest.c.status, latest.c.failure_reason
+        )
+    )
+    return {
+        Undelivered(Status(status), None if reason is None else FailureReason(reason)): int(number)
+        for status, reason, number in rows
+    }
+
+
+async def newest(connection: AsyncConnection, workspace_id: UUID) -> UUID | None:
+    """The newest message's id."""
+    found: UUID | None = await connection.scalar(
+        select(messages.c.id).where(messages.c.workspace_id == workspace_id).order_by(messages.c.id.desc()).limit(1)
+    )
+    return found
+
+
+async def accepted(connection: AsyncConnection, workspace_id: UUID, after: UUID, last: UUID) -> dict[Channel, int]:
+    """The messages behind ``after`` up to ``last``, by the channels that any has, counted up to ``MOST_COUNTED``."""
+    came = (
+        select(messages.c.channel)
+        .where(messages.c.workspace_id == workspace_id, messages.c.id > after, messages.c.id <= last)
+        .order_by(messages.c.id)
+        .limit(MOST_COUNTED)
+        .subquery()
+    )
+    rows = await connection.execute(select(came.c.channel, func.count()).group_by(came.c.channel))
+    return {Channel(channel): int(number) for channel, number in rows}
+
+
+def _up_to(rows: Select[Any], most: int) -> Any:
+    return select(func.count()).select_from(rows.limit(most).subquery()).scalar_subquery()

@@ -1,0 +1,201 @@
+"""The console in a real browser: by keyboard, on a phone, by day and by night, and as axe-core sees it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import BrowserContext, Page, expect
+from sqlalchemy import update
+
+from models import ids
+from models.ids import Kind
+from models.session import now_ms
+from models.tables import messages
+from models.vocabulary import FailureReason, State
+from tests.browser.visits import Visit
+from tests.support.browser import Watch, needs_chromium
+from tests.support.people import PASSWORD, person
+
+pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+
+HOSTILE: Final = "<img src=x onerror=alert(1)>"
+LONG: Final = "Asubjectofonewordthatislongerthananytelephoneiswideandhasnowheretobreakit"
+
+
+@dataclass
+class Desk:
+    """Somebody who is signed in at the console of a workspace in which this and that has happened."""
+
+    url: str
+    visit: Visit
+    context: BrowserContext
+    message: str = ""
+
+    async def open(self, path: str = "") -> Page:
+        """A new tab with a page of the workspace."""
+        page = await self.context.new_page()
+        await page.goto(self.url + path)
+        return page
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(visit: Visit) -> Desk:
+    """Robin's desk."""
+    email = await robin(visit)
+    answer = await visit.context.request.post(
+        f"{visit.api.url}/console/sign-in", form={"email": email, "password": PASSWORD}, max_redirects=0
+    )
+    assert answer.status == 303
+    return Desk(f"{visit.api.url}/console/{visit.tenant.workspace}", visit, visit.context)
+
+
+async def happened(desk: Desk) -> None:
+    """Messages of every status; ``desk.message`` is one with a history."""
+    tenant = desk.visit.tenant
+    lee = await tenant.contact(firstName="Ann", lastName="Lee")
+    facts: list[tuple[str, dict[str, object]]] = [
+        ("Your order 1017 was shipped", {"state": State.QUEUED}),
+        ("Welcome aboard", {"state": State.SENDING, "turn": None}),
+        ("Did this arrive?", {"state": State.HELD, "turn": None}),
+        ("Your invoice for November", {"state": State.DONE, "sent_at": 1}),
+        ("Your parcel arrives today", {"state": State.DONE, "sent_at": 1, "delivered_at": 1}),
+        ("Spring sale: everything must go", {"state": State.DONE, "opened_at": 1}),
+        ("Confirm your address", {"state": State.DONE, "clicked_at": 1}),
+        ("News & offers", {"state": State.DONE, "hard_bounced_at": 1}),
+        ("Password reset", {"state": State.FAILED, "failure_reason": FailureReason.MAILBOX_FULL}),
+        ("Your weekly digest", {"state": State.FAILED, "failure_reason": FailureReason.POLICY}),
+        ("A last offer", {"state": State.DONE, "unsubscribed_at": 1}),
+        (LONG, {"state": State.QUEUED}),
+        (HOSTILE, {"state": State.QUEUED}),
+    ]
+    for subject, values in facts:
+        sent = await tenant.send(lee, subject=subject, channel="EMAIL")
+        message_id = ids.parse(Kind.MESSAGE, sent["id"])
+        at = {name: now_ms() if name.endswith("_at") else value for name, value in values.items()}
+        ended = values["state"] in (State.DONE, State.FAILED)
+        over = {"turn": None, "sending_at": now_ms(), "ended_at": now_ms()} if ended else {}
+        async with desk.visit.database.write() as connection:
+            await connection.execute(update(messages).where(messages.c.id == message_id).values(**over | at))
+        if subject == "Password reset":
+            desk.message = sent["id"]
+
+
+async def test_a_person_finds_and_cancels_a_message_by_keyboard(visit: Visit) -> None:
+    contact = await visit.tenant.contact()
+    for subject in ("Spring sale", HOSTILE, "Your order 1017"):
+        await visit.tenant.send(contact, subject=subject)
+    page = await visit.context.new_page()
+    watch = Watch.over(page)
+    address = f"{visit.api.url}/console/{visit.tenant.workspace}/messages"
+    await page.goto(address)
+    await sign_in_by_keyboard(page, await robin(visit))
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Messages")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_label("Words of the subject")).to_be_focused()
+    rows = page.get_by_role("table").get_by_role("row")
+    await expect(rows).to_have_count(4)
+    await page.keyboard.type("order")
+    await expect(rows).to_have_count(2)
+    await expect(page).to_have_url(f"{address}?subject=order")
+    await expect(page.locator("#said")).to_have_text("1 message")
+    await page.get_by_role("link", name="Your order 1017").press("Enter")
+    await page.get_by_role("link", name="Cancel").press("Enter")
+    await expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("status")).to_have_text("It was called back.")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Your order 1017")
+    await expect(page.get_by_role("link", name="Retry")).to_be_visible()
+    assert watch.faults == []
+    assert watch.hosts == {visit.api.url}
+
+
+async def robin(visit: Visit) -> str:
+    """The address of an admin of the workspace."""
+    email = f"{visit.tenant.workspace}@example.org".replace("_", ".")
+    await person(str(visit.database.engine.url), visit.tenant.workspace, email)
+    return email
+
+
+async def sign_in_by_keyboard(page: Page, email: str) -> None:
+    """Type what the sign-in page asks for."""
+    await expect(page.get_by_label("E-mail address")).to_be_focused()
+    await page.keyboard.type(email)
+    await page.keyboard.press("Tab")
+    await page.keyboard.type(PASSWORD)
+    await page.keyboard.press("Enter")
+
+
+async def test_the_lanes_follow_what_comes(desk: Desk) -> None:
+    page = await desk.open("/lanes")
+    watch = Watch.over(page)
+    card = page.get_by_role("region", name="Email")
+    ready = card.get_by_role("row", name="Transactional").get_by_role("cell").first
+    await expect(ready).to_have_text("0")
+    await expect(card.get_by_role("img").first).to_have_attribute(
+        "aria-label", "transactional 0, at most 0; bulk 0, at most 0"
+    )
+    await desk.visit.tenant.send(await desk.visit.tenant.contact())
+    await expect(ready).to_have_text("1")
+    await expect(card.get_by_role("img").first).to_have_attribute(
+        "aria-label", "transactional 1, at most 1; bulk 0, at most 0"
+    )
+    assert watch.faults == []
+
+
+async def test_the_theme_is_chosen_and_stays(desk: Desk) -> None:
+    page = await desk.open()
+    watch = Watch.over(page)
+    await page.emulate_media(color_scheme="light")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = await page.evaluate(ground)
+    await page.get_by_label("Theme").select_option("dark")
+    dark = await page.evaluate(ground)
+    assert dark != light
+    await page.reload()
+    assert await page.evaluate(ground) == dark
+    await page.get_by_label("Theme").select_option("")
+    assert await page.evaluate(ground) == light
+    assert watch.faults == []
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"), [(390, 844, "dark"), (1440, 900, "light"), (390, 844, "light"), (1440, 900, "dark")]
+)
+async def test_the_pages_fit_and_can_be_read(
+    desk: Desk, tmp_path: Path, width: int, height: int, scheme: Literal["light", "dark"]
+) -> None:
+    await happened(desk)
+    page = await desk.open()
+    watch = Watch.over(page)
+    await page.set_viewport_size({"width": width, "height": height})
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    one = f"/messages/{desk.message}"
+    pages = {
+        "overview": "",
+        "messages": "/messages",
+        "nothing": "/messages?subject=zebra",
+        "message": one,
+        "question": f"{one}/retry",
+        "lanes": "/lanes",
+        "problem": "/messages/none",
+        "sign-in": "",
+    }
+    for name, path in pages.items():
+        if name == "sign-in":
+            await page.get_by_role("link", name="Back to the console").click()
+            await page.get_by_role("button", name="Sign out").click()
+        else:
+            await page.goto(desk.url + path)
+        await expect(page.get_by_role("heading", level=1)).to_be_visible()
+        await page.screenshot(path=tmp_path / f"{name}-{width}-{scheme}.png", full_page=True)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
+        if (width == 390) == (scheme == "dark"):
+            found = await Axe().run(page)
+            assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+    assert watch.faults == []
