@@ -14,6 +14,7 @@ from api_shim import (
     hooks,
     inbox_routes,
     messages,
+    metrics,
     opt_out,
     preferences,
     preferences_page,
@@ -24,6 +25,7 @@ from api_shim import (
 )
 from api_shim.operations import Endpoint, Operation, asking
 from api_shim.services import Services
+from api_shim.traffic import Measured
 from api_shim.workspaces import table as workspaces
 from api_shim.workspaces import users_table as users
 from channels.providers.generic import GenericBody
@@ -119,6 +121,7 @@ DOCUMENTED: Final = (
     *opt_out.OPERATIONS,
     *preferences_page.OPERATIONS,
     *preferences.OPERATIONS,
+    *metrics.OPERATIONS,
 )
 OPERATIONS: Final = (*DOCUMENTED, *docs.operations(DOCUMENTED))
 
@@ -128,4 +131,9 @@ def routes(services: Services) -> Sequence[BaseRoute]:
     by_path: dict[str, list[Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, []).append(operation)
-    return [Route(path, Endpoint(operations, services)) for path, operations in by_path.items()]
+    return [Route(path, _measured(operations, services)) for path, operations in by_path.items()]
+
+
+def _measured(operations: Sequence[Operation], services: Services) -> Measured:
+    methods = frozenset(operation.method for operation in operations)
+    return Measured(Endpoint(operations, services), operations[0].shown_path, methods, services.traffic)
