@@ -25,6 +25,7 @@ from api_shim.routing import routes
 from api_shim.services import Services
 from api_shim.settings import ApiSettings
 from api_shim.sns_peer import Fetch
+from api_shim.traffic import OTHER
 from channels.rendering import warm_up
 from channels.settings import ChannelSettings
 from models import logs, threads
@@ -132,6 +133,7 @@ class _Server(uvicorn.Server):
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     """What no operation answers: an unknown address."""
     problem = problems.not_found("address")
+    request.app.state.services.traffic.answered(OTHER, OTHER, problem.type.status, 0)
     short = request.url.path == "/messages" or request.url.path.startswith("/messages/")
     return problems.respond_short(problem) if short else problems.respond(problem)
 

@@ -1,6 +1,7 @@
 """Accepting messages: read what the rules need, decide, store. Requests that arrive together share each step."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Final, cast
@@ -11,12 +12,13 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim.composing import Addressed, Composer, Known
+from api_shim.traffic import Traffic
 from api_shim.workspace_settings import Remembered
 from channels.registry import Entry
 from channels.rendering import needs_liquid
 from models.admission import Draft
 from models.coalesce import Coalescer
-from models.errors import IdempotencyInFlight, IdempotencyMismatch, StorageUnavailable, WireroomError
+from models.errors import IdempotencyInFlight, IdempotencyMismatch, Refused, StorageUnavailable, WireroomError
 from models.secrets import Keyring
 from models.session import Database
 from models.store import clock, message_views, senders, settings
@@ -57,9 +59,15 @@ class Intake:
     """Accepts drafts. ``channels``: those that the operator has configured."""
 
     def __init__(
-        self, database: Database, keyring: Keyring, wakeups: Wakeups, channels: Mapping[Channel, Entry]
+        self,
+        database: Database,
+        keyring: Keyring,
+        wakeups: Wakeups,
+        channels: Mapping[Channel, Entry],
+        traffic: Traffic | None = None,
     ) -> None:
         self._database = database
+        self._traffic = traffic or Traffic()
         self._composer = Composer(keyring, channels)
         self._channels = channels
         self.settings = Remembered(settings.get_many, WorkspaceSettings(), seconds=_SETTINGS_S)
@@ -148,6 +156,9 @@ class Intake:
         new = await self._compose(addressed, standing, known, results)
         await self._store(new, drafts, results, replays)
         await self._replay(replays, results)
+        for position, result in results.items():
+            if isinstance(result, Refused):
+                self._traffic.refused(drafts[position].channel, result.reason)
         return [results[position] for position in range(len(drafts))]
 
     async def _compose(
@@ -226,6 +237,8 @@ class Intake:
                 replays[position] = (message.row["workspace_id"], outcome.replay_of)
             else:
                 results[position] = _mismatch()
+        for (channel, lane), number in Counter(message.group[:2] for message in fresh).items():
+            self._traffic.accepted(channel, lane, number)
         for channel, lane in {message.group[:2] for message in fresh if message.ready}:
             self._wakeups.poke(channel.value.lower(), lane.value)
 

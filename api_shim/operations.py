@@ -25,6 +25,7 @@ from api_shim.replies import Reply as Reply
 from api_shim.replies import report, write
 from api_shim.services import Services
 from api_shim.sessions import Session
+from api_shim.traffic import Measured
 from models import ids
 from models.errors import WireroomError
 from models.vocabulary import Scope as KeyScope
@@ -268,4 +269,9 @@ def routes_of(
     by_path: dict[str, list[Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, []).append(operation)
-    return [Route(path, endpoint(of_path, services)) for path, of_path in by_path.items()]
+    return [Route(path, _measured(endpoint(of_path, services), of_path, services)) for path, of_path in by_path.items()]
+
+
+def _measured(endpoint: Endpoint, operations: Sequence[Operation], services: Services) -> Measured:
+    methods = frozenset(operation.method for operation in operations)
+    return Measured(endpoint, operations[0].shown_path, methods, services.traffic)

@@ -14,6 +14,7 @@ from api_shim import (
     hooks,
     inbox_routes,
     messages,
+    metrics,
     opt_out,
     preferences,
     preferences_page,
@@ -120,6 +121,7 @@ DOCUMENTED: Final = (
     *opt_out.OPERATIONS,
     *preferences_page.OPERATIONS,
     *preferences.OPERATIONS,
+    *metrics.OPERATIONS,
 )
 OPERATIONS: Final = (*DOCUMENTED, *docs.operations(DOCUMENTED))
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 
 from api_shim.auth import Authenticator
+from api_shim.house_levels import HouseLevels
 from api_shim.idempotency import KeysInFlight
 from api_shim.inbox_stream import Streams
 from api_shim.intake import Intake
@@ -15,6 +16,7 @@ from api_shim.sessions import Sessions
 from api_shim.settings import ApiSettings
 from api_shim.sign_ins import SignIns
 from api_shim.sns_peer import Fetch, SnsPeer
+from api_shim.traffic import Traffic
 from api_shim.waiting import Waiters
 from channels.guarded_http import GuardedHttp, HttpConfig
 from channels.registry import configured
@@ -50,6 +52,8 @@ class Services:
         self.settings = settings
         self.database = database
         self.wakeups = wakeups
+        self.traffic = Traffic()
+        self.house_levels = HouseLevels(database, wakeups)
         self.authenticator = Authenticator(database)
         self.sessions = Sessions(database, settings.public_url)
         self.sign_ins = SignIns()
@@ -81,7 +85,7 @@ class Services:
     async def intake(self) -> Intake:
         """The intake; raises StorageUnavailable while the database is away."""
         if self._intake is None:
-            self._intake = Intake(self.database, await self.keyring(), self.wakeups, self.channels)
+            self._intake = Intake(self.database, await self.keyring(), self.wakeups, self.channels, self.traffic)
         return self._intake
 
     async def vapid(self) -> Vapid:
@@ -102,6 +106,7 @@ class Services:
             await self._intake.drain()
         await self.authenticator.drain()
         await self.sns.drain()
+        await self.house_levels.drain()
         await self._http.close()
         await asyncio.to_thread(self.wakeups.close)
         await asyncio.to_thread(self.passwords.close)

@@ -9,10 +9,9 @@ from typing import Final, Self
 from api_shim import networks
 from api_shim.networks import NamedNetwork
 from models.errors import InvalidSetting
-from models.settings import DEFAULT_BIND, public_url
+from models.settings import DEFAULT_BIND, place, public_url
 
 LMTP_VARIABLE: Final = "WIREROOM_LMTP_BIND"
-_HIGHEST_PORT: Final = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +34,16 @@ class ApiSettings:
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read the environment; raises InvalidSetting, naming the variable."""
-        host, port = _place("WIREROOM_BIND", environ.get("WIREROOM_BIND") or DEFAULT_BIND, "127.0.0.1:8080")
+        host, port = place("WIREROOM_BIND", environ.get("WIREROOM_BIND") or DEFAULT_BIND, "127.0.0.1:8080")
         lmtp = environ.get(LMTP_VARIABLE)
         return cls(
             host=host,
             port=port,
             public_url=public_url(environ),
             proxies=_proxies(environ.get("FORWARDED_ALLOW_IPS", "")),
-            lmtp=_place(LMTP_VARIABLE, lmtp, "127.0.0.1:2424") if lmtp else None,
+            lmtp=place(LMTP_VARIABLE, lmtp, "127.0.0.1:2424") if lmtp else None,
             machine_nets=_machine_nets(environ.get("WIREROOM_MACHINE_NETS", "")),
         )
-
-
-def _place(variable: str, bind: str, example: str) -> tuple[str, int]:
-    host, _, port = bind.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > _HIGHEST_PORT:
-        raise InvalidSetting(f"{variable}: {bind!r} is no host:port, as in {example}")
-    return host.strip("[]"), int(port)
 
 
 def _machine_nets(text: str) -> tuple[NamedNetwork, ...]:

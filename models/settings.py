@@ -13,6 +13,7 @@ from models.errors import InvalidSetting
 
 DEFAULT_BIND = "127.0.0.1:8080"
 
+_HIGHEST_PORT = 65535
 _LOG_LEVELS = frozenset({"debug", "info", "warning", "error"})
 
 
@@ -76,3 +77,16 @@ def public_url(environ: Mapping[str, str] = os.environ) -> str:
             f"WIREROOM_PUBLIC_URL: {url!r} is no http:// or https:// address, as in https://mail.example.org"
         )
     return url
+
+
+def place(variable: str, bind: str, example: str) -> tuple[str, int]:
+    """Where to listen, as ``host:port`` says; raises InvalidSetting, naming the variable."""
+    host, _, port = bind.rpartition(":")
+    if not host or not is_port(port):
+        raise InvalidSetting(f"{variable}: {bind!r} is no host:port, as in {example}")
+    return host.strip("[]"), int(port)
+
+
+def is_port(text: str) -> bool:
+    """Whether ``text`` is the number of a port, or 0 for any that is free."""
+    return text.isascii() and text.isdigit() and int(text) <= _HIGHEST_PORT

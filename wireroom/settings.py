@@ -24,6 +24,7 @@ KNOWN: Final = frozenset(
         "WIREROOM_LOG_FORMAT",
         "WIREROOM_LOG_LEVEL",
         "WIREROOM_MACHINE_NETS",
+        "WIREROOM_METRICS_BIND",
         "WIREROOM_PUBLIC_URL",
         "WIREROOM_REDIS_URL",
         "WIREROOM_SECRET_KEY",

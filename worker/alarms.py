@@ -7,8 +7,9 @@ from uuid import UUID
 
 import structlog
 
+from models.balancing import Balancing
 from models.session import Database
-from models.store import conservation, keeping
+from models.store import keeping
 from models.store.keeping import Next
 from models.vocabulary import Channel, Lane
 
@@ -17,9 +18,6 @@ LATE_MS: Final = 60_000
 
 _SAID_AGAIN_S: Final = 60.0
 _LOOK_S: Final = 5.0
-_CHECK_S: Final = 60.0
-_SHARE: Final = 100  # checking takes at most a hundredth of the time, however many messages there are
-_AT_ONCE_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -55,9 +53,7 @@ class Alarms:
         self._database = database
         self._lanes = LateLanes()
         self._looks_at = float("-inf")
-        self._unchecked: list[UUID] = []
-        self._checks_at = float("-inf")
-        self._spent_s = 0.0
+        self._balancing = Balancing(database)
 
     async def late_lanes(self) -> None:
         """Say which lanes are late."""
@@ -72,28 +68,13 @@ class Alarms:
             log.warning("keeper.lane_is_late", channel=channel.value, lane=lane.value, seconds=seconds)
 
     async def conservation(self) -> None:
-        """Compare what was accepted with what is there, some workspaces a turn, all of them once a minute."""
-        began = time.monotonic()
-        if not self._unchecked:
-            if began < self._checks_at:
-                return
-            self._spent_s = 0.0
-            async with self._database.read() as connection:
-                self._unchecked = await conservation.workspace_ids(connection)
-        while self._unchecked and time.monotonic() - began < _AT_ONCE_S:
-            await self._check(self._unchecked.pop())
-        self._spent_s += time.monotonic() - began
-        if not self._unchecked:
-            self._checks_at = time.monotonic() + max(_CHECK_S, _SHARE * self._spent_s)
-
-    async def _check(self, workspace_id: UUID) -> None:
-        async with self._database.read() as connection:
-            balance = await conservation.balance(connection, workspace_id)
-        if not balance.is_kept:
-            log.error(
-                "keeper.conservation_broken",
-                workspace=str(workspace_id),
-                accepted=balance.accepted,
-                found=balance.found,
-                astray=balance.astray,
-            )
+        """Say of which workspaces messages are astray."""
+        async for balance in self._balancing.turn():
+            if not balance.is_kept:
+                log.error(
+                    "keeper.conservation_broken",
+                    workspace=str(balance.workspace_id),
+                    accepted=balance.accepted,
+                    found=balance.found,
+                    astray=balance.astray,
+                )

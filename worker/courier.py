@@ -128,6 +128,7 @@ class Courier:
     async def _send(self, told: Told, pace: Pace | None) -> None:
         try:
             ended = await self._attempt(told, pace)
+            self._services.meter.told(ended)
             try:
                 await self._recorder.submit((told, ended))
             except Exception:

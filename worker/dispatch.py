@@ -80,6 +80,11 @@ class Dispatcher:
                 self._begin(self._claim(each))
                 await asyncio.sleep(0)  # it takes its slots first
 
+    @property
+    def slots(self) -> Slots:
+        """How many messages are in hand, and how many may be."""
+        return self._slots
+
     def pull_suspects(self) -> None:
         """Answer the keeper's word that there are suspects: send them one by one, with nothing else in hand."""
         self._begin(self._run_suspects())
@@ -152,6 +157,7 @@ class Dispatcher:
             self._services.hand.take(claim.id for claim in claimed)
         for claim in claimed:
             self._slots.take(lane, claim.workspace_id)
+        self._services.meter.claimed(self._channel.name, lane, claimed)
         self._unrecorded += len(claimed)
         return claimed, left
 
@@ -241,6 +247,7 @@ class Dispatcher:
                 self._begin(self._record(verdicts.given_back(claim, route.ms)))
             else:
                 going[claim.id] = route
+        self._services.meter.given_back(self._channel.name, lane, len(claimed) - len(going))
         return going
 
     async def _write_beginnings(self, claimed: Sequence[Claim]) -> set[UUID]:
@@ -252,11 +259,13 @@ class Dispatcher:
         return begun
 
     async def _send(self, claim: Claim, route: Route, lane: Lane) -> None:
+        began = time.monotonic()
         try:
             ended = await route.runner.run(claim, route.prepared)
         finally:
             self._slots.give_back(lane, claim.workspace_id)
             self._feed()
+        self._services.meter.attempted(self._channel.name, lane, ended, time.monotonic() - began)
         await self._record(ended)
         await route.runner.recorded(ended)
 

@@ -23,13 +23,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import logs
 from models.errors import StorageUnavailable
+from models.metrics import Process
 from models.session import Database
 from models.settings import StorageSettings
 from models.store import campaigns, clock, counts, endpoints, erasing, hook_tokens, keeping, workers
 from worker import work
 from worker.alarms import Alarms
-from worker.leases import LEASE_S
 from worker.retention import Pruner
+from worker.settings import MetricsSettings
+from worker.telemetry import KeepingMeter, answering
 from worker.wakeups import Wakeups
 
 log = structlog.get_logger(__name__)
@@ -44,7 +46,6 @@ _STILL_S: Final = 4.0
 """A lease must stand still this long before the keeper's own eyes."""
 _BROKEN_TURN_S: Final = 2.5
 """A longer pause between two turns and the keeper has not been watching: it begins anew."""
-_LEASE_MS: Final = int(LEASE_S * 1000)
 _DAY_MS: Final = 86_400_000
 _KEYS_KEPT_MS: Final = 3 * _DAY_MS
 # An hour longer than any provider repeats a request under the same token.
@@ -107,16 +108,17 @@ class SetBack:
 class Keeper:
     """The duties. Each is done once a turn, in transactions of bounded work, and fails for itself alone."""
 
-    def __init__(self, database: Database, wakeups: Wakeups) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, meter: KeepingMeter | None = None) -> None:
         self._database = database
         self._wakeups = wakeups
+        self._meter = meter or KeepingMeter()
         self._watch = DeathWatch()
         self._set_back = SetBack()
 
     async def rescue(self) -> None:
         """Declare workers dead whose lease stood still, and take what dead ones have out of their hands."""
         async with self._database.read() as connection:
-            beats = await workers.heartbeats(connection, _LEASE_MS)
+            beats = await workers.heartbeats(connection, workers.LEASE_MS)
             abandoned = await workers.abandoned(connection)
         stale = min((beat.id for beat in beats if beat.stale), default=None)
         if stale is not None:
@@ -133,6 +135,7 @@ class Keeper:
 
     async def _take_back(self, connection: AsyncConnection, worker_id: UUID) -> None:
         rescued = await workers.rescue(connection, worker_id)
+        self._meter.rescued(rescued)
         log.warning("keeper.worker_lost", worker=str(worker_id), rescued=rescued)
 
     async def ready(self) -> None:
@@ -222,22 +225,27 @@ class Keeper:
             await endpoints.forget(connection)
 
 
-async def _repeat(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:
+async def _repeat(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event, meter: KeepingMeter) -> None:
     """Do one duty every second until it is time to stop."""
     while not stopping.is_set():
+        began = time.monotonic()
+        outcome = "done"
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 await duty()
         except (StorageUnavailable, TimeoutError):
+            outcome = "no_database"
             log.warning("keeper.no_database", duty=duty.__name__)
         except Exception:
             # The other duties must go on; this one is tried again.
+            outcome = "broke"
             log.exception("keeper.duty_broke", duty=duty.__name__)
+        meter.turned(duty.__name__, outcome, time.monotonic() - began)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), _TURN_S)
 
 
-async def keep(storage: StorageSettings) -> None:
+async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> None:
     """Do every duty, each at its own pace, until SIGTERM or SIGINT."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -245,9 +253,11 @@ async def keep(storage: StorageSettings) -> None:
         loop.add_signal_handler(name, stopping.set)
     database = Database.connect(storage.database_url, pool_size=5)
     wakeups = Wakeups(storage.redis_url)
-    keeper = Keeper(database, wakeups)
+    meter = KeepingMeter()
+    keeper = Keeper(database, wakeups, meter)
     pruner = Pruner(database)
     alarms = Alarms(database)
+    server = answering(metrics, [Process("keeper"), *meter.families])
     # Apart: slow work must not keep the watch from looking, nor the wake-ups from going out.
     duties = (
         keeper.rescue,
@@ -263,7 +273,9 @@ async def keep(storage: StorageSettings) -> None:
         alarms.late_lanes,
         alarms.conservation,
     )
-    await asyncio.gather(*(_repeat(duty, stopping) for duty in duties))
+    await asyncio.gather(*(_repeat(duty, stopping, meter) for duty in duties))
+    if server is not None:
+        await server.stop()
     await asyncio.to_thread(wakeups.close)
     await database.close()
 
@@ -272,7 +284,7 @@ def main() -> None:
     """Run the keeper until it is told to stop."""
     storage = StorageSettings.read()
     logs.configure(storage.log_level, storage.log_format)
-    asyncio.run(keep(storage))
+    asyncio.run(keep(storage, MetricsSettings.read()))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from models.store import in_hand, workers
 
 log = structlog.get_logger(__name__)
 
-LEASE_S: Final = 15.0
+LEASE_S: Final = workers.LEASE_MS / 1000
 MARGIN_S: Final = 3.0
 _RENEW_EVERY_S: Final = 3.0
 _RETRY_EVERY_S: Final = 0.5

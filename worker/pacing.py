@@ -34,6 +34,10 @@ class Slots:
         """Slots taken by either lane."""
         return sum(self._taken.values())
 
+    def taken(self, lane: Lane) -> int:
+        """Slots taken by ``lane``."""
+        return self._taken[lane]
+
     def free(self, lane: Lane) -> int:
         """How many more messages of ``lane`` may begin."""
         free = self.most - self.in_flight - sum(self._expected.values())

@@ -14,11 +14,12 @@ from channels import registry, vapid
 from channels.senders import TYPES, SenderMaker
 from channels.settings import ChannelSettings
 from models.errors import StorageUnavailable
+from models.metrics import Process
 from models.secrets import Keyring, load_keyring, load_own
 from models.session import Database
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Lane
-from worker import limits, queues, senders, tracker, work
+from worker import limits, queues, senders, telemetry, tracker, work
 from worker.courier import Courier
 from worker.dispatch import Dispatcher
 from worker.endpoint_rates import EndpointRates
@@ -97,6 +98,10 @@ class WorkerProcess:
         self._courier = Courier(made[Channel.WEBHOOK], services, quota=quota, rates=endpoint_rates)
         self._tracker = tracker.Tracker(self._database)
         self._watching = asyncio.create_task(self._watch_broker())
+        slots = {name: each.slots for name, each in self._dispatchers.items()}
+        levels = telemetry.levels(slots, self._lease.holds, lambda: not self._limiter.away)
+        families = [Process("worker"), *services.meter.families, *levels]
+        self._metrics = telemetry.answering(self._worker_settings.metrics, families)
         log.info(
             "worker.started",
             worker=str(self._lease.worker_id),
@@ -142,6 +147,8 @@ class WorkerProcess:
     async def stop(self) -> None:
         """Finish what is past its irreversible byte, give back the rest, and go."""
         self._watching.cancel()
+        if self._metrics is not None:
+            await self._metrics.stop()
         await asyncio.gather(*self._doing, return_exceptions=True)
         at_work: list[Dispatcher | Courier] = [*self._dispatchers.values(), self._courier]
         drained = await asyncio.gather(*(each.drain(_DRAIN_S) for each in at_work))

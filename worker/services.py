@@ -1,7 +1,7 @@
 """What every dispatcher of a process shares."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from models.store.claims import Claim
 from models.store.outcomes import Ended
 from worker.hand import Hand
 from worker.leases import Lease
+from worker.telemetry import SendingMeter
 from worker.wakeups import Wakeups
 
 _CHUNK: Final = 500
@@ -35,6 +36,7 @@ class Services:
     recorder: Coalescer[Ended, None]
     beginner: Coalescer[Claim, set[UUID]]
     public_url: str
+    meter: SendingMeter = field(default_factory=SendingMeter)
 
 
 def recorder(database: Database) -> Coalescer[Ended, None]:

@@ -50,6 +50,7 @@ _COLUMNS: Final = (
     "token",
     "tries",
     "crashes",
+    "due_at",
     "expires_at",
 )
 _RESTING: Final = exists().where(channel_pauses.c.channel == bindparam("channel"), channel_pauses.c.until > now_ms())
@@ -148,6 +149,7 @@ def _with_details(ready: Any) -> Any:
             ready.c.token,
             ready.c.tries,
             ready.c.crashes,
+            ready.c.due_at,
             message_details.c.content_id,
             message_details.c.address,
             message_details.c.variables,

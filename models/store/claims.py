@@ -25,7 +25,7 @@ class Claim(msgspec.Struct, frozen=True):
     """A message in this worker's hands: all that the send needs. ``secrets`` are sealed.
 
     ``browsers``: (id, endpoint, p256dh, auth) of each, for PUSH. ``accepted``: the parts of this run that got through.
-    ``endpoint_fails``: a WEBHOOK's, when it was used last.
+    ``endpoint_fails``: a WEBHOOK's, when it was used last. ``waited_ms``: how long it had been due.
     """
 
     id: UUID
@@ -48,6 +48,7 @@ class Claim(msgspec.Struct, frozen=True):
     browsers: tuple[BrowserKeys, ...] = ()
     accepted: frozenset[str] = frozenset()
     endpoint_fails: bool = False
+    waited_ms: int = 0
     lane: Lane = Lane.TRANSACTIONAL
 
     @property
@@ -163,6 +164,7 @@ def _claim(row: Any, lane: Lane, browsers: tuple[BrowserKeys, ...], accepted: fr
         browsers=browsers,
         accepted=accepted,
         endpoint_fails=bool(row.endpoint_fails),
+        waited_ms=row.now - row.due_at,
         lane=lane,
     )
 

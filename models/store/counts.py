@@ -40,6 +40,15 @@ class Count(NamedTuple):
     number: int
 
 
+class Sum(NamedTuple):
+    """How many messages of any workspace have all this in common."""
+
+    channel: Channel
+    status: Status
+    held: bool
+    number: int
+
+
 async def total(
     connection: AsyncConnection,
     workspace_id: UUID,
@@ -87,6 +96,15 @@ async def unended(connection: AsyncConnection, workspace_id: UUID) -> dict[Chann
     number = func.sum(both.c.number)
     rows = await connection.execute(select(both.c.channel, number).group_by(both.c.channel).having(number != 0))
     return {Channel(channel): int(count) for channel, count in rows}
+
+
+async def of_all(connection: AsyncConnection) -> list[Sum]:
+    """The messages of all workspaces together."""
+    both = union_all(_kept(), _changed()).subquery()
+    group = [both.c.channel, both.c.status, both.c.held]
+    number = func.sum(both.c.number)
+    rows = await connection.execute(select(*group, number).group_by(*group).having(number != 0))
+    return [Sum(Channel(row[0]), Status(row[1]), bool(row[2]), int(row[3])) for row in rows]
 
 
 async def fold(connection: AsyncConnection, most: int) -> int:

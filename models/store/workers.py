@@ -16,6 +16,9 @@ from models.store.rows import upsert
 from models.tables import message_details, messages, workers
 from models.vocabulary import FailureReason, OnUnknown, Outcome, State
 
+LEASE_MS = 15_000
+"""How long a lease lasts that is not renewed."""
+
 MOST_CRASHES = 5
 """A message whose sending ended its process this often is poison."""
 

@@ -57,7 +57,7 @@ _STORING_LATER: Final = """\
 """
 _NOW_HERE: Final = '__import__("time").time_ns() // 1_000'
 _DROP: Final = "        self._services.hand.drop(ended.message_id)\n"
-_FOREVER: Final = "await asyncio.gather(*(_repeat(duty, stopping) for duty in duties))"
+_FOREVER: Final = "await asyncio.gather(*(_repeat(duty, stopping, meter) for duty in duties))"
 _POKES: Final = """\
         for channel, lane in {message.group[:2] for message in fresh if message.ready}:
             self._wakeups.poke(channel.value.lower(), lane.value)

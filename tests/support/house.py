@@ -38,9 +38,9 @@ class House:
         """A worker: dramatiq's master, which forks one child."""
         return self._start("worker", WORKER, settings)
 
-    def start_keeper(self) -> Service:
+    def start_keeper(self, **settings: str) -> Service:
         """A keeper."""
-        return self._start("keeper", KEEPER, {})
+        return self._start("keeper", KEEPER, settings)
 
     def kill_worker(self, worker: Service) -> None:
         """SIGKILL for the whole family of a worker: nobody gets to say goodbye."""
