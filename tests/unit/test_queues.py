@@ -1,20 +1,18 @@
 """Every lane's wake-ups go by a queue that some process serves."""
 
 import itertools
-import shlex
-from pathlib import Path
+from collections.abc import Sequence
 
 from channels.settings import ChannelSettings
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Lane
-from wireroom.up import worker_service
+from tests.support import procfile
+from wireroom.up import API, KEEPER, worker_service
 from worker import actors, queues, tracker
 from worker.broker import make_broker
 from worker.process import WorkerProcess
 from worker.settings import WorkerSettings
 from worker.wakeups import SUSPECTS
-
-PROCFILE = Path(__file__).parents[2] / "Procfile"
 
 
 def used() -> set[str]:
@@ -24,7 +22,7 @@ def used() -> set[str]:
     return of_channels | {queues.of(queues.TRACKER, tracker.LANE)}
 
 
-def served(command: list[str]) -> set[str]:
+def served(command: Sequence[str]) -> set[str]:
     return set(command[command.index("--queues") + 1 :])
 
 
@@ -38,10 +36,20 @@ def test_a_worker_that_is_told_nothing_serves_every_queue() -> None:
 def test_people_and_bulk_share_no_queue_and_have_all() -> None:
     assert not set(queues.PEOPLE) & set(queues.BULK)
     assert set(queues.PEOPLE) | set(queues.BULK) == used()
-    assert served(list(worker_service(1, queues.BULK, name="bulk").command)) == set(queues.BULK)
+    assert served(worker_service(1, queues.BULK, name="bulk").command) == set(queues.BULK)
 
 
 def test_procfile_starts_what_up_starts() -> None:
-    lines = dict(line.split(": ", 1) for line in PROCFILE.read_text().splitlines() if not line.startswith("#"))
-    assert served(shlex.split(lines["worker"])) == set(queues.PEOPLE)
-    assert served(shlex.split(lines["bulk"])) == set(queues.BULK)
+    processes = procfile.processes()
+    assert served(processes["worker"]) == set(queues.PEOPLE)
+    assert served(processes["bulk"]) == set(queues.BULK)
+    ours = {
+        "api": API,
+        "keeper": KEEPER,
+        "worker": worker_service(1, queues.PEOPLE),
+        "bulk": worker_service(1, queues.BULK),
+    }
+    for name, service in ours.items():
+        # Each looks for our packages where they are installed, and not in the folder that it runs in first.
+        there = [word for word in processes[name][1:] if word != "-P"]
+        assert there == [word for word in service.command[1:] if word != "--path"], name
