@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from tests.faults import source_tree
+from tests.faults.source_tree import VERSIONS
+
 
 class Edit(NamedTuple):
     """``new`` stands for ``old``, which ``file`` holds once."""
@@ -37,8 +40,13 @@ _LEASE: Final = "if self._lost or self._good_until - wakeful_clock() < MARGIN_S:
 _MERGE: Final = "fact_column(fact): least(fact_column(fact), established.c[fact.value], is_sqlite=is_sqlite)"
 _DRAINED: Final = "await asyncio.gather(*(each.drain(_DRAIN_S) for each in at_work))"
 _LOCK_WAIT: Final = "_LOCK_WAIT_MS: Final = 500"
-_INDEX_ENDS: Final = "        sqlite_where=undelivered,\n    )\n"
-_COLUMN: Final = '    op.add_column("attempts", sa.Column("by", sa.Text(), nullable=False))\n'
+# The newest alone runs while the former version works.
+_NEWEST: Final = max((source_tree.ROOT / VERSIONS).glob("r*.py")).name
+_UPGRADES: Final = "def upgrade() -> None:\n"
+_COLUMN: Final = """\
+    op.execute("ALTER TABLE attempts ADD COLUMN taken_by text NOT NULL DEFAULT ''")
+    op.execute("ALTER TABLE attempts ALTER COLUMN taken_by DROP DEFAULT")
+"""
 _STORING: Final = """\
         async with self._database.write() as connection:
             stored = await store.store(connection, [message for _, message, _ in new])
@@ -142,9 +150,9 @@ BUILDS: Final = {
         "worker/process.py", _DRAINED, "[True]", ("rolling-restart",), "are in doubt, though nothing was killed"
     ),
     "column-nobody-fills": _broken(
-        "models/migrations/versions/r0005_retention.py",
-        _INDEX_ENDS,
-        _INDEX_ENDS + _COLUMN,
+        f"{VERSIONS}/{_NEWEST}",
+        _UPGRADES,
+        _UPGRADES + _COLUMN,
         ("two-versions",),
         "record.broke",
     ),

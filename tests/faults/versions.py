@@ -35,7 +35,6 @@ from wireroom.settings import fresh_environment
 from wireroom.supervisor import Service
 from wireroom.up import API, KEEPER, Stack, worker_service
 
-_VERSIONS: Final = "models/migrations/versions"
 _CONTACTS: Final = 20
 _PATIENCE_S: Final = 60.0
 _BOTH_S: Final = 20.0
@@ -190,7 +189,7 @@ def _former(folder: Path) -> _Former:
             raise NoHistory("this copy has no history of its own")
         # A merge may bring it under a name of its own.
         along = ("log", "-1", "--first-parent", "-m", "--diff-filter=A", "--format=%H")
-        added = _git(*along, "--", f"{_VERSIONS}/{newest}").decode().strip()
+        added = _git(*along, "--", f"{source_tree.VERSIONS}/{newest}").decode().strip()
         # One that is in no commit yet is newer than all of them.
         commit = _git("rev-parse", f"{added}^" if added else "HEAD").decode().strip()
         packed = _git("archive", commit, *source_tree.PACKAGES)
