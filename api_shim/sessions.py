@@ -42,7 +42,7 @@ class Cookies:
 
     ``Secure`` is left out where the public URL is http on this machine's own loopback alone: some browsers and
     clients would never send such a cookie back there, and nobody else can listen. Over http from anywhere else a
-    browser refuses the cookie, and nobody can sign in: that is meant.
+    browser refuses the cookie, and nobody can sign in: that is meant, and then ``kept`` is false.
     """
 
     def __init__(self, public_url: str) -> None:
@@ -51,6 +51,7 @@ class Cookies:
         prefix = "__Host-" if scheme == "https" else ""
         self.session = f"{prefix}wireroom_session"
         self.device = f"{prefix}wireroom_device"
+        self.kept = scheme == "https" or host in _LOOPBACK
         self._secure = "" if scheme == "http" and host in _LOOPBACK else "; Secure"
 
     def set(self, name: str, value: str, seconds: int) -> str:

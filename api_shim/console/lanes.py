@@ -1,5 +1,6 @@
 """What waits in each lane, as a page and as the JSON of which the page's script draws."""
 
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
@@ -16,24 +17,24 @@ from models.vocabulary import Channel, Lane, Scope
 
 
 class LaneView(msgspec.Struct, rename="camel"):
-    """One lane, its messages counted up to ``mostCounted``. ``waitedMs``: how long its next has been due."""
+    """One lane, its messages counted up to ``mostCounted``. ``waitedMs``: how long its next has been due.
+
+    ``accepted``: how many came since the place that was asked from; null where none was.
+    """
 
     lane: Lane
     ready: int
     later: int
     in_flight: int
     waited_ms: int | None
+    accepted: int | None
 
 
 class ChannelView(msgspec.Struct, rename="camel"):
-    """A channel. ``unended``: its messages that wait or are being sent, exactly.
-
-    ``accepted``: how many came since the place that was asked from; null where none was.
-    """
+    """A channel. ``unended``: its messages that wait or are being sent, exactly."""
 
     channel: Channel
     unended: int
-    accepted: int | None
     rests_until: str | None
     lanes: list[LaneView]
 
@@ -80,17 +81,23 @@ async def _look(call: Call, after: UUID | None) -> LanesView:
             ChannelView(
                 channel=channel,
                 unended=unended.get(channel, 0),
-                accepted=None if came is None else came.get(channel, 0),
                 rests_until=show(rests[channel].until) if channel in rests else None,
-                lanes=[_lane(each) for each in depths if each.channel is channel],
+                lanes=[_lane(each, came) for each in depths if each.channel is channel],
             )
             for channel in Channel
         ],
     )
 
 
-def _lane(depth: Depth) -> LaneView:
-    return LaneView(depth.lane, depth.ready, depth.later, depth.in_flight, depth.waited)
+def _lane(depth: Depth, came: Mapping[tuple[Channel, Lane], int] | None) -> LaneView:
+    return LaneView(
+        lane=depth.lane,
+        ready=depth.ready,
+        later=depth.later,
+        in_flight=depth.in_flight,
+        waited_ms=depth.waited,
+        accepted=None if came is None else came.get((depth.channel, depth.lane), 0),
+    )
 
 
 PAGES: Final = (Page("/lanes", "lanes.html", view, title="Lanes"),)

@@ -157,8 +157,7 @@ def steps_of(message: MessageDetailView) -> list[Step]:
                 detail
                 for detail in (
                     f"began {attempt.started_at[11:23]}",
-                    attempt.code,
-                    attempt.detail,
+                    ": ".join(part for part in (attempt.code, attempt.detail) if part),
                     attempt.settled_at and f"proved to have arrived at {attempt.settled_at[11:19]}",
                 )
                 if detail

@@ -72,6 +72,7 @@ def _next(call: PageCall) -> str:
 
 def _sign_in_page(call: PageCall, problem: Problem | None = None) -> Reply:
     values: dict[str, Any] = {"next": _next(call), "email": call.form.get("email", ""), "problem": None}
+    values["kept"] = call.services.sessions.cookies.kept
     if problem is None:
         return render("sign_in.html", bare(call.request, call.root) | values)
     wait = problem.headers.get("Retry-After")

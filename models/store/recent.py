@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.status_sql import undelivered
 from models.tables import messages
-from models.vocabulary import Channel, FailureReason, Status
+from models.vocabulary import Channel, FailureReason, Lane, Status
 
 MOST_COUNTED = 100_000
 """Of each channel and status, and of those that did not arrive, this many are counted at most."""
@@ -76,17 +76,20 @@ async def newest(connection: AsyncConnection, workspace_id: UUID) -> UUID | None
     return found
 
 
-async def accepted(connection: AsyncConnection, workspace_id: UUID, after: UUID, last: UUID) -> dict[Channel, int]:
-    """The messages behind ``after`` up to ``last``, by the channels that any has, counted up to ``MOST_COUNTED``."""
+async def accepted(
+    connection: AsyncConnection, workspace_id: UUID, after: UUID, last: UUID
+) -> dict[tuple[Channel, Lane], int]:
+    """The messages behind ``after`` up to ``last``, by the lanes that any has, counted up to ``MOST_COUNTED``."""
     came = (
-        select(messages.c.channel)
+        select(messages.c.channel, messages.c.lane)
         .where(messages.c.workspace_id == workspace_id, messages.c.id > after, messages.c.id <= last)
         .order_by(messages.c.id)
         .limit(MOST_COUNTED)
         .subquery()
     )
-    rows = await connection.execute(select(came.c.channel, func.count()).group_by(came.c.channel))
-    return {Channel(channel): int(number) for channel, number in rows}
+    lane = (came.c.channel, came.c.lane)
+    rows = await connection.execute(select(*lane, func.count()).group_by(*lane))
+    return {(Channel(channel), Lane(lane)): int(number) for channel, lane, number in rows}
 
 
 def _up_to(rows: Select[Any], most: int) -> Any:

@@ -44,7 +44,9 @@ async def test_the_latest_are_counted_from_a_time_on(scene: Scene) -> None:
             Undelivered(Status.FAILED, FailureReason.MAILBOX_FULL): 1,
         }
         assert await recent.newest(connection, own) == after[-1].id
-        assert await recent.accepted(connection, own, before[0].id, after[-2].id) == {Channel.EMAIL: 4}
+        assert await recent.accepted(connection, own, before[0].id, after[-2].id) == {
+            (Channel.EMAIL, Lane.TRANSACTIONAL): 4
+        }
         assert await recent.by_status(connection, other, since) == {}
         assert await recent.newest(connection, other) is None
         assert await recent.accepted(connection, other, before[0].id, after[-1].id) == {}

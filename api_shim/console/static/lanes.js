@@ -2,7 +2,7 @@
 
 const EVERY_MS = 3000;
 const KEPT = 100;
-const LEFT = 40;
+const LEFT = 46;
 const TOP = 8;
 const BOTTOM = 18;
 const LANES = ["transactional", "bulk"];
@@ -40,11 +40,20 @@ function tell(numbers) {
   }
 }
 
-// What came, less what there is more of, has left: exactly, but for messages that a person sent again meanwhile.
-function left(channel, seconds) {
+// What came, less what there is more of, has left. Of a channel that is exact, but for what a person sent again; what is
+// not of the transactional lane is of the other. Where that lane is not counted to its end, both are told together.
+function left(channel, mostCounted, seconds) {
   const former = before?.numbers.channels.find((each) => each.channel === channel.channel);
-  if (!former || channel.accepted === null) return null;
-  return Math.max(0, channel.accepted - (channel.unended - former.unended)) / seconds;
+  if (!former || channel.lanes.some((lane) => lane.accepted === null)) return {};
+  const rate = (number) => Math.round((Math.max(0, number) / seconds) * 10) / 10;
+  const first = (all) => all.lanes.find((lane) => lane.lane === "transactional");
+  const open = (lane) => lane.ready + lane.later + lane.inFlight;
+  const came = channel.lanes.reduce((sum, lane) => sum + lane.accepted, 0);
+  const all = came - (channel.unended - former.unended);
+  const [now, then] = [first(channel), first(former)];
+  if ([now, then].some((lane) => Math.max(lane.ready, lane.later) >= mostCounted)) return { all: rate(all) };
+  const transactional = now.accepted - (open(now) - open(then));
+  return { transactional: rate(transactional), bulk: rate(all - Math.max(0, transactional)) };
 }
 
 function keep(numbers, now) {
@@ -52,7 +61,7 @@ function keep(numbers, now) {
   for (const channel of numbers.channels) {
     const kept = series.get(channel.channel) ?? [];
     const ready = Object.fromEntries(channel.lanes.map((lane) => [lane.lane, lane.ready]));
-    kept.push({ at: now, ready, left: left(channel, seconds) });
+    kept.push({ at: now, ready, left: left(channel, numbers.mostCounted, seconds) });
     series.set(channel.channel, kept.slice(-KEPT));
   }
   before = { numbers, at: now };
@@ -70,9 +79,9 @@ function ceiling(highest) {
   return [1, 2, 5, 10].map((step) => step * size).find((step) => step >= highest);
 }
 
-// `lines`: name → points of {at, value}. The newest number is written at the end of each line.
-function draw(svg, lines, now, unit) {
-  const values = [...lines.values()].flat().map((point) => point.value);
+// `drawn`: name → points of {at, value}. The newest numbers stand beside the title.
+function draw(svg, drawn, now, unit) {
+  const values = [...drawn.values()].flat().map((point) => point.value);
   const most = ceiling(Math.max(1, ...values));
   const { clientWidth: width, clientHeight: height } = svg;
   const x = (at) => width - 2 - ((now - at) / (KEPT * EVERY_MS)) * (width - LEFT - 2);
@@ -81,25 +90,31 @@ function draw(svg, lines, now, unit) {
   parts.push(...[0, most].map((value) => make("text", { x: LEFT - 5, y: y(value) + 4, class: "end" }, whole.format(value))));
   parts.push(make("text", { x: LEFT, y: height - 2 }, "5 min ago"), make("text", { x: width - 2, y: height - 2, class: "end" }, "now"));
   const told = [];
-  for (const [name, points] of lines) {
+  const newest = [];
+  for (const [name, points] of drawn) {
     if (!points.length) continue;
     const latest = points.at(-1).value;
     parts.push(make("polyline", { class: `line ${name}`, points: points.map((point) => `${x(point.at)},${y(point.value)}`).join(" ") }));
     parts.push(make("circle", { class: "line", cx: x(points.at(-1).at), cy: y(latest), r: 1.6 }));
+    newest.push(`${whole.format(latest)} ${name}`);
     told.push(`${name} ${whole.format(latest)}${unit}, at most ${whole.format(Math.max(...points.map((point) => point.value)))}`);
   }
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.replaceChildren(...parts);
+  svg.parentElement.querySelector("figcaption span").textContent = newest.join(", ");
   svg.setAttribute("aria-label", told.join("; ") || "No numbers yet");
+}
+
+function lines(kept, name, of) {
+  const points = (lane) => kept.filter((each) => lane in each[name]).map((each) => ({ at: each.at, value: each[name][lane] }));
+  return new Map(of.map((lane) => [lane, points(lane)]));
 }
 
 function drawAll(now) {
   for (const [channel, kept] of series) {
     const card = board.querySelector(`[data-channel=${channel}]`);
-    const ready = new Map(LANES.map((lane) => [lane, kept.map(({ at, ready }) => ({ at, value: ready[lane] }))]));
-    draw(card.querySelector("[data-chart=ready]"), ready, now, "");
-    const rate = kept.filter((each) => each.left !== null).map(({ at, left }) => ({ at, value: Math.round(left * 10) / 10 }));
-    draw(card.querySelector("[data-chart=left]"), new Map([["all", rate]]), now, " a second");
+    draw(card.querySelector("[data-chart=ready]"), lines(kept, "ready", LANES), now, "");
+    draw(card.querySelector("[data-chart=left]"), lines(kept, "left", [...LANES, "all"]), now, " a second");
   }
 }
 

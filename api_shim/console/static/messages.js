@@ -1,6 +1,6 @@
 // The list follows the filters as they are typed. The address follows too, so that it can be kept or sent on.
 
-const PAUSE_MS = 200;
+const PAUSE_MS = 250;
 const form = document.getElementById("filters");
 const said = document.getElementById("said");
 let timer = 0;
