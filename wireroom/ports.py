@@ -1,8 +1,11 @@
 """A port for a server that is started later, by another process."""
 
 import contextlib
+import functools
+import itertools
 import random
 import socket
+from collections.abc import Iterator
 from typing import Final
 
 # Below those that systems give to connections and to whoever asks for any port (Linux from 32,768 on, others from
@@ -11,10 +14,19 @@ _CHOICE: Final = range(20_000, 32_000)
 _TRIES: Final = 100
 
 
+@functools.cache
+def _in_turn() -> Iterator[int]:
+    """All of them, again and again, from one chosen by chance: two processes that ask at once get different ones.
+
+    What a process was given it is given again last of all, also where nobody listens there yet.
+    """
+    start = random.SystemRandom().randrange(len(_CHOICE))
+    return itertools.cycle([*_CHOICE[start:], *_CHOICE[:start]])
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody had a moment ago; raises OSError where none can be had."""
-    for _ in range(_TRIES):
-        port = random.SystemRandom().choice(_CHOICE)
+    for port in itertools.islice(_in_turn(), _TRIES):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port

@@ -49,7 +49,7 @@ async def stopped_at(words: str, *arguments: str, folders: str) -> Answer:
     )
     assert process.stdout is not None
     said = b""
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(240):
         while words.encode() not in said:
             line = await process.stdout.readline()
             assert line, (said, await process.communicate())

@@ -79,7 +79,7 @@ async def test_what_the_readme_says_sends_by_every_channel_but_mail(tmp_path: Pa
                 await wait_until(lambda: '"stored":1' in output.read_text() and api.sent_to("123456789"), timeout=60)
                 assert re.search(r'"key":"[\w-]{87}"', output.read_text())
                 assert '"endpoint":"https://push.example.org/send/fIyMZmv5Q2w"' in output.read_text()
-                await wait_until(lambda: shown(page, up), timeout=20)
+                await wait_until(lambda: shown(page, up))
 
 
 def own_ports(up: Up) -> dict[str, str]:

@@ -98,7 +98,7 @@ async def test_every_part_that_dies_is_started_again_and_none_outlives_up(tmp_pa
             await kill_and_await_successor(up, part)
         await commands.until_ready(up)
         message_id = await send_webhook(up, web_sink, workspace, token)
-        await wait_until(lambda: web_sink.requests, timeout=30)
+        await wait_until(lambda: web_sink.requests)
         assert web_sink.requests[0].headers["webhook-id"] == message_id
         children = up.children()
         up.process.kill()
@@ -166,5 +166,5 @@ async def test_it_stops_while_its_migration_waits_for_another_one(tmp_path: Path
     async with database.write() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": migrate.LOCK})
         async with commands.started(tmp_path / "up.log", **settings):
-            await wait_until(waits, timeout=30)
+            await wait_until(waits)
     await database.close()

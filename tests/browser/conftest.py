@@ -20,7 +20,7 @@ from tests.support.api_process import ApiProcess, api_process
 from tests.support.broker import ValkeyServer
 from tests.support.browser import Site, chromium, site
 
-expect.set_options(timeout=20_000)  # a worker that starts on a busy machine takes a while
+expect.set_options(timeout=40_000)  # a worker that starts on a busy machine takes a while
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +94,6 @@ async def _visit(server: ApiProcess, pages: Site, database: Database, browser: B
         assert answer.status_code == 200, answer.text
         contact = await tenant.contact()
         context = await browser.new_context(locale="en-GB", timezone_id="UTC")
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(40_000)
         servers.push_async_callback(context.close)
         yield Visit(server, api, pages, tenant, contact, database, context)

@@ -70,13 +70,20 @@ async def test_a_key_gives_no_more_than_it_has(api: Api, tenant: Tenant) -> None
 
 
 async def test_a_key_expires_while_it_is_in_use(api: Api, tenant: Tenant) -> None:
-    brief = await api.tenant(of=tenant, expires_at=int(time.time() * 1000) + 1500)
-    assert (await brief.call("GET", "/messages")).status_code == 200
+    brief, ends_at, first = tenant, 0, 0
+    for lives_ms in (1_500, 15_000):  # the longer life is for a machine that takes so long to make and use a key
+        ends_at = int(time.time() * 1000) + lives_ms
+        brief = await api.tenant(of=tenant, expires_at=ends_at)
+        first = (await brief.call("GET", "/messages")).status_code
+        if time.time() * 1000 < ends_at:
+            break
+    assert first == 200
 
     async def refused() -> bool:
         return (await brief.call("GET", "/messages")).status_code == 401
 
-    await wait_until(refused, timeout=5)
+    await wait_until(refused)
+    assert time.time() * 1000 >= ends_at
 
 
 async def test_many_requests_with_one_key_at_once(tenant: Tenant) -> None:

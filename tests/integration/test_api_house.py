@@ -158,7 +158,7 @@ async def test_the_process_finishes_what_is_in_flight(tmp_path: Path, sqlite_url
                 except httpx.TransportError:
                     return False
 
-            await wait_until(answers, timeout=30)
+            await wait_until(answers, timeout=60)
         api = Api(f"http://127.0.0.1:{port}", sqlite_url)
         tenant = await api.tenant()
         await api.close()

@@ -93,7 +93,7 @@ async def test_an_interrupted_bench_stops_what_it_started(public_folder: Path) -
         process.send_signal(signal.SIGTERM)
         output, _ = await process.communicate()
     assert process.returncode == 130, output.decode()
-    await wait_until(lambda: not [child for child in started if lives(child)], timeout=10)
+    await wait_until(lambda: not [child for child in started if lives(child)])
     assert left_in(public_folder) == []
 
 
@@ -152,7 +152,7 @@ async def test_a_mail_sink_sees_through_a_doubled_message(children: Children) ->
     envelope = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n"
     whole = b"EHLO me\r\n" + b"".join(envelope + mail(each) for each in ("msg_1", "msg_2", "msg_2"))
     await speak(sink, *(whole[start : start + 7] for start in range(0, len(whole), 7)))
-    counted = await sink.wait(2, timeout_s=10)
+    counted = await sink.wait(2, timeout_s=40)
     assert (counted.messages, counted.unique) == (3, 2)
     with pytest.raises(BenchFailed, match="3 messages were sent; the sink has 3, 2 of them different"):
         await sink.require(3)
@@ -165,7 +165,7 @@ async def test_a_web_sink_sees_through_a_doubled_message(children: Children) -> 
     request = "POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nWebhook-Id: {}\r\n\r\n12345"
     whole = "".join(request.format(each) for each in ("msg_1", "msg_2", "msg_2")).encode()
     await speak(sink, *(whole[start : start + 7] for start in range(0, len(whole), 7)))
-    counted = await sink.wait(2, timeout_s=10)
+    counted = await sink.wait(2, timeout_s=40)
     assert (counted.messages, counted.unique, counted.size) == (3, 2, 15)
 
 

@@ -102,8 +102,9 @@ async def test_an_idle_consumer_wakes_at_once(redis_url: str, sender: WakingRedi
             sender.enqueue(job())
             await worker.ran(number + 1)
             latencies.append(worker.at[-1] - sent_at)
-        # Polling with a back-off of up to a second takes 0.4 s; the bound leaves room for a busy machine.
-        assert statistics.median(latencies) < 0.15
+        # Polling with a back-off of up to a second takes 0.4 s, and who is not woken waits for a whole one; the bound
+        # leaves room for a busy machine.
+        assert statistics.median(latencies) < 0.3
 
 
 def test_an_idle_worker_asks_the_server_a_few_times_a_second(redis_url: str) -> None:
@@ -176,13 +177,16 @@ async def test_jobs_run_again_after_the_server_forgot_everything(valkey: ValkeyS
 async def test_jobs_run_again_soon_after_the_server_came_back_empty(valkey: ValkeyServer) -> None:
     with running(valkey.url) as worker:
         await runs_a_job(valkey, worker)
+        consumer = worker.worker.consumers["email"].consumer
         with structlog.testing.capture_logs() as logs:
             valkey.kill()
             await wait_until(lambda: logs)
         valkey.start_empty()
         back_at = time.monotonic()
         await runs_a_job(valkey, worker)
-        assert time.monotonic() - back_at < 3.0
+        assert time.monotonic() - back_at < 5.0  # within which workers look for work themselves
+        # It waited itself: a new one is what dramatiq makes, three seconds after the old one failed.
+        assert worker.worker.consumers["email"].consumer is consumer
 
 
 def test_a_lost_server_is_said_once_for_all_queues() -> None:

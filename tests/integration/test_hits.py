@@ -23,7 +23,15 @@ from models.vocabulary import EventType
 from tests.support.api import Api, Tenant, serving
 from tests.support.house import House
 from tests.support.mailing import mailing
-from tests.support.readers import BROWSER, GOOGLES_PROXY, MAIL_PROGRAM, sent_ago, settle
+from tests.support.readers import (
+    BROWSER,
+    GOOGLES_PROXY,
+    MAIL_PROGRAM,
+    came_at_once,
+    sent_ago,
+    sent_at_that_moment,
+    settle,
+)
 from tests.support.scene import storage_settings
 from tests.support.smtp_sink import SmtpSink
 from tests.support.waiting import wait_until
@@ -149,6 +157,7 @@ async def test_who_follows_every_link_at_once_is_a_program(
 ) -> None:
     for link in (*arrived.links, arrived.picture):
         await ask(link, BROWSER)
+    await came_at_once(database)
     await settle(database)
     assert (await message(tenant, arrived))["status"] == "SENT"
     assert await told(tenant) == [*[("clicked", True, "burst")] * 4, ("opened", True, "burst")]
@@ -157,8 +166,8 @@ async def test_who_follows_every_link_at_once_is_a_program(
 async def test_who_is_there_as_it_arrives_is_a_program(
     tenant: Tenant, database: Database, arrived: Arrived, ask: Ask
 ) -> None:
-    await sent_ago(database, -3_600)
     await ask(arrived.links[0], BROWSER)
+    await sent_at_that_moment(database)
     await settle(database)
     assert (await message(tenant, arrived))["status"] == "SENT"
     assert [machine for _, machine, _ in await told(tenant)] == [True]
@@ -278,9 +287,9 @@ async def test_worker_and_keeper_need_nobody_to_settle_it(
         await wait_until(lambda: stands("SENT"), 40)
         await sent_ago(database, 3_600)
         found = arrived_as(sent["id"], mail_sink)
+        asked_at = monotonic()
         await ask(found.links[0], BROWSER)
         await ask(found.links[1], SCANNER)
-        asked_at = monotonic()
         await wait_until(lambda: stands("CLICKED"), 40)
         assert monotonic() - asked_at > 9
         # The program came after the person, and is judged after them.

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from models.hits import SETTLES_MS
 from models.session import Database
@@ -31,6 +31,20 @@ async def sent_ago(database: Database, seconds: float) -> None:
         await connection.execute(
             update(attempts).values(started_at=attempts.c.started_at - ago, ended_at=attempts.c.ended_at - ago)
         )
+
+
+async def came_at_once(database: Database) -> None:
+    """Let all that was asked for have been asked for at one moment, however long this machine took over it."""
+    async with database.write() as connection:
+        first = await connection.scalar(select(func.min(events.c.received_at)))
+        await connection.execute(update(events).values(at=first, received_at=first))
+
+
+async def sent_at_that_moment(database: Database) -> None:
+    """Let everything have been sent just before the first who asked for it."""
+    async with database.write() as connection:
+        first = await connection.scalar(select(func.min(events.c.received_at)))
+        await connection.execute(update(attempts).values(started_at=first - 1, ended_at=first - 1))
 
 
 async def settle(database: Database) -> None:

@@ -14,17 +14,18 @@ _LONGEST_PAUSE_S: Final = 0.25
 
 
 @overload
-async def wait_until(predicate: Callable[[], Awaitable[T]], timeout: float = 15.0, interval: float = 0.01) -> T: ...
+async def wait_until(predicate: Callable[[], Awaitable[T]], timeout: float = 40.0, interval: float = 0.01) -> T: ...
 
 
 @overload
-async def wait_until(predicate: Callable[[], T], timeout: float = 15.0, interval: float = 0.01) -> T: ...
+async def wait_until(predicate: Callable[[], T], timeout: float = 40.0, interval: float = 0.01) -> T: ...
 
 
-async def wait_until(predicate: Callable[[], object], timeout: float = 15.0, interval: float = 0.01) -> object:
+async def wait_until(predicate: Callable[[], object], timeout: float = 40.0, interval: float = 0.01) -> object:
     """The first true value of ``predicate`` (plain or async); AssertionError after ``timeout`` seconds.
 
-    It is asked every ``interval`` seconds, and where that costs this process much, less often.
+    It is asked every ``interval`` seconds, and where that costs this process much, less often. The time is that of a
+    busy machine: who wants something to be quick measures it.
     """
     give_up_at = time.monotonic() + timeout
     while True:

@@ -206,7 +206,7 @@ async def test_each_request_has_its_own_time() -> None:
             if b"/slow" in head:
                 await reader.read()
 
-    http = GuardedHttp(HttpConfig(LOOPBACK, total_timeout_s=0.4))
+    http = GuardedHttp(HttpConfig(LOOPBACK, total_timeout_s=1.0))
     loop = asyncio.get_running_loop()
     async with raw_peer(serve) as peer, asyncio.timeout(10):
         for _ in range(2):
@@ -216,7 +216,7 @@ async def test_each_request_has_its_own_time() -> None:
                 assert (await post(http, peer.url())).status == 200
             with pytest.raises(Unknown, match="time"):
                 await slow
-            assert 0.39 <= loop.time() - started < 5
+            assert 0.99 <= loop.time() - started < 5
     await http.close()
 
 
