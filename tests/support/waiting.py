@@ -14,14 +14,14 @@ _LONGEST_PAUSE_S: Final = 0.25
 
 
 @overload
-async def wait_until(predicate: Callable[[], Awaitable[T]], timeout: float = 15.0, interval: float = 0.01) -> T: ...
+async def wait_until(predicate: Callable[[], Awaitable[T]], timeout: float = 30.0, interval: float = 0.01) -> T: ...
 
 
 @overload
-async def wait_until(predicate: Callable[[], T], timeout: float = 15.0, interval: float = 0.01) -> T: ...
+async def wait_until(predicate: Callable[[], T], timeout: float = 30.0, interval: float = 0.01) -> T: ...
 
 
-async def wait_until(predicate: Callable[[], object], timeout: float = 15.0, interval: float = 0.01) -> object:
+async def wait_until(predicate: Callable[[], object], timeout: float = 30.0, interval: float = 0.01) -> object:
     """The first true value of ``predicate`` (plain or async); AssertionError after ``timeout`` seconds.
 
     It is asked every ``interval`` seconds, and where that costs this process much, less often.
