@@ -56,7 +56,7 @@ class _Amount:
 # In short there are too few answers for a p99, on a machine that does other things beside: what is judged is whether
 # every tenth waited for the broker, half a second each.
 _SIZES: Final = {
-    Size.SHORT: _Amount(normal_s=1.5, rounds=1, frozen_s=1.5, away_s=1.0, share=0.9, least_normal_s=0.1),
+    Size.SHORT: _Amount(normal_s=1.5, rounds=1, frozen_s=1.5, away_s=1.0, share=0.9, least_normal_s=0.15),
     Size.MINUTES: _Amount(normal_s=15, rounds=2, frozen_s=12, away_s=2, share=0.99, least_normal_s=0.01),
     Size.FULL: _Amount(normal_s=30, rounds=10, frozen_s=30, away_s=3, share=0.99, least_normal_s=0.01),
 }
