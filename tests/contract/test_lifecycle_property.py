@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import bindparam, select, tuple_, update
@@ -317,6 +318,7 @@ def _read(row: Any) -> Row:
     )
 
 
+@pytest.mark.timeout(400)  # thousands of events, on a machine that may be busy
 async def test_any_order_repetition_and_concurrency_of_events_is_one_row(scene: Scene) -> None:
     contact_id = await scene.contact()
     loop = asyncio.get_running_loop()

@@ -50,9 +50,9 @@ async def test_two_limiters_take_two_hundred_and_never_more_than_thirty_in_a_sec
 
     began = time.monotonic()
     times = sorted(each for those in await asyncio.gather(*map(take_many, limiters)) for each in those)
-    # By the moment that the answer reached us: what a busy machine delays may come closer to the next by as much.
-    assert max(sum(at <= each < at + 0.95 for each in times) for at in times) <= 30
-    assert times[-1] - began >= 199 / 30 - 0.1
+    # However late the answer to one came, no other came too early for it. Two clocks may differ a little.
+    assert all(each >= began + number / 30 - 0.02 for number, each in enumerate(times))
+    assert len(times) == 200
 
 
 async def test_a_process_that_was_not_heard_of_for_a_lease_has_no_share(
@@ -87,14 +87,14 @@ async def test_many_are_granted_at_once_and_no_more_than_there_are(
     limiters: tuple[RedisLimiter, RedisLimiter],
 ) -> None:
     first, second = limiters
-    limit = Limit("channel", 20.0, 10.0)
+    limit = Limit("channel", 0.1, 10.0)  # so that there is none more while we ask
     assert (await first.grant(limit, 6)).number == 6
     assert (await second.grant(limit, 6)).number == 4
     nothing = await first.grant(limit, 6)
     assert nothing.number == 0
-    assert 0 < nothing.wait_s <= 0.05
+    assert 0 < nothing.wait_s <= 10
     # One by one and in chunks, it is the same limit.
-    assert 0 < await second.take([limit]) <= 0.05
+    assert 0 < await second.take([limit]) <= 10
 
 
 async def test_a_rate_holds_over_processes_and_chunks(limiters: tuple[RedisLimiter, RedisLimiter]) -> None:
@@ -109,8 +109,7 @@ async def test_a_rate_holds_over_processes_and_chunks(limiters: tuple[RedisLimit
 
     began = time.monotonic()
     times = sorted(each for those in await asyncio.gather(*map(draw, limiters)) for each in those)
-    assert max(sum(at <= each < at + 0.95 for each in times) for at in times) <= 125
-    assert times[-1] - began >= (len(times) - 1 - 25) / 100 - 0.1
+    assert all(each >= began + (number - 25) / 100 - 0.02 for number, each in enumerate(times, start=1))
 
 
 async def test_what_was_drawn_and_not_used_is_used_first_and_then_lost() -> None:

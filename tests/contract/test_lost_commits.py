@@ -66,5 +66,5 @@ async def test_a_claim_whose_answer_got_lost_is_sent_once(scene: Scene, forgetfu
             await house.dispatcher.pull(Lane.TRANSACTIONAL)
             return {row.status for row in await scene.rows()} == {Status.SENT}
 
-        await wait_until(all_sent, timeout=10)
+        await wait_until(all_sent)
         assert len(house.drum.sent) == len(set(house.drum.sent)) == 20

@@ -26,7 +26,7 @@ from tests.faults.rig import Rig
 from tests.support.webhooks import raw_peer
 
 _FULL: Final = 200
-_PATIENCE_S: Final = {Size.SHORT: 30.0, Size.MINUTES: 200.0, Size.FULL: 680.0}
+_PATIENCE_S: Final = {Size.SHORT: 90.0, Size.MINUTES: 200.0, Size.FULL: 680.0}
 _OFFERS: Final = (b"250 bad.test\r\n", b"250-bad.test\r\n250 PIPELINING\r\n")
 _NO_OTHER: Final = {"WIREROOM_SMTP_URL": "", "WIREROOM_EMAIL_FROM": ""}
 """The operator has no sender: a workspace's own one is looked up at once, and nothing goes another way."""

@@ -24,7 +24,7 @@ _BATCH: Final = 5_000
 _IN_TURN: Final = (*[Channel.ONSITE] * 8, Channel.EMAIL, Channel.WEBHOOK)
 _WAITING_AT_MOST: Final = 20_000
 _SAMPLES_AT: Final = (0.1, 0.5, 1.0)
-_TAKES_S: Final = {Size.SHORT: 60.0, Size.MINUTES: 300.0, Size.FULL: 1_500.0}
+_TAKES_S: Final = {Size.SHORT: 180.0, Size.MINUTES: 300.0, Size.FULL: 1_500.0}
 _MEGABYTE: Final = 1 << 20
 _MOST_MB: Final = 24
 """What the allocator may add between the first sample and the last: it never gives all back, and grows in arenas."""

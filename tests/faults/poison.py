@@ -25,7 +25,7 @@ from tests.support import http_sink
 
 _INNOCENTS: Final = {Size.SHORT: 50, Size.MINUTES: 1_000, Size.FULL: 10_000}
 _DIED_BEFORE: Final = {Size.SHORT: MOST_CRASHES - 1, Size.MINUTES: 0, Size.FULL: 0}
-_LATER_MS: Final = 2_000
+_LATER_MS: Final = 3_600_000
 _A_DEATH_S: Final = 60.0
 _QUIET_S: Final = 60.0
 _POLL_S: Final = 0.2
@@ -67,9 +67,10 @@ class _Poison:
         self._id = UUID(int=0)
 
     async def post(self, webhook_url: str) -> None:
-        """For later, so that what it has done before stands in its row when it goes out."""
+        """For later, so that what it has done before stands in its row when it goes out: from then on it is due."""
         async with self._house.database.read() as connection:
-            due = timestamps.show(await clock.read(connection) + _LATER_MS)
+            now = await clock.read(connection)
+        due = timestamps.show(now + _LATER_MS)
         contact = (await self._house.ask("/contacts", {"webhookUrl": webhook_url})).body["id"]
         body = {"contactId": contact, "channel": Channel.WEBHOOK.value, "body": "poison", "sendAt": due}
         answer = await self._house.ask("/messages", body)
@@ -78,7 +79,8 @@ class _Poison:
         assert found is not None
         self._id = found
         async with self._house.database.write() as connection:
-            await connection.execute(update(messages).where(messages.c.id == found).values(crashes=self.deaths))
+            has_died = {"crashes": self.deaths, "due_at": now}
+            await connection.execute(update(messages).where(messages.c.id == found).values(has_died))
 
     def kill(self, port: int) -> None:
         """SIGKILL to the worker process that connected from there."""

@@ -27,7 +27,7 @@ from tests.support.http_sink import Request
 from tests.support.push_service import PushService, encode
 
 _FULL: Final = 100
-_PATIENCE_S: Final = {Size.SHORT: 30.0, Size.MINUTES: 150.0, Size.FULL: 400.0}
+_PATIENCE_S: Final = {Size.SHORT: 90.0, Size.MINUTES: 150.0, Size.FULL: 400.0}
 _NO_OTHER: Final = {"WIREROOM_TELEGRAM_BOT_TOKEN": ""}
 """The operator has no bot: a workspace's own one is looked up at once."""
 _KNOWN_AFTER: Final = timedelta(seconds=3)

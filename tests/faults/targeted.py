@@ -30,7 +30,7 @@ _CONNECTIONS: Final = 10
 """How many mails a worker sends at once; the others it has in hand wait for those."""
 _ARRIVE_S: Final = 45.0
 _FLUSHED_S: Final = 20.0
-_QUIET_S: Final = 15.0
+_QUIET_S: Final = 60.0
 _EVENTS: Final = ("delivered", "opened", "clicked")
 
 

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.faults import abreast, house_log
 from tests.faults.experiment import BROKE_OFF, Found, Place, Size
 from tests.faults.run import EXPERIMENTS, conduct
@@ -43,6 +45,7 @@ async def test_complaints_are_faults_but_for_what_was_provoked(tmp_path: Path, p
     assert len(house_log.complaints(tmp_path)) == 3
 
 
+@pytest.mark.timeout(300)  # processes that begin at the very beginning, on a machine that may be busy
 def test_experiments_side_by_side_write_to_one_file_and_one_without_a_line_is_none(tmp_path: Path) -> None:
     options = ("--size", Size.SHORT, "--seed", "1")
     lines = dict(abreast.lines_of(["explorer", "no-such-experiment"], options, tmp_path / "lines.jsonl"))

@@ -19,7 +19,7 @@ ALONE = {name: run for name, run in EXPERIMENTS.items() if not any(name in names
 EVERY = ALONE | {", ".join(names): run for names, run in TOGETHER.items()}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", EVERY)
 async def test_nothing_is_found_that_should_not_be(name: str, tmp_path: Path, postgres_server: PostgresServer) -> None:
     found = await conduct(EVERY[name], Place(tmp_path, postgres_server, SEED, print), Size.SHORT)

@@ -20,7 +20,7 @@ _LAST_ANSWERS_S: Final = 90.0
 _PROBE_EVERY_S: Final = 0.1
 _MORE: Final = 10
 _REFUSES_S: Final = 60.0
-_RESUMES_S: Final = 30.0
+_RESUMES_S: Final = 60.0
 _SHORTEST_S: Final = 0.2
 LONGEST_AWAY_S: Final = 7.0
 """Longer than intake is patient: of some harms the clients hear a 503, of others only that it takes a while."""

@@ -37,7 +37,7 @@ from wireroom.up import API, KEEPER, Stack, worker_service
 
 _CONTACTS: Final = 20
 _PATIENCE_S: Final = 60.0
-_BOTH_S: Final = 20.0
+_BOTH_S: Final = 60.0
 # (messages on each channel at least, seconds between a client's messages)
 _SIZES: Final = {Size.SHORT: (20, 1.0), Size.MINUTES: (400, 0.2), Size.FULL: (2_000, 0.1)}
 # For how long another transaction keeps the migration from its lock.

@@ -33,7 +33,7 @@ from tests.support.webhooks import RawPeer, raw_peer, read_request
 from wireroom.up import worker_service
 
 _FULL: Final = 100
-_PATIENCE_S: Final = {Size.SHORT: 30.0, Size.MINUTES: 150.0, Size.FULL: 400.0}
+_PATIENCE_S: Final = {Size.SHORT: 90.0, Size.MINUTES: 150.0, Size.FULL: 400.0}
 _WELL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _MOST_GROWTH: Final = 50 << 20
 _INSIDE: Final = "127.0.0.2"

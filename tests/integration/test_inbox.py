@@ -249,6 +249,8 @@ async def test_a_worker_delivers_it_and_the_tracker_opens_it(
     house = House(tmp_path, database_url=database_url, redis_url=redis_url, smtp_port=25)
     try:
         house.start_worker()
+        house.start_keeper()  # a wake-up may get lost; the keeper repeats it
+        await wait_until(lambda: "worker.serves" in house.log("worker"))
         tenant = await api.tenant()
         contact = await tenant.contact()
         answer = await tenant.call(

@@ -183,8 +183,7 @@ async def test_what_is_sent_leads_to_the_page_unless_it_is_essential(
     tmp_path: Path, database: Database, redis_url: str, mail_sink: SmtpSink
 ) -> None:
     house = House(tmp_path, database_url=str(database.engine.url), redis_url=redis_url, smtp_port=mail_sink.port)
-    settings = scenes.channel_settings(mail_sink.port)
-    async with scenes.opened(tmp_path, database, redis_url, settings) as scene:
+    async with scenes.opened(tmp_path, database, redis_url, scenes.channel_settings(mail_sink.port)) as scene:
         contact = await scene.contact()
         body = "<p>Hi <a href='{{unsubscribeUrl}}'>leave</a> <a href='{{preferencesUrl}}'>choose</a></p>"
         usual = await scene.send(contact, subject="usual", body=body)
@@ -193,6 +192,7 @@ async def test_what_is_sent_leads_to_the_page_unless_it_is_essential(
         house.start_worker(
             WIREROOM_PUBLIC_URL="https://wireroom.example.org", WIREROOM_BOUNCE_DOMAIN="bounces.example.org"
         )
+        house.start_keeper()
         try:
             await wait_until(lambda: len(mail_sink.mails) == 3, timeout=30)
         finally:

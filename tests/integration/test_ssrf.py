@@ -97,6 +97,7 @@ async def test_another_redirect_is_one_more_answer_that_is_not_2xx(web_sink: Htt
 async def test_the_house_fails_it_at_once(post: Scene, house: House, web_sink: HttpSink) -> None:
     """Through intake, worker and store."""
     house.start_worker(WIREROOM_WEBHOOK_ALLOW_NETS="")
+    house.start_keeper()
     hosts = [
         "127.0.0.1",
         "localhost",
@@ -128,6 +129,7 @@ async def test_the_house_fails_it_at_once(post: Scene, house: House, web_sink: H
 
 async def test_the_house_follows_no_redirect(post: Scene, house: House, web_sink: HttpSink) -> None:
     house.start_worker()
+    house.start_keeper()
     for status in (301, 302, 303, 307, 308):
         web_sink.script(status, path=f"/{status}", headers={"Location": "http://169.254.169.254/latest/meta-data/"})
         contact = await post.contact(webhook_url=web_sink.url(f"/{status}"), webhook_secret=SECRET)

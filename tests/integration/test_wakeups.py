@@ -146,7 +146,8 @@ async def test_without_a_server_everything_is_dropped_at_once_and_later_works_ag
     await wakeups.top_up("email", "bulk")
     assert await wakeups.depth("email", "bulk") is None
     assert not await wakeups.reachable()
-    assert time.monotonic() - began < 3.0
+    # Where each waited for its time-out, they would take minutes; on a busy machine a change of threads takes a while.
+    assert time.monotonic() - began < 20.0
     valkey.start_empty()
     with redis.Redis.from_url(valkey.url) as client:
         await wait_until(lambda: arrives(wakeups, client))
@@ -166,7 +167,7 @@ async def test_a_server_that_hangs_holds_up_nobody_for_long(valkey: ValkeyServer
         assert time.monotonic() - began < 0.5
         for _ in range(20):
             await wakeups.clear("email", "bulk")
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 8.0  # each for itself would take 10 s
     finally:
         os.kill(valkey.pid, signal.SIGCONT)
     with redis.Redis.from_url(valkey.url) as client:

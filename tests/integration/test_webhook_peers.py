@@ -137,6 +137,7 @@ async def test_secrets_that_the_api_rotates_verify_and_410_is_told(api: Api, hou
     new = new_secret()
     assert (await tenant.call("PATCH", f"/contacts/{made['id']}", json={"webhookSecret": new})).status_code == 200
     house.start_worker()
+    house.start_keeper()  # a wake-up may get lost; the keeper repeats it
     await tenant.send(made["id"], channel="WEBHOOK")
     await wait_until(lambda: web_sink.requests, timeout=30)
     (request,) = web_sink.requests

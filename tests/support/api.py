@@ -34,7 +34,7 @@ class Tenant:
         self.workspace = workspace
         self.token = token
         self.root = httpx.AsyncClient(
-            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=20, trust_env=False, verify=NO_TLS
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False, verify=NO_TLS
         )
 
     async def call(self, method: str, path: str, **request: Any) -> httpx.Response:
