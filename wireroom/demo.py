@@ -201,6 +201,9 @@ def _summary(stack: Stack, scene: Scene) -> dict[str, object]:
         "url": stack.listens_at,
         "workspace": scene.workspace,
         "token": scene.token,
+        "console": f"{stack.listens_at}/console",
+        "email": demo_story.PERSON,
+        "password": scene.password,
     }
 
 
@@ -216,6 +219,8 @@ def _proof(stack: Stack, scene: Scene, *, once: bool) -> Panel:
     if not once:
         grid.add_row()
         for name, value in (
+            ("Console", f"{stack.listens_at}/console"),
+            ("Sign in", f"{demo_story.PERSON}, {scene.password}"),
             ("API", stack.listens_at),
             ("Reference", f"{stack.listens_at}/docs"),
             ("Workspace", scene.workspace),

@@ -1,6 +1,7 @@
 """The demo's stage: a workspace with its contacts and hook, the messages sent so far, and where each one stands."""
 
 import asyncio
+import secrets as random_secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -10,8 +11,8 @@ import httpx
 
 from channels import standard_webhooks
 from models.evidence import Provider
-from models.vocabulary import Channel, Scope, Status
-from wireroom import accounts, demo_story
+from models.vocabulary import Channel, Role, Scope, Status
+from wireroom import accounts, demo_story, user_accounts
 from wireroom.api import Client
 from wireroom.demo_check import Sent, differences
 from wireroom.demo_sinks import Sinks
@@ -25,17 +26,19 @@ _PATIENCE_S: Final = 60.0
 _PACE_S: Final = 0.12
 _POLL_S: Final = 0.2
 _PAGE: Final = 200
+_PASSWORD_BYTES: Final = 12
 _REPORTING: Final = (Channel.PUSH, Channel.ONSITE)
 """Where a reader's own devices report what was done."""
 
 
 @dataclass(slots=True)
 class Scene:
-    """What is set up, what was sent, and what of it is not as it should be."""
+    """What is set up, what was sent, and what of it is not as it should be. ``password``: of ``demo_story.PERSON``."""
 
     client: Client
     workspace: str
     token: str
+    password: str
     contacts: dict[str, str]
     secrets: dict[str, str]
     hook: dict[str, Any]
@@ -47,10 +50,15 @@ class Scene:
 
     @classmethod
     async def furnish(cls, stack: Stack, sinks: Sinks, title: str) -> Self:
-        """Make the workspace, its token, the contacts, their browsers and a generic hook; raises WireroomError."""
+        """Make the workspace, its token, somebody who signs in, the contacts, their browsers and a generic hook.
+
+        Raises WireroomError.
+        """
         url = stack.storage.database_url
         workspace = await accounts.create_workspace(url, _WORKSPACE)
         _, token = await accounts.create_token(url, workspace, scopes=list(Scope), expires_at=None)
+        password = random_secrets.token_urlsafe(_PASSWORD_BYTES)
+        await user_accounts.create(url, demo_story.PERSON, workspace, Role.ADMIN, password)
         client = Client(stack.listens_at, workspace, token)
         crowd = demo_story.people()
         secrets = {person.external_id: standard_webhooks.new_secret() for person in crowd}
@@ -64,7 +72,7 @@ class Scene:
                 await client.post("/push", {"contactId": contacts[person.external_id], **subscription})
         hook = await client.post("/hooks", {"provider": Provider.GENERIC.value})
         expected = len(demo_story.singles(crowd)) + len(demo_story.batch(crowd))
-        return cls(client, workspace, token, contacts, secrets, hook, Board(title, expected), sinks)
+        return cls(client, workspace, token, password, contacts, secrets, hook, Board(title, expected), sinks)
 
     def ending(self, message_id: str) -> Status | None:
         """The status a message is to end in: as the story says; what comes after the story is opened."""

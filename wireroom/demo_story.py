@@ -17,6 +17,8 @@ _NOTE: Final = "opening hours: naïve café ☕, κόσμος, 日本語, שלו
 _PAGE: Final = "https://library.example/hours"
 _PICTURED: Final = {"url": _PAGE, "icon": "https://library.example/icon.png"}
 SENDER: Final = "Wireroom Library <library@demo.example>"
+PERSON: Final = "operator@demo.example"
+"""Who signs in at the console."""
 """The From header of every mail of the demo."""
 
 
