@@ -61,8 +61,8 @@ class HouseLevels:
 
     async def drain(self) -> None:
         """Return once nothing is being read."""
-        under_way = [task for task in (self._reading, self._comparing) if task is not None]
-        await asyncio.gather(*under_way)
+        while under_way := [task for task in (self._reading, self._comparing) if task is not None]:
+            await asyncio.wait(under_way)
 
     async def _read(self) -> None:
         began = time.monotonic()

@@ -134,8 +134,9 @@ def _reading(read: _Read, levels: Levels | None) -> Callable[[], Mapping[Labels,
 
 
 async def _answer(call: Call) -> Reply:
-    seen = await call.services.house_levels.read()
-    shown = metrics.text(families(seen, call.services.traffic.families))
+    services = call.services
+    seen = await services.house_levels.read()
+    shown = services.metrics_page.text(lambda: families(seen, services.traffic.families))
     return Reply(shown, headers={"Cache-Control": "no-store"}, media_type=metrics.CONTENT_TYPE)
 
 

@@ -22,6 +22,7 @@ from channels.guarded_http import GuardedHttp, HttpConfig
 from channels.registry import configured
 from channels.settings import ChannelSettings
 from channels.vapid import Vapid, load
+from models.metrics import Page
 from models.passwords import Passwords
 from models.secrets import Keyring, load_keyring, load_own
 from models.session import Database
@@ -54,6 +55,7 @@ class Services:
         self.wakeups = wakeups
         self.traffic = Traffic()
         self.house_levels = HouseLevels(database, wakeups)
+        self.metrics_page = Page()
         self.authenticator = Authenticator(database)
         self.sessions = Sessions(database, settings.public_url)
         self.sign_ins = SignIns()

@@ -5,6 +5,7 @@ when somebody asks. Only then is Prometheus' library loaded, a twentieth of a se
 may hold what grows with use: a channel, a lane, an outcome, a route's template, but no id, no address, no workspace.
 """
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Prometheus' text format."""
+
+_KEPT_S: Final = 1.0
 
 Labels = tuple[str, ...]
 """The values of a family's labels, in their order."""
@@ -133,6 +136,24 @@ class _All:
     def collect(self) -> Iterator["Metric"]:
         for family in self._families:
             yield from family.collect()
+
+
+class Page:
+    """The text of an answer, written anew once a second at most: it takes milliseconds, and anybody may ask."""
+
+    def __init__(self, kept_s: float = _KEPT_S) -> None:
+        """``kept_s``: for how long the same text is given again."""
+        self._kept_s = kept_s
+        self._text = b""
+        self._good_until = float("-inf")
+
+    def text(self, families: Callable[[], Iterable[Family]]) -> bytes:
+        """All samples in Prometheus' text format."""
+        now = time.monotonic()
+        if now >= self._good_until:
+            self._text = text(families())
+            self._good_until = now + self._kept_s
+        return self._text
 
 
 def text(families: Iterable[Family]) -> bytes:

@@ -269,7 +269,7 @@ async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> Non
         keeper.erase,
         keeper.offer,
         keeper.tidy,
-        pruner.turn,
+        pruner.prune,
         alarms.late_lanes,
         alarms.conservation,
     )

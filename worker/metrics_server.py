@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from models import metrics
-from models.metrics import Family
+from models.metrics import Family, Page
 from worker.settings import MetricsSettings
 
 _LOOK_AGAIN_S: Final = 5.0
@@ -34,6 +34,7 @@ class MetricsServer:
         """``look_again_s``: how often it looks for a port while none is free."""
         self._settings = settings
         self._families = families
+        self._page = Page()
         self._look_again_s = look_again_s
         self.port: int | None = None
         """Where it answers; None while it does not."""
@@ -89,7 +90,7 @@ class MetricsServer:
             await asyncio.sleep(self._look_again_s)
 
     async def _answer(self, _request: Request) -> Response:
-        return Response(metrics.text(self._families), media_type=metrics.CONTENT_TYPE)
+        return Response(self._page.text(lambda: self._families), media_type=metrics.CONTENT_TYPE)
 
 
 class _Server(uvicorn.Server):

@@ -36,7 +36,7 @@ class Pruner:
         self._place = FIRST
         self._begins_at = float("-inf")
 
-    async def turn(self) -> None:
+    async def prune(self) -> None:
         """A few batches."""
         if not self._walks:
             if time.monotonic() < self._begins_at:

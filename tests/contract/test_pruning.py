@@ -229,7 +229,7 @@ async def test_the_keeper_prunes_as_each_workspace_has_it(scene: Scene) -> None:
             await settings.change(connection, scene.workspace_id, lambda _: kept)
         pruner = Pruner(scene.database)
         for _ in range(3):
-            await pruner.turn()
+            await pruner.prune()
         return await number(scene.database, messages), await number(scene.database, inbox_items)
 
     assert await keep_for(None, None) == (3, 3)
@@ -237,8 +237,8 @@ async def test_the_keeper_prunes_as_each_workspace_has_it(scene: Scene) -> None:
     async with scene.database.write() as connection:
         await connection.execute(update(workspaces).values(settings={}))  # the default: 90 days
     pruner = Pruner(scene.database)
-    await pruner.turn()
-    await pruner.turn()
+    await pruner.prune()
+    await pruner.prune()
     assert (await number(scene.database, messages), await number(scene.database, inbox_items)) == (2, 2)
     assert await keep_for(60, 10) == (2, 1)
     assert await keep_for(10, 60) == (1, 1)

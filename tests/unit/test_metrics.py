@@ -9,10 +9,10 @@ import pytest
 from api_shim.routing import OPERATIONS
 from api_shim.traffic import OTHER, Measured, Traffic
 from models.errors import InvalidSetting
-from models.metrics import Counts, Gauge, Histogram, Process
+from models.metrics import Counts, Gauge, Histogram, Page, Process
 from models.store.outcomes import Ended
 from models.vocabulary import Channel, FailureReason, Lane, Outcome, State
-from tests.support.exposed import claim, everything, exposed
+from tests.support.exposed import Exposed, claim, everything, exposed
 from worker.pacing import Slots
 from worker.settings import MetricsSettings
 from worker.telemetry import KeepingMeter, SendingMeter, levels
@@ -54,6 +54,17 @@ def test_a_process_says_what_it_is() -> None:
     seen = exposed([Process("worker")])
     assert [part for part, _ in seen.of("wireroom_build_info")] == ["worker"]
     assert (seen.value("process_resident_memory_bytes") or 0) > 1_000_000
+
+
+def test_a_page_is_not_written_anew_for_each_who_asks() -> None:
+    counts = Counts("wireroom_things_total", "Things.")
+    for page, newer in ((Page(), 0), (Page(kept_s=0), 1)):
+        counts.add()
+        first = Exposed(page.text(lambda: [counts]).decode()).value("wireroom_things_total")
+        counts.add()
+        assert first is not None
+        late = Exposed(page.text(lambda: [counts]).decode()).value("wireroom_things_total")
+        assert late == first + newer
 
 
 # --- Workers
