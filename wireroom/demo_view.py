@@ -13,18 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from models.vocabulary import Channel, Status
+from wireroom.status_bars import COLOURS, stacked_bar, status_bars
 
-COLOURS: Final[dict[Status, str]] = {
-    Status.QUEUED: "grey50",
-    Status.SENDING: "yellow",
-    Status.SENT: "cyan",
-    Status.DELIVERED: "blue",
-    Status.OPENED: "magenta",
-    Status.CLICKED: "green",
-    Status.BOUNCED: "red",
-    Status.FAILED: "bright_red",
-    Status.UNSUBSCRIBED: "orange3",
-}
 _WAY: Final = (Status.QUEUED, Status.SENDING, Status.SENT, Status.DELIVERED, Status.OPENED, Status.CLICKED)
 _TURNED: Final[dict[Status, int]] = {Status.BOUNCED: 3, Status.FAILED: 2, Status.UNSUBSCRIBED: 5}
 """Where a message left the way: how many of its steps it had taken."""
@@ -71,7 +61,7 @@ def render(board: Board, console: Console) -> RenderableType:
     width = min(max(console.size.width // 2 - 24, _BAR.start), _BAR.stop)
     lower = Layout(size=height)
     lower.split_row(
-        Layout(Panel(_status_bars(totals, width), title="by status", border_style="grey50"), ratio=1),
+        Layout(Panel(status_bars(totals, width), title="by status", border_style="grey50"), ratio=1),
         Layout(_by_channel(board, totals, width), ratio=1),
     )
     room = max(console.size.height - height - 3, 1)
@@ -127,20 +117,6 @@ def _way(row: Shown) -> Text:
     return drawn
 
 
-def _status_bars(totals: Counter[tuple[Channel, Status]], width: int) -> Table:
-    counts = {status: sum(totals[channel, status] for channel in Channel) for status in Status}
-    most = max(*counts.values(), 1)
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=12)
-    grid.add_column(width=width)
-    grid.add_column(justify="right", width=4)
-    for status, count in counts.items():
-        colour = COLOURS[status] if count else "grey39"
-        bar = Text("█" * max(round(width * count / most), 1 if count else 0), style=colour)
-        grid.add_row(Text(status.value, style=colour), bar, Text(str(count) if count else "·", style=colour))
-    return grid
-
-
 def _by_channel(board: Board, totals: Counter[tuple[Channel, Status]], width: int) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=8)
@@ -148,17 +124,6 @@ def _by_channel(board: Board, totals: Counter[tuple[Channel, Status]], width: in
     grid.add_column(justify="right", width=4)
     for channel in sorted({channel for channel, _ in totals}):
         count = sum(totals[channel, status] for status in Status)
-        grid.add_row(channel.value, _stacked(totals, channel, count, width), str(count))
+        grid.add_row(channel.value, stacked_bar(totals, channel, count, width), str(count))
     blocks = Text.assemble(*(("■", COLOURS[row.status]) for row in board.rows.values()))
     return Panel(Group(grid, Text(), blocks), title="by channel, and every message", border_style="grey50")
-
-
-def _stacked(totals: Counter[tuple[Channel, Status]], channel: Channel, count: int, width: int) -> Text:
-    """One bar of ``width`` cells, cut into the channel's statuses."""
-    bar, drawn, summed = Text(), 0, 0
-    for status in reversed(Status):
-        summed += totals[channel, status]
-        cells = round(width * summed / max(count, 1)) - drawn
-        bar.append("█" * cells, style=COLOURS[status])
-        drawn += cells
-    return bar

@@ -8,6 +8,7 @@ from api_shim.workspaces import (
     commands,
     hook_types,
     hooks,
+    lanes,
     messages,
     people_table,
     replays,
@@ -65,6 +66,7 @@ OPERATIONS: Final = (
         headers=_IDEMPOTENT,
     ),
     *replays.OPERATIONS,
+    *lanes.OPERATIONS,
     _MESSAGES.page(shapes.MessageQuery, shapes.MessageList, messages.list_all, "List messages, the newest first"),
     _MESSAGES.get(
         "messageId",

@@ -83,6 +83,19 @@ async def by_status(connection: AsyncConnection, workspace_id: UUID, campaign_id
     return {Status(status): int(count) for status, count in rows}
 
 
+async def by_channel(connection: AsyncConnection, workspace_id: UUID) -> dict[tuple[Channel, Status], int]:
+    """A workspace's messages, by the channels and statuses that any of them has."""
+    parts = (
+        select(table.c.channel, table.c.status, number.label("number")).where(table.c.workspace_id == workspace_id)
+        for table, number in _BOTH
+    )
+    both = union_all(*parts).subquery()
+    number = func.sum(both.c.number)
+    group = (both.c.channel, both.c.status)
+    rows = await connection.execute(select(*group, number).group_by(*group).having(number != 0))
+    return {(Channel(channel), Status(status)): int(count) for channel, status, count in rows}
+
+
 async def unended(connection: AsyncConnection, workspace_id: UUID) -> dict[Channel, int]:
     """The messages that wait to be sent or are being sent, by the channels that any of them has; held ones do not."""
     open_ones = [Status.QUEUED.value, Status.SENDING.value]
