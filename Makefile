@@ -4,7 +4,7 @@
 PYTHON_IN_VENV := .venv/bin/python
 PACKAGES := models channels worker api_shim wireroom bench tests examples
 
-.PHONY: install run test check format migration lock fuzz bench bench-lists faults faults-full clean help
+.PHONY: install run test check format migration lock lock-peers fuzz bench bench-full bench-lists faults faults-full clean help
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -41,11 +41,23 @@ lock: .venv/installed ## resolve pyproject.toml into requirements.lock; ARGS=--u
 	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --quiet $(ARGS) --output-file requirements.lock
 
+lock-peers: .venv/installed ## resolve what the bench's peers need, each into a lock of its own; needs npm
+	for peer in celery post_office; do \
+	    (cd bench/peers/$$peer && ../../../$(PYTHON_IN_VENV) -m uv pip compile requirements.in --universal \
+	        --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	        --no-emit-find-links --quiet $(ARGS) --output-file requirements.txt) || exit; \
+	done
+	cd bench/peers/bullmq && npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
+	    --omit-lockfile-registry-resolved
+
 fuzz: .venv/installed ## schemathesis on both databases, broken bounces and hooks, all reports in any order: half an hour
 	@$(PYTHON_IN_VENV) -m pytest -q -rP tests/fuzz/long_run.py tests/fuzz/long_bounces.py tests/fuzz/long_orders.py tests/fuzz/long_hook_bodies.py $(ARGS)
 
-bench: .venv/installed ## ratios against bare clients: make bench ARGS=--quick
+bench: .venv/installed ## ratios against bare clients and peers: make bench ARGS=--quick, ARGS="--only email/celery"
 	@.venv/bin/wireroom bench $(ARGS)
+
+bench-full: .venv/installed ## the same with more pairs, and ten million rows beside ten thousand: hours
+	@.venv/bin/wireroom bench --pairs 9 --rows 10000000 $(ARGS)
 
 bench-lists: .venv/installed ## lists over a million messages, by the database's measure
 	@$(PYTHON_IN_VENV) -m bench.lists $(ARGS)

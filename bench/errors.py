@@ -1,10 +1,14 @@
-"""What ends a bench."""
+"""What ends a bench, or a row of it."""
 
 from models.errors import WireroomError
 
 
 class BenchFailed(WireroomError):
     """A run that must not be reported: something is missing, was lost or doubled, or took too long."""
+
+
+class LeftOut(WireroomError):
+    """A row cannot be measured on this machine, through no fault of either side; the text says why."""
 
 
 def not_installed(name: str) -> BenchFailed:

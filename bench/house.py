@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ import psutil
 from bench import traffic
 from bench.errors import BenchFailed
 from bench.machine import Cores
-from bench.processes import Children, Process, busy_seconds, cpu_seconds, pinned
+from bench.processes import Children, Process, busy_seconds, cpu_seconds, largest_bytes, pinned
 from bench.settings import PROFILE_VARIABLE
 from bench.sinks.remote import Sink
 from wireroom import up
@@ -28,9 +28,9 @@ _PROFILED: Final = "bench.profiled"
 
 
 class Servers:
-    """What an installation stands on. ``database`` and ``broker`` are process ids."""
+    """What an installation stands on. ``database`` and ``broker`` are process ids; SQLite has no process."""
 
-    def __init__(self, *, database: int, broker: int, sinks: Mapping[str, Sink]) -> None:
+    def __init__(self, *, database: int | None, broker: int, sinks: Mapping[str, Sink]) -> None:
         self.database = database
         self.broker = broker
         self.sinks = sinks
@@ -42,16 +42,27 @@ class House:
     def __init__(self, children: Children, cores: Cores, servers: Servers, settings: Mapping[str, str]) -> None:
         """``settings``: the installation's ``WIREROOM_*``, from ``settings_for``."""
         self.settings = settings
-        self.url = f"http://{settings['WIREROOM_BIND']}"
+        self.place = settings["WIREROOM_BIND"]
+        self.port = int(self.place.rpartition(":")[2])
+        self.url = f"http://{self.place}"
         self.sinks = servers.sinks
         self._children = children
         self._cores = cores
-        self._pids = {"database": servers.database, "broker": servers.broker} | {
+        self._pids = {"broker": servers.broker} | {
             f"sink {name}": sink.process.pid for name, sink in servers.sinks.items()
         }
-        self._pids["api"] = self._start("api", up.API.command).pid
-        self._pids["keeper"] = self._start("keeper", up.KEEPER.command).pid
-        self._worker = self._start_worker(_WORKER, {})
+        if servers.database is not None:
+            self._pids["database"] = servers.database
+        self._others = {"api": self._start("api", up.API.command), "keeper": self._start("keeper", up.KEEPER.command)}
+        self._pids |= {name: process.pid for name, process in self._others.items()}
+        self._workers: list[Process] = []
+        self.staff(1)
+
+    def close(self) -> None:
+        """Stop what this installation has started; its servers stay."""
+        self.stop_workers()
+        for process in self._others.values():
+            self._children.stop(process)
 
     async def wait_ready(self) -> None:
         """Return once the API says so; raises BenchFailed."""
@@ -72,7 +83,13 @@ class House:
 
     def cpu_seconds(self) -> dict[str, float]:
         """What each group of processes has used since it began; ``client`` is the bench, which posts the batches."""
-        return {name: cpu_seconds(pid) for name, pid in self._pids.items()} | {"client": time.process_time()}
+        used = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
+        used["worker"] = sum(cpu_seconds(worker.pid) for worker in self._workers)
+        return used | {"client": time.process_time()}
+
+    def worker_bytes(self) -> int:
+        """The memory that the largest worker process has in hand."""
+        return max(largest_bytes(worker.pid) for worker in self._workers)
 
     def sending_core_seconds(self) -> float:
         """How long the sending core has worked for anybody; 0 where nothing is pinned."""
@@ -88,32 +105,41 @@ class House:
             _move(self._pids["api"], before)
 
     def profile_worker(self, path: Path) -> None:
-        """From now on the worker is one that measures itself; ``stop_worker`` makes it write ``path``."""
-        self.stop_worker()
-        self._worker = self._start_worker(_PROFILED, {PROFILE_VARIABLE: str(path)})
+        """From now on the worker is one that measures itself; ``stop_workers`` makes it write ``path``."""
+        self.stop_workers()
+        self._add_worker(_PROFILED, {PROFILE_VARIABLE: str(path)})
 
-    def use_plain_worker(self) -> None:
-        """From now on the worker is the ordinary one again."""
-        self._worker = self._start_worker(_WORKER, {})
+    def staff(self, count: int, cores: frozenset[int] | None = None) -> None:
+        """From now on there are so many ordinary workers, on ``cores``; by default on the sending one."""
+        self.stop_workers()
+        with pinned(self._cores.sending if cores is None else cores):
+            for _ in range(count):
+                self._add_worker(_WORKER, {})
 
-    def stop_worker(self) -> None:
-        """Let the worker finish what it has, and end."""
-        self._children.stop(self._worker)
+    def stop_workers(self) -> None:
+        """Let the workers finish what they have, and end."""
+        while self._workers:
+            self._children.stop(self._workers.pop())
+
+    @contextmanager
+    def without_worker(self) -> Iterator[None]:
+        """Within the block nobody sends; then a fresh worker does."""
+        self.stop_workers()
+        try:
+            yield
+        finally:
+            self.staff(1)
 
     def require_alive(self) -> None:
         """Raise BenchFailed where a process has ended."""
         self._children.require_alive()
 
-    def _start_worker(self, module: str, more: Mapping[str, str]) -> Process:
-        command = [module if part == _WORKER else part for part in up.worker_service(1).command]
-        with pinned(self._cores.sending):
-            worker = self._start("worker", command, more)
-        self._pids["worker"] = worker.pid
-        return worker
+    def _add_worker(self, module: str, more: Mapping[str, str]) -> None:
+        service = up.worker_service(len(self._workers) + 1)
+        command = [module if part == _WORKER else part for part in service.command]
+        self._workers.append(self._start(service.name, command, more))
 
-    def _start(
-        self, name: str, command: "tuple[str, ...] | list[str]", more: Mapping[str, str] | None = None
-    ) -> Process:
+    def _start(self, name: str, command: Sequence[str], more: Mapping[str, str] | None = None) -> Process:
         return self._children.start(name, command, settings={**fresh_environment(self.settings), **(more or {})})
 
 

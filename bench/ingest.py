@@ -17,7 +17,8 @@ import aiohttp
 from bench.errors import BenchFailed
 from bench.floors.insert_loop import Form, InsertTask
 from bench.house import House
-from bench.results import Measured, RowResult, summarise
+from bench.results import Measured, Rival, RowResult, summarise
+from bench.stage import Stage
 from channels import standard_webhooks
 from models import ids, timestamps
 from models.ids import Kind
@@ -33,6 +34,7 @@ UNNEST: Final = "ingest/unnest"
 DUPLICATES: Final = "ingest duplicates/new"
 IDS: Final = (INSERT, UNNEST, DUPLICATES)
 FLOOR: Final = "bench.floors.insert_loop"
+EVENTS: Final = "events/s"
 _AT_ONCE: Final = 1_000
 _TYPES: Final = ("delivered", "opened", "clicked", "opened")
 """What each message's reader does; requests come in this order, as all of a campaign's do."""
@@ -69,20 +71,20 @@ class Ingest:
         new: list[Measured] = []
         again: list[Measured] = []
         bare: dict[Form, list[Measured]] = {form: [] for form in Form}
-        say(f"{INSERT}: warming up")
+        say("warming up")
         await self._take(await self._requests(_AT_ONCE), is_new=True)
         for number in range(pairs):
-            say(f"{INSERT}: pair {number + 1} of {pairs}, the hook")
+            say(f"pair {number + 1} of {pairs}, the hook")
             requests = await self._requests(events)
             new.append(await self._take(requests, is_new=True))
             again.append(await self._take(requests, is_new=False))
-            say(f"{INSERT}: pair {number + 1} of {pairs}, the bare loop")
+            say(f"pair {number + 1} of {pairs}, the bare loop")
             for form, runs in bare.items():
                 runs.append(await self._insert(floor, self._count(requests), form))
         return [
-            summarise(INSERT, new, bare[Form.VALUES], None, working=_WORKING),
-            summarise(UNNEST, new, bare[Form.ARRAYS], None, working=_WORKING),
-            summarise(DUPLICATES, again, new, None, working=_WORKING),
+            summarise(INSERT, new, bare[Form.VALUES], Rival("a multi-row insert"), working=_WORKING, unit=EVENTS),
+            summarise(UNNEST, new, bare[Form.ARRAYS], Rival("an insert by arrays"), working=_WORKING, unit=EVENTS),
+            summarise(DUPLICATES, again, new, Rival("the first time", _WORKING), working=_WORKING, unit=EVENTS),
         ]
 
     @staticmethod
@@ -202,3 +204,9 @@ async def opened(house: House) -> AsyncIterator[Ingest]:
             yield ingest
     finally:
         await database.close()
+
+
+async def measure(stage: Stage) -> list[RowResult]:
+    """All rows of what comes in; raises BenchFailed."""
+    async with opened(stage.house) as hook:
+        return await hook.compare(stage.bare, pairs=stage.size.pairs, events=stage.size.messages, say=stage.say)

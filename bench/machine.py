@@ -23,6 +23,11 @@ class Cores(msgspec.Struct, frozen=True):
     sending: frozenset[int]
     rest: frozenset[int]
 
+    @property
+    def all(self) -> frozenset[int]:
+        """Every core that may be used."""
+        return self.sending | self.rest
+
 
 class Machine(msgspec.Struct, frozen=True):
     """Times in the unit that their names say. ``pgo``: the interpreter was built with profile-guided optimisation."""

@@ -18,6 +18,8 @@ CAMPAIGN_WORKSPACE: Final = UUID(int=2)
 """All of its messages are of one campaign: ``Known.campaign``."""
 
 _STEP: Final = 50_000
+_WAITING: Final = {"queued": "queued", "sending": "sending"}
+_DONE: Final = {"queued": "sent", "sending": "sent"}
 
 # The id is a UUIDv7 (RFC 9562, section 5.7) of the n-th tenth of a second. r, s and t are 0 to 9,999.
 _ROWS: Final = """
@@ -28,9 +30,9 @@ SELECT n, r, t, old, 1700000000000 + n * 100 AS at,
     CASE WHEN r < 7000 THEN 'EMAIL' WHEN r < 8500 THEN 'PUSH' WHEN r < 9500 THEN 'WEBHOOK'
         WHEN r < 9990 OR NOT old THEN 'ONSITE' ELSE 'TELEGRAM' END AS channel,
     CASE WHEN s < 5500 THEN 'delivered' WHEN s < 7500 THEN 'sent' WHEN s < 8700 THEN 'opened'
-        WHEN s < 9300 THEN 'clicked' WHEN s < 9600 THEN 'queued' WHEN s < 9700 THEN 'unsubscribed'
+        WHEN s < 9300 THEN 'clicked' WHEN s < 9600 THEN CAST(:queued AS text) WHEN s < 9700 THEN 'unsubscribed'
         WHEN NOT old AND s < 9800 THEN 'delivered' WHEN NOT old THEN 'failed' WHEN s < 9850 THEN 'bounced'
-        WHEN s < 9990 THEN 'failed' WHEN s < 9995 THEN 'held' ELSE 'sending' END AS kind,
+        WHEN s < 9990 THEN 'failed' WHEN s < 9995 THEN 'held' ELSE CAST(:sending AS text) END AS kind,
     CASE WHEN t < 3333 THEN 1 WHEN t < 5000 THEN 2 + t % 18 END AS campaign,
     CASE WHEN t >= 9000 THEN 1 + t % 5 END AS journey,
     CASE WHEN n % 50 = 0 THEN 1 ELSE 2 + hashint8(n)::bigint % 50000 + 50000 END AS contact
@@ -85,13 +87,18 @@ class Known(NamedTuple):
     journey: UUID = UUID(int=2)
 
 
-async def fill(url: str, number: int) -> None:
-    """Write ``number`` messages into an empty, migrated PostgreSQL, and let it look at them as autovacuum does."""
+async def fill(url: str, number: int, *, waiting: bool = True) -> None:
+    """Write ``number`` messages into an empty, migrated PostgreSQL, and let it look at them as autovacuum does.
+
+    ``waiting``: some of them are queued or being sent; else those are sent, so that no worker looks for them.
+    """
+    kinds = _WAITING if waiting else _DONE
     engine = create_async_engine(async_url(url))  # not ours, whose statements may not take that long
     try:
         for first in range(1, number + 1, _STEP):
             async with engine.begin() as connection:
-                await _write(connection, first, min(first + _STEP - 1, number), number)
+                last = min(first + _STEP - 1, number)
+                await _write(connection, {"first": first, "last": last, "many": number} | kinds)
         async with engine.connect() as plain:
             outside = await plain.execution_options(isolation_level="AUTOCOMMIT")
             for table in ("messages", "message_details"):
@@ -100,8 +107,8 @@ async def fill(url: str, number: int) -> None:
         await engine.dispose()
 
 
-async def _write(connection: AsyncConnection, first: int, last: int, many: int) -> None:
-    await connection.execute(text(_ROWS), {"first": first, "last": last, "many": many})
+async def _write(connection: AsyncConnection, values: dict[str, int | str]) -> None:
+    await connection.execute(text(_ROWS), values)
     await connection.execute(text(_MESSAGES), {"workspace": WORKSPACE, "campaign": None})
     await connection.execute(text(_DETAILS), {"workspace": WORKSPACE})
 
@@ -114,7 +121,7 @@ async def fill_campaign(url: str, number: int) -> None:
         for first in range(number + 1, 2 * number + 1, _STEP):
             async with engine.begin() as connection:
                 rows = {"first": first, "last": min(first + _STEP - 1, 2 * number), "many": 20 * number}
-                await connection.execute(text(_ROWS), rows)
+                await connection.execute(text(_ROWS), rows | _WAITING)
                 await connection.execute(text(_MESSAGES), values)
     finally:
         await engine.dispose()

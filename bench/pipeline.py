@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple
+from typing import Final
 from uuid import UUID
 
 import aiohttp
@@ -12,9 +12,11 @@ import msgspec
 
 from bench import traffic
 from bench.errors import BenchFailed
+from bench.floors import raw
 from bench.house import House
-from bench.rows import Row
+from bench.results import Measured
 from bench.traffic import Recipient
+from bench.ways import Way
 from models import ids
 from models.ids import Kind
 from models.secrets import load_keyring
@@ -32,16 +34,8 @@ _SLOWEST: Final = 50
 _AT_LEAST_S: Final = 30.0
 
 
-class Run(NamedTuple):
-    """One run. ``cpu_seconds``: of each group of processes; ``size``: bytes of content at the sink.
-
-    ``others``: the share of the sending core's time that processes other than the worker had meanwhile.
-    """
-
-    seconds: float
-    cpu_seconds: dict[str, float]
-    size: int
-    others: float
+Intake = Callable[[], Awaitable[None]]
+"""Puts the messages of one run in."""
 
 
 class _Item(msgspec.Struct):
@@ -57,6 +51,7 @@ class Pipeline:
 
     def __init__(self, house: House, database: Database, workspace: UUID, session: aiohttp.ClientSession) -> None:
         self.house = house
+        self.shown = ids.show(Kind.WORKSPACE, workspace)
         self._database = database
         self._workspace = workspace
         self._session = session
@@ -80,51 +75,108 @@ class Pipeline:
                     raise BenchFailed("a contact without external id was taken for another")
                 self._contacts.append(ids.show(Kind.CONTACT, row.id))
 
-    async def run(self, row: Row, count: int) -> Run:
-        """Send ``count`` messages to as many people; raises BenchFailed unless each arrived exactly once."""
-        sink = self.house.sinks[row.sink]
+    def batches(self, way: Way, count: int, clients: int = 1) -> Intake:
+        """Messages to ``count`` people, in batches, from so many clients at once."""
+        waiting = iter(list(traffic.batches(way.channel, self._contacts[:count], _CHUNK)))
+
+        async def post() -> None:
+            await asyncio.gather(*(self._post_all(waiting) for _ in range(clients)))
+
+        return post
+
+    def singles(self, way: Way, count: int, clients: int) -> Intake:
+        """The same, a request for each message, from so many clients that wait for nothing but their answers."""
+        waiting = iter(self.single_requests(way, count))
+
+        async def post() -> None:
+            await raw.write_all(self.house.port, [raw.one_by_one(waiting) for _ in range(clients)], raw.ACCEPTED)
+
+        return post
+
+    def single_requests(self, way: Way, count: int) -> list[bytes]:
+        """A whole request for each of so many messages."""
+        head = (
+            f"POST /api/workspaces/{self.shown}/messages HTTP/1.1",
+            f"Host: {self.house.place}",
+            f"Authorization: {self._session.headers['Authorization']}",
+            "Content-Type: application/json",
+        )
+        return traffic.singles(way.channel, self._contacts[:count], "\r\n".join(head))
+
+    async def run(self, way: Way, count: int, intake: Intake | None = None) -> Measured:
+        """Send ``count`` messages to as many people; raises BenchFailed unless each arrived exactly once.
+
+        They go in by ``intake``; by default in batches.
+        """
+        sink = self.house.sinks[way.sink]
         await sink.reset()
-        bodies = list(traffic.batches(row.channel, self._contacts[:count], _CHUNK))
-        before = await self._number_of(row, row.done)
+        intake = intake or self.batches(way, count)
+        before = await self._number_of(way, way.done)
         cpu_before = self.house.cpu_seconds()
         core_before = self.house.sending_core_seconds()
         began = time.perf_counter()
         try:
             async with asyncio.timeout(max(_AT_LEAST_S, count / _SLOWEST)) as limit:
-                await self._post_all(bodies)
+                await intake()
                 await sink.wait(count, (limit.when() or 0.0) - asyncio.get_running_loop().time())
-                await self._recorded(row, before + count)
+                await self._recorded(way, before + count)
         except TimeoutError:
-            raise BenchFailed(await self._why_not(row, count)) from None
+            raise BenchFailed(await self._why_not(way, count)) from None
         seconds = time.perf_counter() - began
         core = self.house.sending_core_seconds() - core_before
         cpu = {name: used - cpu_before[name] for name, used in self.house.cpu_seconds().items()}
         counted = await sink.require(count)
-        return Run(seconds, cpu, counted.size, max(0.0, core - cpu["worker"]) / seconds)
+        return Measured(count, seconds, cpu, counted.size, max(0.0, core - cpu["worker"]) / seconds)
 
-    async def _post_all(self, bodies: Sequence[bytes]) -> None:
+    async def take_in(self, count: int, intake: Intake) -> Measured:
+        """Only take messages in, with nobody to send them; until the last answer. Raises BenchFailed."""
+        cpu_before = self.house.cpu_seconds()
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(max(_AT_LEAST_S, count / _SLOWEST)):
+                await intake()
+        except TimeoutError:
+            raise BenchFailed(f"the API did not take {count} messages in time") from None
+        seconds = time.perf_counter() - began
+        cpu = {name: used - cpu_before[name] for name, used in self.house.cpu_seconds().items()}
+        return Measured(count, seconds, cpu, 0)
+
+    async def drained(self, way: Way) -> None:
+        """Return once nothing waits of what was only taken in; raises BenchFailed."""
+        waiting = await self._number_waiting(way)
+        try:
+            async with asyncio.timeout(max(_AT_LEAST_S, waiting / _SLOWEST)):
+                while await self._number_waiting(way):  # noqa: ASYNC110 - as below
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            raise BenchFailed(await self._why_not(way, waiting)) from None
+
+    async def _post_all(self, bodies: Iterator[bytes]) -> None:
         for body in bodies:
             async with self._session.post("messages/batch", data=body) as answer:
                 content = await answer.read()
                 if answer.status != 200 or any(item.status != 200 for item in self._reply.decode(content).data):
                     raise BenchFailed(f"the API did not take a batch: {answer.status} {content[:500]!r}")
 
-    async def _recorded(self, row: Row, number: int) -> None:
-        """Return once so many messages have the row's status: only the database can tell, so it is asked."""
-        while await self._number_of(row, row.done) < number:  # noqa: ASYNC110 - the event is in another process
+    async def _recorded(self, way: Way, number: int) -> None:
+        """Return once so many messages have the final status: only the database can tell, so it is asked."""
+        while await self._number_of(way, way.done) < number:  # noqa: ASYNC110 - the event is in another process
             await asyncio.sleep(_POLL_S)
 
-    async def _number_of(self, row: Row, status: Status) -> int:
+    async def _number_waiting(self, way: Way) -> int:
+        return await self._number_of(way, Status.QUEUED) + await self._number_of(way, Status.SENDING)
+
+    async def _number_of(self, way: Way, status: Status) -> int:
         async with self._database.read() as connection:
-            wanted = MessageFilter(channel=row.channel, status=status)
+            wanted = MessageFilter(channel=way.channel, status=status)
             return await message_views.count(connection, self._workspace, wanted)
 
-    async def _why_not(self, row: Row, count: int) -> str:
+    async def _why_not(self, way: Way, count: int) -> str:
         self.house.require_alive()
-        numbers = {status.value: await self._number_of(row, status) for status in Status}
+        numbers = {status.value: await self._number_of(way, status) for status in Status}
         found = ", ".join(f"{status} {number}" for status, number in numbers.items() if number)
-        arrived = (await self.house.sinks[row.sink].count()).unique
-        return f"{row.id}: of {count} messages {arrived} arrived in time; all in the database: {found}"
+        arrived = (await self.house.sinks[way.sink].count()).unique
+        return f"{way.channel}: of {count} messages {arrived} arrived in time; all in the database: {found}"
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 from typing import Final
 
+import asyncpg
 from sqlalchemy import text
 
 from bench.errors import BenchFailed
@@ -26,11 +27,23 @@ _MUST_BE_ON: Final = ("fsync", "full_page_writes", "synchronous_commit")
 
 
 class Postgres:
-    """A running server; ``url`` is the address of its one database, ``process`` the postmaster."""
+    """A running server; ``url`` is the address of its first database, ``process`` the postmaster."""
 
-    def __init__(self, process: Process, url: str) -> None:
+    def __init__(self, process: Process, cluster: Cluster) -> None:
         self.process = process
-        self.url = url
+        self.folder = cluster.folder
+        self.url = cluster.url("postgres")
+        self._cluster = cluster
+
+    async def make(self, database: str) -> str:
+        """Make another database, anew where it is there; returns its address."""
+        server = await asyncpg.connect(self.url)
+        try:
+            await server.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+            await server.execute(f'CREATE DATABASE "{database}"')
+        finally:
+            await server.close()
+        return self._cluster.url(database)
 
 
 def start(children: Children, folder: Path) -> Postgres:
@@ -45,7 +58,7 @@ def start(children: Children, folder: Path) -> Postgres:
         stop_by=signal.SIGINT,  # fast shutdown: sessions are cut off
     )
     children.wait_ready(_NAME, process, cluster.is_ready)
-    return Postgres(process, cluster.url("postgres"))
+    return Postgres(process, cluster)
 
 
 async def require_durable(database: Database) -> str:

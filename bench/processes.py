@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import psutil
 
@@ -26,6 +26,14 @@ _LOG_TAIL: Final = 2_000
 Process = subprocess.Popen[bytes]
 
 
+class _Child(NamedTuple):
+    """``name``: its log's, too."""
+
+    name: str
+    process: Process
+    stop_by: signal.Signals
+
+
 class Children:
     """What the bench has started; leaving the block stops all of it, the last one first."""
 
@@ -33,7 +41,7 @@ class Children:
         """``folder`` takes a log of each child; ``environment`` is all that they see, unless said otherwise."""
         self.folder = folder
         self._environment = dict(environment)
-        self._running: list[tuple[Process, signal.Signals]] = []
+        self._running: list[_Child] = []
         self._lifeline: Process | None = None
 
     def __enter__(self) -> Self:
@@ -46,8 +54,8 @@ class Children:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        for process, _ in reversed(self._running[:]):
-            self.stop(process)
+        for child in reversed(self._running[:]):
+            self.stop(child.process)
         if self._lifeline is not None and self._lifeline.stdin is not None:
             self._lifeline.stdin.close()
             self._lifeline.wait()
@@ -60,6 +68,7 @@ class Children:
         settings: Mapping[str, str] | None = None,
         user: str | None = None,
         stop_by: signal.Signals = signal.SIGTERM,
+        stdin: int = subprocess.DEVNULL,
     ) -> Process:
         """Start ``command`` on the cores that this thread has now; its log is ``<folder>/<name>.log``."""
         with self.log_path(name).open("ab") as log:
@@ -67,34 +76,34 @@ class Children:
                 [str(part) for part in command],
                 cwd=self.folder,
                 env=self._environment | dict(settings or {}),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log,
                 stderr=log,
                 user=user,
                 extra_groups=None if user is None else [],
                 start_new_session=True,
             )
-        self._running.append((process, stop_by))
+        self._running.append(_Child(name, process, stop_by))
         self._tell_lifeline("+", process.pid)
         return process
 
     def stop(self, process: Process) -> None:
         """Ask the process to end, and wait; kill what is left of its group after 20 seconds."""
-        stop_by = next(sign for each, sign in self._running if each is process)
+        child = next(each for each in self._running if each.process is process)
         if process.poll() is None:
-            process.send_signal(stop_by)
+            process.send_signal(child.stop_by)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_S)
         signal_group(process.pid, signal.SIGKILL)
         process.wait()
-        self._running.remove((process, stop_by))
+        self._running.remove(child)
         self._tell_lifeline("-", process.pid)
 
     def require_alive(self) -> None:
         """Raise BenchFailed where one of them has ended: no figure is worth anything then."""
-        for process, _ in self._running:
-            if process.poll() is not None:
-                raise BenchFailed(f"{process.args!r} ended with status {process.returncode}")
+        for child in self._running:
+            if (status := child.process.poll()) is not None:
+                raise BenchFailed(f"{child.name} ended with status {status}:\n{self.log_tail(child.name)}")
 
     def wait_ready(self, name: str, process: Process, ready: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Return once ``ready()``; raise BenchFailed with the end of its log where it ended or the time ran out."""
@@ -150,3 +159,14 @@ def cpu_seconds(pid: int) -> float:
                 # On Linux, what it had forked and has seen end; elsewhere psutil says 0.
                 total += times.children_user + times.children_system
     return total
+
+
+def largest_bytes(pid: int) -> int:
+    """The resident memory of the largest among a process and all that it has forked."""
+    found = [0]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append(process.memory_info().rss)
+    return max(found)

@@ -1,6 +1,7 @@
 """The figures on a terminal."""
 
 import pstats
+from collections.abc import Mapping
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -8,25 +9,28 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.machine import Machine, interpreter
-from bench.results import Report
+from bench.results import Report, RowResult
 
 _TOP: Final = 25
+_LEAST_SHOWN_S: Final = 0.0005
+_WIDE: Final = 120
+_BUSY: Final = 0.1
 
 
 def show(console: Console, report: Report) -> None:
-    """Both tables, and what they were taken on. "by cpu" is ``cpu_ratio``."""
-    console.print(_ratios(report))
-    console.print(_processor_time(report))
+    """The tables, what was left out and why, and what the figures were taken on. "by cpu" is ``cpu_ratio``."""
+    there = [row for row in report.rows if row.left_out is None]
+    if there:
+        console.print(_figures(there, with_rivals=console.width >= _WIDE))
+    if timed := [row for row in there if row.cpu]:
+        console.print(_processor_time(timed))
+    for row in there:
+        for line in _remarks(row):
+            console.print(line, style="dim", highlight=False)
     for row in report.rows:
-        if row.sink is None:
-            continue
-        console.print(
-            f"{row.id}: the sink alone takes {row.sink.rate:,.0f}/s, {row.sink.times:.1f} times what was asked of it; "
-            f"bytes of content a message: ours {row.size:,.0f}, bare loop {row.size_against:,.0f}",
-            style="dim",
-            highlight=False,
-        )
-    for line in _machine(report.machine):
+        if row.left_out is not None:
+            console.print(f"{row.id} was left out: {row.left_out}", style="yellow", highlight=False, markup=False)
+    for line in machine_lines(report.machine):
         console.print(line, style="dim", highlight=False)
 
 
@@ -37,42 +41,86 @@ def show_profile(console: Console, row_id: str, stats: pstats.Stats) -> None:
     stats.sort_stats("tottime").print_stats(_TOP)
 
 
-def _ratios(report: Report) -> Table:
-    first = report.rows[0]
-    title = f"Messages, or events, per second: {len(first.pairs)} pairs, {first.messages:,} on each side"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("row", no_wrap=True)
-    for name in ("ours", "bare loop", "ratio", "range", "by cpu", "others"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in report.rows:
-        table.add_row(
-            row.id,
-            f"{row.ours:,.0f}",
-            f"{row.against:,.0f}",
-            f"[bold]{row.ratio:.2f}[/]",
-            f"{row.spread[0]:.2f}-{row.spread[1]:.2f}",
-            f"{row.cpu_ratio:.2f}",
-            f"{row.others:.0%}",
-        )
-    return table
+def show_figure(figure: float | None, unit: str) -> str:
+    """A figure with its unit; nothing where there is none."""
+    if figure is None:
+        return ""
+    # Rates are large, times and shares small.
+    digits = 0 if figure >= 100 else 1 if figure >= 10 else 2
+    return f"{figure:,.{digits}f}{'/s' if unit.endswith('/s') else f' {unit}'}"
 
 
-def _processor_time(report: Report) -> Table:
-    table = Table(title="Processor seconds per 1,000 messages, or events", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("processes", no_wrap=True)
-    for row in report.rows:
-        table.add_column(row.id, justify="right")
-    used = [{**row.cpu_against, **row.cpu} for row in report.rows]
-    for name in dict.fromkeys(name for each in used for name in each):
-        table.add_row(name, *(f"{each[name]:.3f}" if name in each else "" for each in used))
-    return table
+def show_bar(row: RowResult) -> str:
+    """What the row has to reach, as in "≥ 0.70"."""
+    return "" if row.bar is None else f"{'≤' if row.bar.at_most else '≥'} {row.bar.value:.2f}"
 
 
-def _machine(machine: Machine) -> list[str]:
-    cores = "worker and bare loop on a core of their own" if machine.pinned else "nothing pinned to a core"
+def is_short(row: RowResult) -> bool:
+    """Whether the row does not reach its bar."""
+    figure = row.ours if row.ratio is None else row.ratio
+    return row.bar is not None and figure is not None and not row.bar.is_reached(figure)
+
+
+def machine_lines(machine: Machine) -> list[str]:
+    """What the figures were taken on."""
+    cores = "what is compared on a core of its own" if machine.pinned else "nothing pinned to a core"
     return [
         interpreter(machine),
         ", ".join(f"{name} {version}" for name, version in machine.libraries.items()),
         f"{machine.database}; one small fsync takes {machine.fsync_us:.0f} µs",
         f"{machine.processor}, {machine.cores} cores, {cores}; {machine.system}; load before {machine.load_before:.1f}",
     ]
+
+
+def _figures(rows: list[RowResult], *, with_rivals: bool) -> Table:
+    pairs = max(len(row.pairs) for row in rows)
+    title = f"Pairs: {pairs}; messages on each side: {max(row.messages for row in rows):,}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in ("row", "against") if with_rivals else ("row",):
+        table.add_column(name, no_wrap=True)
+    for name in ("ours", "theirs", "ratio", "range", "bar"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        style = "bold red" if is_short(row) else "bold"
+        low, high = row.spread or (0.0, 0.0)
+        table.add_row(
+            row.id,
+            *([row.rival] if with_rivals else []),
+            show_figure(row.ours, row.unit),
+            show_figure(row.against, row.unit),
+            "" if row.ratio is None else f"[{style}]{row.ratio:.2f}[/]",
+            f"{low:.2f}-{high:.2f}",
+            show_bar(row),
+        )
+    return table
+
+
+def _processor_time(rows: list[RowResult]) -> Table:
+    table = Table(title="Processor seconds per 1,000 messages, or events", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("row", no_wrap=True)
+    table.add_column("by cpu", justify="right", no_wrap=True)
+    table.add_column("ours")
+    table.add_column("theirs")
+    for row in rows:
+        ratio = "" if row.cpu_ratio is None else f"{row.cpu_ratio:.2f}"
+        table.add_row(row.id, ratio, _shares(row.cpu), _shares(row.cpu_against))
+    return table
+
+
+def _shares(cpu: Mapping[str, float]) -> str:
+    by_size = sorted(cpu.items(), key=lambda share: -share[1])
+    return ", ".join(f"{name} {seconds:.3f}" for name, seconds in by_size if seconds >= _LEAST_SHOWN_S)
+
+
+def _remarks(row: RowResult) -> list[str]:
+    found = []
+    if row.sink is not None:
+        found.append(
+            f"{row.id}: the sink alone takes {row.sink.rate:,.0f}/s, {row.sink.times:.1f} times what was asked of it; "
+            f"bytes of content a message: ours {row.size:,.0f}, theirs {row.size_against:,.0f}"
+        )
+    if row.others is not None and row.others > _BUSY:
+        found.append(f"{row.id}: other programs had {row.others:.0%} of the core; take it again on a quiet machine")
+    if row.figures:
+        found.append(f"{row.id}: {', '.join(f'{name} {figure:,.2f}' for name, figure in row.figures.items())}")
+    return found

@@ -5,8 +5,8 @@ import shutil
 import signal
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,37 +15,38 @@ import uvloop
 from rich.console import Console
 from rich.status import Status
 
-from bench import ingest, pipeline, postgres, report
-from bench.compare import WARM_UP, Comparison
-from bench.house import House, Servers, settings_for
-from bench.machine import Cores, choose_cores, describe
+from bench import chart, ground, postgres, report
+from bench.errors import LeftOut
+from bench.ground import Ground
+from bench.machine import choose_cores, describe
 from bench.processes import Children, pinned
 from bench.results import Report, RowResult
-from bench.rows import Row
+from bench.rows import Row, Store
+from bench.scenarios.sending import profile
+from bench.settings import peers_folder
 from bench.sinks import remote
-from models import migrate
+from bench.stage import Size, Stage
 from models.session import Database
-from wireroom.embedded import EmbeddedBroker
 from wireroom.settings import fresh_environment
 
 _SINKS: Final = ("smtp", "http")
 
 
 class Options(NamedTuple):
-    """What to run: ``pairs`` of ``messages`` on each side of every row. ``json_file`` takes the figures.
+    """What to run, of which size; ``ids``: what of it is shown. ``profile``: then look into the worker.
 
-    ``ingest``: of what comes in, too.
+    ``json_file`` takes the figures, ``svg_file`` a picture of them.
     """
 
     rows: Sequence[Row]
-    ingest: bool
-    pairs: int
-    messages: int
+    ids: frozenset[str]
+    size: Size
     json_file: Path | None
+    svg_file: Path | None
     profile: bool
 
 
-def run(options: Options, console: Console) -> None:
+def run(options: Options, console: Console) -> Report:
     """Run it and show it; raises BenchFailed. Whatever happens, every process is stopped and no folder stays."""
     cores = choose_cores()
     with ExitStack() as stack:
@@ -53,48 +54,57 @@ def run(options: Options, console: Console) -> None:
         folder = stack.enter_context(_short_folder())
         stack.enter_context(pinned(cores.rest))
         status = stack.enter_context(console.status("starting the servers"))
-        broker = stack.enter_context(EmbeddedBroker(folder))
         children = stack.enter_context(Children(folder, fresh_environment({})))
-        database = postgres.start(children, folder / "postgres")
-        migrate.upgrade(database.url)
+        server = postgres.start(children, folder / "postgres")
         sinks = {kind: remote.start(children, kind) for kind in _SINKS}
-        servers = Servers(database=database.process.pid, broker=broker.pid or 0, sinks=sinks)
-        settings = settings_for(folder, database_url=database.url, redis_url=broker.url, smtp_port=sinks["smtp"].port)
-        house = House(children, cores, servers, settings)
+        shared = Ground(children, cores, server, sinks, peers_folder())
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-        results = runner.run(_measure(options, children, cores, house, status))
+        finished = runner.run(_measure(options, shared, status))
         status.stop()
-        _hand_over(options, results, console)
+        _hand_over(options, finished, console)
+        return finished
 
 
-async def _measure(options: Options, children: Children, cores: Cores, house: House, status: Status) -> Report:
+async def _measure(options: Options, shared: Ground, status: Status) -> Report:
     _cancelled_by_sigterm()
-    status.update("waiting for the API")
-    await house.wait_ready()
-    database = Database.connect(house.settings["WIREROOM_DATABASE_URL"], pool_size=1)
+    machine = describe(shared.folder, shared.cores, await _durable(shared))
+    results: list[RowResult] = []
+    for store in Store:
+        rows = [row for row in options.rows if row.store is store]
+        if rows:
+            status.update("starting an installation")
+            async with _stage(options, shared, store, status) as stage:
+                for row in rows:
+                    results += await _take(options, row, stage.saying(row.ids[0]), status.console)
+    return Report([result for result in results if result.id in options.ids], machine)
+
+
+@asynccontextmanager
+async def _stage(options: Options, shared: Ground, store: Store, status: Status) -> AsyncIterator[Stage]:
+    name = store.name.lower()
+    url = await shared.postgres.make("bench") if store is Store.POSTGRES else None
+    async with ground.opened(shared, f"on-{name}", url, options.size.people) as opened:
+        yield Stage(shared, opened, options.size, status.update)
+
+
+async def _take(options: Options, row: Row, stage: Stage, console: Console) -> list[RowResult]:
     try:
-        server = await postgres.require_durable(database)
+        results = await row.measure(stage)
+    except LeftOut as error:
+        return [RowResult(id=row_id, left_out=str(error)) for row_id in row.ids]
+    if options.profile and row.way is not None:
+        stats = await profile(stage, row.way, stage.ground.folder / "worker.prof")
+        report.show_profile(console, row.ids[0], stats)
+    return results
+
+
+async def _durable(shared: Ground) -> str:
+    """The database servers; raises BenchFailed where one may lose what it has committed."""
+    database = Database.connect(shared.postgres.url, pool_size=1)
+    try:
+        return await postgres.require_durable(database)
     finally:
         await database.close()
-    machine = describe(children.folder, cores, server)
-    results: list[RowResult] = []
-    async with pipeline.opened(house) as opened:
-        status.update("making contacts")
-        await opened.add_contacts(max(options.messages, WARM_UP))
-        comparison = Comparison(
-            children, cores, opened, pairs=options.pairs, messages=options.messages, say=status.update
-        )
-        for row in options.rows:
-            results.append(await comparison.compare(row))
-            if options.profile:
-                stats = await comparison.profile(row, children.folder / "worker.prof")
-                report.show_profile(status.console, row.id, stats)
-        if options.ingest:
-            async with ingest.opened(house) as hook:
-                results += await hook.compare(
-                    comparison.bare, pairs=options.pairs, events=options.messages, say=status.update
-                )
-    return Report(results, machine)
 
 
 def _cancelled_by_sigterm() -> None:
@@ -108,6 +118,8 @@ def _hand_over(options: Options, finished: Report, console: Console) -> None:
     report.show(console, finished)
     if options.json_file is not None:
         options.json_file.write_bytes(msgspec.json.format(msgspec.json.encode(finished)) + b"\n")
+    if options.svg_file is not None:
+        options.svg_file.write_text(chart.draw(finished))
 
 
 @contextmanager

@@ -79,12 +79,19 @@ class FinishedHook(NamedTuple):
 
 def batches(channel: Channel, contact_ids: Sequence[str], chunk: int) -> Iterator[bytes]:
     """Bodies for ``POST …/messages/batch``, NDJSON, ``chunk`` messages each."""
-    lines = (
-        json.dumps({"contactId": contact_id, "channel": channel.value, "subject": _SUBJECT, "body": _BODY})
-        for contact_id in contact_ids
-    )
+    lines = (_message(channel, contact_id) for contact_id in contact_ids)
     while part := list(islice(lines, chunk)):
         yield "\n".join(part).encode()
+
+
+def singles(channel: Channel, contact_ids: Sequence[str], head: str) -> list[bytes]:
+    """Requests for ``POST …/messages``, whole; ``head``: their first line and the headers that they share."""
+    bodies = [_message(channel, contact_id).encode() for contact_id in contact_ids]
+    return [f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
+
+
+def _message(channel: Channel, contact_id: str) -> str:
+    return json.dumps({"contactId": contact_id, "channel": channel.value, "subject": _SUBJECT, "body": _BODY})
 
 
 def finished_mails(count: int) -> Iterator[FinishedMail]:

@@ -13,6 +13,8 @@ from bench.floors.task import Clock, Done
 Pieces = Iterator[tuple[bytes, int]]
 """What one connection writes, and after each piece, how many marks must have come back before the next."""
 
+ACCEPTED: Final = b"HTTP/1.1 200 "
+"""The mark of a web server that does what it is asked."""
 _HOST: Final = "127.0.0.1"
 
 
@@ -55,6 +57,12 @@ class _Writer(asyncio.Protocol):
         self._closed.set_result(None)
         if not self.ended.done():
             self.ended.set_exception(exc or ConnectionError("the sink hung up"))
+
+
+def one_by_one(waiting: Iterator[bytes]) -> Pieces:
+    """What one connection takes of the requests that several share, each of which has one answer."""
+    for request in waiting:
+        yield request, 1
 
 
 async def write_all(port: int, feeds: Sequence[Pieces], mark: bytes) -> Done:

@@ -7,6 +7,7 @@ messages have come. A sink's first line on standard output names both its ports,
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -25,11 +26,15 @@ class Ports(msgspec.Struct, frozen=True):
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """What came since the last reset. ``size``: bytes of all contents."""
+    """What came since the last reset. ``size``: bytes of all contents.
+
+    ``last_at``: when the last one came, in seconds by the machine's monotonic clock, which all its processes share.
+    """
 
     messages: int
     unique: int
     size: int
+    last_at: float
 
 
 class Tally:
@@ -39,11 +44,13 @@ class Tally:
         self._ids: set[bytes] = set()
         self._messages = 0
         self._size = 0
+        self._last_at = 0.0
         self._waiting: list[tuple[int, asyncio.Event]] = []
 
     def add(self, message_id: bytes, size: int) -> None:
         """A message came, whose content has ``size`` bytes."""
         self._messages += 1
+        self._last_at = time.monotonic()
         self._size += size
         self._ids.add(message_id)
         if self._waiting:
@@ -51,7 +58,7 @@ class Tally:
 
     def counted(self) -> Counted:
         """The tally."""
-        return Counted(self._messages, len(self._ids), self._size)
+        return Counted(self._messages, len(self._ids), self._size, self._last_at)
 
     def reset(self) -> None:
         """Begin anew."""

@@ -13,10 +13,9 @@ import pytest
 
 from bench import postgres
 from bench.errors import BenchFailed
-from bench.floors import aiohttp_loop, aiosmtplib_loop, raw_http, raw_smtp
+from bench.floors import aiohttp_loop, aiosmtplib_loop, pipelined_loop, raw_http, raw_smtp
 from bench.floors.task import Task
 from bench.processes import Children
-from bench.results import Measured, summarise
 from bench.sinks import remote
 from bench.sinks.remote import Sink
 from models.session import Database
@@ -25,6 +24,10 @@ from tests.support.processes import free_environment, short_folder
 from tests.support.waiting import wait_until
 
 MESSAGES = 100
+SENT = ("email/pipelined", "webhook/aiohttp", "email/aiosmtplib@sqlite")
+TAKEN_IN = ("post/echo", "intake/insert")
+REPORTED = ("ingest/insert", "ingest duplicates/new")
+FIGURES = ("memory",)
 
 
 @pytest.fixture
@@ -56,25 +59,32 @@ async def bench(*arguments: str, **environment: str) -> asyncio.subprocess.Proce
 
 
 async def test_a_whole_bench(tmp_path: Path, public_folder: Path) -> None:
-    file = tmp_path / "figures.json"
-    process = await bench("--pairs", "1", "--messages", str(MESSAGES), "--json", str(file), TMPDIR=str(public_folder))
+    files = ("--json", str(tmp_path / "figures.json"), "--svg", str(tmp_path / "figures.svg"))
+    wanted = [part for row_id in (*SENT, *TAKEN_IN, *REPORTED, *FIGURES) for part in ("--only", row_id)]
+    process = await bench("--pairs", "1", "--messages", str(MESSAGES), *files, *wanted, TMPDIR=str(public_folder))
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
-    figures: dict[str, Any] = json.loads(file.read_bytes())
-    *sent, reported, unnested, repeated = figures["rows"]
-    assert [row["id"] for row in sent] == ["email/aiosmtplib", "webhook/aiohttp"]
-    assert [row["id"] for row in (reported, unnested)] == ["ingest/insert", "ingest/unnest"]
-    assert repeated["id"] == "ingest duplicates/new"
-    assert reported["messages"] == repeated["messages"] == 4_000
-    assert reported["ours"] == unnested["ours"] == repeated["against"]
-    for row in sent:
+    figures: dict[str, Any] = json.loads((tmp_path / "figures.json").read_bytes())
+    rows = {row["id"]: row for row in figures["rows"]}
+    assert set(rows) == {*SENT, *TAKEN_IN, *REPORTED, *FIGURES}
+    assert rows["ingest/insert"]["messages"] == 4_000
+    assert rows["ingest/insert"]["ours"] == rows["ingest duplicates/new"]["against"]
+    for row_id in (*SENT, *TAKEN_IN, *REPORTED):
+        row = rows[row_id]
         assert len(row["pairs"]) == 1
-        assert row["messages"] == MESSAGES
         assert row["spread"][0] <= row["ratio"] <= row["spread"][1]
+        assert row["cpu"]
+        assert row["cpu_against"]
+    for row_id in SENT:
+        row = rows[row_id]
+        assert row["messages"] == MESSAGES
         # The same work on both sides: names of other lengths are all that may differ.
         assert row["size"] == pytest.approx(row["size_against"], rel=0.02)
         assert row["cpu"]["worker"] > 0
+    assert rows["memory"]["ours"] >= rows["memory"]["figures"]["before MiB"] > 1
+    assert rows["memory"]["ratio"] is None
     assert {"python", "pgo", "cores", "fsync_us", "database"} <= set(figures["machine"])
+    assert "email/pipelined" in (tmp_path / "figures.svg").read_text()
     assert left_in(public_folder) == []
 
 
@@ -121,7 +131,14 @@ async def test_a_missing_library_is_named_with_the_mend() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "loop"), [("smtp", aiosmtplib_loop), ("smtp", raw_smtp), ("http", aiohttp_loop), ("http", raw_http)]
+    ("kind", "loop"),
+    [
+        ("smtp", aiosmtplib_loop),
+        ("smtp", pipelined_loop),
+        ("smtp", raw_smtp),
+        ("http", aiohttp_loop),
+        ("http", raw_http),
+    ],
 )
 async def test_a_bare_loop_sends_each_message_once(children: Children, kind: str, loop: Any) -> None:
     sink = remote.start(children, kind)
@@ -176,16 +193,3 @@ async def test_a_database_that_may_lose_commits_is_refused(postgres_url: str) ->
             await postgres.require_durable(database)
     finally:
         await database.close()
-
-
-def test_a_ratio_is_the_median_of_the_pairs() -> None:
-    def runs(process: str, *seconds: float) -> list[Measured]:
-        return [Measured(100, each, {process: each}, 1000) for each in seconds]
-
-    row = summarise("x", ours=runs("worker", 1.0, 2.0, 4.0), against=runs("bare loop", 1.0, 1.0, 1.0), sink_rate=1000.0)
-    assert [pair.ratio for pair in row.pairs] == [1.0, 0.5, 0.25]
-    assert (row.ours, row.against, row.ratio, row.spread) == (50.0, 100.0, 0.5, (0.25, 1.0))
-    assert row.cpu == {"worker": pytest.approx(23.3333)}
-    assert row.cpu_ratio == pytest.approx(10 / 23.3333, abs=0.001)
-    assert row.sink is not None
-    assert row.sink.times == 10.0
