@@ -215,7 +215,9 @@ def test_workers_are_scaled_by_the_lane_that_they_serve() -> None:
     lanes = {}
     for scaled in of_kind("ScaledObject"):
         (trigger,) = scaled["spec"]["triggers"]
-        (lane,) = re.findall(r'^max\(wireroom_ready_oldest_seconds\{lane="(\w+)"\}\)$', trigger["metadata"]["query"])
+        (lane,) = re.findall(
+            r'^max\(wireroom_oldest_ready_age_seconds\{lane="(\w+)"\}\)$', trigger["metadata"]["query"]
+        )
         lanes[scaled["spec"]["scaleTargetRef"]["name"]] = Lane(lane)
     assert lanes == {"wireroom-worker": Lane.TRANSACTIONAL, "wireroom-bulk": Lane.BULK}
 
