@@ -149,6 +149,7 @@ async def test_what_changes_something_needs_the_form_of_this_session(robin: Desk
         await robin.post("/console/sign-out", data={}),
     ]
     assert [each.status_code for each in refused] == [403, 403, 400, 403]
+    assert "The page is older than your session." in words(refused[0].text)
     across = await robin.submit(below(tenant, f"/messages/{sent}/cancel"))
     assert across.status_code == 303
     robin.headers["Sec-Fetch-Site"] = "cross-site"

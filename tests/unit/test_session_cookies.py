@@ -23,4 +23,5 @@ def test_secure_is_left_out_on_loopback_alone(public_url: str, name: str, secure
     assert parts[0] == f"{name}=value"
     assert {"Path=/", "Max-Age=60", "HttpOnly", "SameSite=Lax"} <= set(parts)
     assert ("Secure" in parts) is secure
+    assert cookies.kept is (public_url.startswith("https:") or not secure)
     assert not [part for part in parts if part.startswith("Domain")]
