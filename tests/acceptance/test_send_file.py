@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.api import Api, Tenant
-from tests.support.commands import Answer, wireroom
+from tests.support.commands import Answer, interrupted, wireroom
+from tests.support.http_sink import HttpSink
 from wireroom.ports import free_port
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -78,3 +79,23 @@ async def test_wrong_usage_strangers_and_an_api_that_is_away(api: Api, tenant: T
     assert "0 of 1 message accepted; HTTP 401" in stranger.out
     assert "is `wireroom up` running there?" in away.out
     assert not any("Traceback" in answer.err for answer in (*usage, stranger, away))
+
+
+async def test_ctrl_c_says_how_to_go_on(tenant: Tenant, web_sink: HttpSink, tmp_path: Path) -> None:
+    """An API that takes its time: it has the batch when the person loses patience."""
+    messages = f"/api/workspaces/{tenant.workspace}/messages"
+    web_sink.script(200, path=messages, body=b'{"data": []}')
+    web_sink.script(200, path=f"{messages}/batch", delay_s=60)
+    file = tmp_path / "list.ndjson"
+    file.write_text(f'{{"contactId": "{await tenant.contact()}", "channel": "EMAIL", "body": "x"}}\n')
+    who = {"WIREROOM_WORKSPACE": tenant.workspace, "WIREROOM_TOKEN": tenant.token}
+    stopped = await interrupted(
+        lambda _: web_sink.received_at(f"{messages}/batch"),
+        "send-file",
+        str(file),
+        **who,
+        WIREROOM_PUBLIC_URL=web_sink.url(""),
+    )
+    assert stopped.code == 1
+    assert stopped.out.startswith("0 of 1 message accepted; interrupted. Give the same command again,")
+    assert "Traceback" not in stopped.err

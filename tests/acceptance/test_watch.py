@@ -1,18 +1,11 @@
 """``wireroom watch`` as a person runs it, against a running API."""
 
-import asyncio
 import json
-import os
-import signal
-from pathlib import Path
 
 import pytest
 
-from tests.support import quick_starts
 from tests.support.api import Api, Tenant
-from tests.support.commands import wireroom
-from tests.support.processes import free_environment
-from tests.support.waiting import wait_until
+from tests.support.commands import interrupted, wireroom
 from wireroom.ports import free_port
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -23,22 +16,16 @@ def settings(tenant: Tenant) -> dict[str, str]:
     return where | {"WIREROOM_WORKSPACE": tenant.workspace, "WIREROOM_TOKEN": tenant.token}
 
 
-async def test_one_look_and_a_line_for_each(tenant: Tenant, tmp_path: Path) -> None:
+async def test_one_look_and_a_line_for_each(tenant: Tenant) -> None:
     await tenant.send(await tenant.contact())
     once = await wireroom("watch", "--once", **settings(tenant))
     assert (once.code, once.out.count("\n")) == (0, 1), once.err
     assert "EMAIL transactional 1 ready, 0 later, 0 in flight, oldest" in once.out
-    files = quick_starts.Files(*(tmp_path / each for each in ("given", "out", "err")))
-    files.given.touch()
-    arguments = ("watch", "--json", "--interval", "0.5")
-    process = await asyncio.to_thread(quick_starts.start, arguments, free_environment() | settings(tenant), files)
-    await wait_until(lambda: files.out.exists() and files.out.read_text().count("\n") >= 2, timeout=30)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGINT)
-    await asyncio.to_thread(process.join)
-    assert (process.exitcode, files.err.read_text()) == (0, "")
-    process.close()
-    first, second = (json.loads(line) for line in files.out.read_text().splitlines()[:2])
+    watched = await interrupted(
+        lambda out: out.count("\n") >= 2, "watch", "--json", "--interval", "0.5", **settings(tenant)
+    )
+    assert (watched.code, watched.err) == (0, "")
+    first, second = (json.loads(line) for line in watched.out.splitlines()[:2])
     assert first["statuses"] == second["statuses"] != []
     assert (first["ratesPerSecond"], second["ratesPerSecond"]) == ({}, {"EMAIL": {"accepted": 0.0, "ended": 0.0}})
     assert (second["attention"], second["missed"]) == ([], None)

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,25 @@ class Answer:
 
 async def wireroom(*arguments: str, given: str = "", **settings: str) -> Answer:
     """Run a command to its end with these WIREROOM_* settings and none besides."""
+    return await _run(arguments, settings, given, None)
+
+
+async def interrupted(until: Callable[[str], object], *arguments: str, **settings: str) -> Answer:
+    """Run a command, and press Ctrl-C as soon as ``until`` is true of what it has printed."""
+    return await _run(arguments, settings, "", until)
+
+
+async def _run(
+    arguments: tuple[str, ...], settings: Mapping[str, str], given: str, until: Callable[[str], object] | None
+) -> Answer:
     with tempfile.TemporaryDirectory(prefix="wr-", dir=quick_root()) as name:
         files = quick_starts.Files(*(Path(name) / each for each in ("given", "out", "err")))
         files.given.write_text(given)
-        process = await asyncio.to_thread(quick_starts.start, arguments, free_environment() | settings, files)
+        process = await asyncio.to_thread(quick_starts.start, arguments, free_environment() | dict(settings), files)
+        if until is not None:
+            await wait_until(lambda: files.out.exists() and until(files.out.read_text()), timeout=30)
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGINT)
         await asyncio.to_thread(process.join)
         code = process.exitcode or 0
         process.close()
