@@ -63,7 +63,7 @@ def test_words_in_matchers_are_words_that_are_used() -> None:
     assert own
     for _, matchers in own:
         for label, value in re.findall(r"(\w+)(?:=|!=|=~|!~)\"([^\"]*)\"", matchers):
-            if label != "status" or not value.startswith("5"):
+            if label != "route" and not value.startswith("5"):
                 assert all(f'"{word}"' in words for word in value.split("|")), matchers
 
 
