@@ -4,7 +4,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -228,7 +227,7 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     folder = tmp_path / "units"
     shutil.copytree(UNITS, folder)
     for unit in folder.glob("*.service"):
-        unit.write_text(re.sub(rf"{PREFIX}\w+", sys.executable, unit.read_text()))
+        unit.write_text(re.sub(rf"{PREFIX}\w+", "/bin/sh", unit.read_text()))  # any program that is there
     names = [each.name.replace("@.", "@1.") for each in folder.iterdir() if each.is_file()]
     said = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *names],
