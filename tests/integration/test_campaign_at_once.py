@@ -18,7 +18,6 @@ pytestmark = pytest.mark.timeout(180)
 MESSAGES = 2_000
 PER_SECOND = "150"
 FELT_S = 2.0
-RESUMED_S = 6.0  # the keeper's next turn and what follows it, on a busy machine
 WATCHED_S = 5.0
 
 
@@ -41,9 +40,11 @@ async def house(tmp_path: Path, database_url: str, redis_url: str, mail_sink: Sm
     await asyncio.to_thread(house.close)
 
 
-async def command(tenant: Tenant, campaign: str, name: str) -> None:
+async def command(tenant: Tenant, campaign: str, name: str) -> float:
+    """When it was answered."""
     answer = await tenant.call("POST", f"/campaigns/{campaign}/{name}")
     assert answer.status_code == 200, answer.text
+    return time.monotonic()
 
 
 async def numbers(tenant: Tenant, campaign: str) -> Any:
@@ -58,22 +59,13 @@ async def test_pause_resume_and_cancel_are_felt_at_once(tenant: Tenant, house: H
     house.start_keeper()
     house.start_worker(WIREROOM_RATE_EMAIL=PER_SECOND)
 
-    async def nothing_is_in_hand() -> bool:
-        return bool((await numbers(tenant, campaign))["SENDING"] == 0)
-
-    async def nothing_comes_after(name: str) -> None:
-        await command(tenant, campaign, name)
-        before = len(arrivals)
-        await wait_until(nothing_is_in_hand)
-        felt = len(arrivals)
-        # However long a busy machine takes over them: no more than come in that time.
-        assert felt - before <= FELT_S * int(PER_SECOND)
-        watched_until = time.monotonic() + WATCHED_S
-        await wait_until(lambda: time.monotonic() > watched_until)
-        assert len(arrivals) == felt
+    async def nothing_comes_after(answered: float) -> None:
+        await wait_until(lambda: time.monotonic() > answered + WATCHED_S, timeout=WATCHED_S + 5)
+        late = [at - answered for at in arrivals.at if at > answered + FELT_S]
+        assert late == []
 
     await wait_until(lambda: len(arrivals) > 100, timeout=60)
-    await nothing_comes_after("pause")
+    await nothing_comes_after(await command(tenant, campaign, "pause"))
     paused_at = len(arrivals)
     assert paused_at < MESSAGES // 2
     assert await numbers(tenant, campaign) == {
@@ -82,12 +74,11 @@ async def test_pause_resume_and_cancel_are_felt_at_once(tenant: Tenant, house: H
         "QUEUED": MESSAGES - paused_at,
     }
 
-    await command(tenant, campaign, "resume")
-    resumed = time.monotonic()
+    resumed = await command(tenant, campaign, "resume")
     await wait_until(lambda: len(arrivals) > paused_at + 100, timeout=60)
-    assert arrivals.at[paused_at] - resumed <= RESUMED_S
+    assert arrivals.at[paused_at] - resumed <= FELT_S
 
-    await nothing_comes_after("cancel")
+    await nothing_comes_after(await command(tenant, campaign, "cancel"))
     sent = len(arrivals)
     assert sent < MESSAGES
     found = await numbers(tenant, campaign)
