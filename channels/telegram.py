@@ -112,14 +112,14 @@ class TelegramChannel:
                 limit.reschedule(0.0)
         await self._request.shutdown()
 
-    async def turn(self, chat: str, *, rescued: bool) -> None:
+    async def turn(self, chat: str, *, ahead: bool) -> None:
         """Wait for a turn to write to ``chat``; raises Limited, or NotStarted where the channel is closed.
 
-        ``rescued`` as in ``Envelope``.
+        ``ahead`` of the others that wait for one.
         """
         try:
             async with self._closable(_PATIENCE_S):
-                await self._pace.turn(chat, rescued=rescued)
+                await self._pace.turn(chat, ahead=ahead)
         except TimeoutError:
             raise NotStarted("the channel is closed" if self._closed else "no turn came on Telegram") from None
 
@@ -229,7 +229,8 @@ class _Delivery:
 
     async def _send(self, part: Part, keyboard: InlineKeyboardMarkup | None) -> int:
         for _ in range(_MOST_MOVES):
-            await self._channel.turn(self.chat, rescued=self._envelope.rescued)
+            # A message has had its turn when it learns that the chat moved: the queue is not for it a second time.
+            await self._channel.turn(self.chat, ahead=self._envelope.rescued or self._moved_to is not None)
             try:
                 return await self._channel.post(
                     part, self.chat, keyboard, silent=self._prepared.silent, proceed=self._envelope.proceed

@@ -30,17 +30,17 @@ class Pace:
         self._asking = asyncio.Lock()
         self._first_of_others = asyncio.Lock()
 
-    async def turn(self, chat: str, *, rescued: bool = False) -> None:
+    async def turn(self, chat: str, *, ahead: bool = False) -> None:
         """Wait for a turn to write to ``chat``; raises Limited where that takes longer than 2 s.
 
         One asks at a time, so that turns come in the order of asking, and Redis is not asked by all at once. Who waits
-        for the chat's own limit stands aside meanwhile. What was ``rescued`` waits for one of the others at most.
+        for the chat's own limit stands aside meanwhile. Who goes ``ahead`` waits for one of the others at most.
         """
         loop = asyncio.get_running_loop()
         limits = self._limits(chat)
         give_up_at = loop.time() + _PATIENCE_S
         while True:
-            async with nullcontext() if rescued else self._first_of_others, self._asking:
+            async with nullcontext() if ahead else self._first_of_others, self._asking:
                 wait_s = await self._limiter.take(limits)
                 while 0 < wait_s <= _SHORT_S and loop.time() + wait_s < give_up_at:
                     await asyncio.sleep(wait_s)

@@ -236,6 +236,14 @@ async def test_a_group_that_moved_is_written_to_where_it_is_now(telegram: Telegr
     assert api.requests == 4
 
 
+async def test_a_group_that_moved_is_written_to_before_those_who_came_later(
+    paced: TelegramChannel, api: BotApi
+) -> None:
+    api.refuse("-42", 400, "Bad Request: moved", {"migrate_to_chat_id": -43})
+    await asyncio.gather(*(send(paced, chat, Content(body="Hi")) for chat in ("-42", *map(str, range(100, 130)))))
+    assert [sent.chat for sent in api.ledger].index("-43") < 15
+
+
 async def test_a_group_that_moves_in_a_circle_is_tried_again_later(telegram: TelegramChannel, api: BotApi) -> None:
     api.refuse("-42", 400, "Bad Request: moved", {"migrate_to_chat_id": -43})
     api.refuse("-43", 400, "Bad Request: moved", {"migrate_to_chat_id": -42})
