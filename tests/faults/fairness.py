@@ -29,7 +29,11 @@ _RESTOCK_S: Final = 0.2
 _STOCKED_AT_ONCE: Final = 5_000
 _BULK: Final = worker_service(1, queues.BULK, name="bulk")
 _CHUNK: Final = 200
-"""What one claim takes: so much of bulk may be on its way out as a person's message comes."""
+"""What one claim takes: so much of bulk may be on its way out as a person's message comes.
+
+Judged at p99, as its time is: a worker of bulk sends some 400 in a tenth of a second, and a machine that has no
+processor free for so long keeps one message in hundreds.
+"""
 
 
 class _Sizes(NamedTuple):
@@ -108,21 +112,23 @@ class _Trial:
         self._say(f"{self._channel}: bulk comes")
         async with self._stocked():
             self._say(f"{self._channel}: measuring")
-            crowded, between = await self._delays()
+            crowded, before = await self._delays()
             shares = await self._shares()
             eighth = await self._eighth()
         delayed_ms = (crowded - quiet) * 1000
         if self._sizes.judged and delayed_ms > _DELAYED_MS:
             self.faults.append(f"bulk delays a person's message by {delayed_ms:.0f} ms")
-        if between > _CHUNK:
-            self.faults.append(f"{between} of bulk went out before a person's message")
+        went_before = invariants.percentile(before, 0.99)
+        if went_before > _CHUNK:
+            self.faults.append(f"{went_before:.0f} of bulk went out before a person's message")
         await self._big.call_off()
         if not await self._house.quiesce(_QUIET_S):
             self.faults.append("it never came to rest")
         return {
             "quiet_p99_ms": round(quiet * 1000),
             "crowded_p99_ms": round(crowded * 1000),
-            "went_before": between,
+            "went_before_p99": round(went_before),
+            "went_before_most": before[-1],
             "bulk_beside": shares,
             "bulk_among_people": eighth,
         }
@@ -132,8 +138,8 @@ class _Trial:
         token, _ = await self._small.send(self._channel)
         await wait_until(lambda: token in self._house.ledger.arrivals[self._channel], timeout=_ARRIVE_S)
 
-    async def _delays(self) -> tuple[float, int]:
-        """From the 200 to the ledger: p99 in seconds, and the most of the big one's bulk that came in between."""
+    async def _delays(self) -> tuple[float, list[int]]:
+        """From the 200 to the ledger: p99 in seconds, and how many of the big one's bulk came between, ascending."""
         sent = []
         with _nothing_collected():
             for _ in range(self._sizes.probes):
@@ -142,12 +148,12 @@ class _Trial:
         ledger = self._house.ledger.arrivals[self._channel]
         await wait_until(lambda: all(token in ledger for token, _ in sent), timeout=_ARRIVE_S)
         bulk = self._big.arrivals(self._channel)
-        delays, between = [], 0
+        delays, between = [], []
         for token, answered_at in sent:
             came_at = ledger[token][0]
             delays.append(max(0.0, came_at - answered_at))
-            between = max(between, bisect_left(bulk, came_at) - bisect_right(bulk, answered_at))
-        return invariants.percentile(sorted(delays), 0.99), between
+            between.append(bisect_left(bulk, came_at) - bisect_right(bulk, answered_at))
+        return invariants.percentile(sorted(delays), 0.99), sorted(between)
 
     async def _shares(self) -> dict[str, int]:
         """Another's bulk comes: while it is sent, both get as much, but for what a worker has in hand.

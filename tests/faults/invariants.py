@@ -3,6 +3,7 @@
 import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -134,6 +135,6 @@ async def attempts_of(rig: Rig, message_id: str) -> str:
         )
 
 
-def percentile(values: list[float], share: float) -> float:
+def percentile(values: Sequence[float], share: float) -> float:
     """Of sorted values, the least that ``share`` of them do not exceed; 0 of none."""
     return values[max(0, math.ceil(share * len(values)) - 1)] if values else 0.0

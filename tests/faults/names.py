@@ -4,16 +4,16 @@ A process asks the servers of ``/etc/resolv.conf``: one in a mount namespace of 
 own there. No port but 53 can be told in it (resolv.conf(5)).
 """
 
-import asyncio
 import contextlib
 import random
 import shutil
 import socket
 import subprocess
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import dns.flags
 import dns.message
@@ -27,6 +27,8 @@ ZONE: Final = "names.test"
 _RESOLV_CONF: Final = "/etc/resolv.conf"
 _PORT: Final = 53
 _TTL: Final = 0
+_MOST_BYTES: Final = 4096
+_WAITING_BYTES: Final = 4 << 20
 _UNSHARED: Final = ("unshare", "--map-root-user", "--mount")
 _BOUND: Final = f'mount --bind "$0" {_RESOLV_CONF} && exec "$@"'
 
@@ -46,23 +48,27 @@ _SIX: Final = "six"
 _MAPPED: Final = "::ffff:127.0.0.2"
 
 
-class NameServer(asyncio.DatagramProtocol):
-    """Answers for ``ZONE``, by UDP (RFC 1035, section 4). ``host``: where it is asked."""
+class NameServer:
+    """Answers for ``ZONE``, by UDP (RFC 1035, section 4), in a thread of its own. ``host``: where it is asked.
 
-    def __init__(self) -> None:
-        self.host = ""
+    Nine hundred names at once are asked for. Whose questions wait until a busy loop comes round to them are dropped by
+    the kernel, and a name with one address alone has none then.
+    """
+
+    def __init__(self, taken: socket.socket) -> None:
+        self.host: str = taken.getsockname()[0]
+        self._socket = taken
         self._asked: Counter[str] = Counter()
-        self._transport: asyncio.DatagramTransport | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what answers go by."""
-        self._transport = cast(asyncio.DatagramTransport, transport)  # which its own class is not derived from
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Answer a query, unless its name is one that nothing is said of."""
-        answer = self._answer(dns.message.from_wire(data))
-        if answer is not None and self._transport is not None:
-            self._transport.sendto(answer.to_wire(), addr)
+    def serve(self) -> None:
+        """Answer each query, unless its name is one that nothing is said of, until an empty one comes."""
+        while True:
+            data, asker = self._socket.recvfrom(_MOST_BYTES)
+            if not data:
+                return
+            answer = self._answer(dns.message.from_wire(data))
+            if answer is not None:
+                self._socket.sendto(answer.to_wire(), asker)
 
     def _answer(self, query: dns.message.Message) -> dns.message.Message | None:
         question = query.question[0]
@@ -107,16 +113,20 @@ def is_possible() -> bool:
     return subprocess.run(trial, capture_output=True, check=False).returncode == 0
 
 
-@contextlib.asynccontextmanager
-async def running() -> AsyncIterator[NameServer]:
+@contextlib.contextmanager
+def running() -> Iterator[NameServer]:
     """A name server on an address of this machine's, at port 53."""
-    host = _somewhere()
-    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(NameServer, local_addr=(host, _PORT))
-    server.host = host
-    try:
-        yield server
-    finally:
-        transport.close()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WAITING_BYTES)
+        taken.bind((_somewhere(), _PORT))
+        server = NameServer(taken)
+        thread = threading.Thread(target=server.serve, name="names", daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            taken.sendto(b"", taken.getsockname())
+            thread.join()
 
 
 def asking(service: Service, server: NameServer, folder: Path) -> Service:

@@ -64,7 +64,7 @@ async def run(place: Place, size: Size) -> Found:
     ):
         worker = worker_service(1)
         if named:
-            worker = names.asking(worker, await stack.enter_async_context(names.running()), place.folder)
+            worker = names.asking(worker, stack.enter_context(names.running()), place.folder)
         house.stack.supervisor.start(worker)
         shop = await Shop.open(house, "webhooks")
         court = Court(house, Channel.WEBHOOK, street.ledger, place.say)
