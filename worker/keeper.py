@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -27,6 +27,7 @@ from models.metrics import Process
 from models.session import Database
 from models.settings import StorageSettings
 from models.store import campaigns, clock, counts, endpoints, erasing, hook_tokens, keeping, workers
+from models.store.turns import Group
 from worker import work
 from worker.alarms import Alarms
 from worker.retention import Pruner
@@ -37,6 +38,9 @@ from worker.wakeups import Wakeups
 log = structlog.get_logger(__name__)
 
 _TURN_S: Final = 1.0
+_UNHURRIED: Final = frozenset({"erase", "tidy"})
+"""What looks at things of minutes and days ago."""
+_UNHURRIED_S: Final = 10.0
 _BATCH: Final = 1000
 _ERASED_AT_ONCE: Final = 200
 # Longer than any intake that read the contact before, and any send that had begun, can take.
@@ -52,7 +56,6 @@ _KEYS_KEPT_MS: Final = 3 * _DAY_MS
 _TOKENS_KEPT_MS: Final = 10 * 3_600_000
 _ROUNDS: Final = 20
 _PATIENCE_S: Final = 60.0
-
 
 _SET_BACK_S: Final = 1.5
 """For so long, a turn or two, after the database's clock was set back a transaction may still park by the old time."""
@@ -140,12 +143,10 @@ class Keeper:
 
     async def ready(self) -> None:
         """Ready what is due, each workspace's lane for itself, so that none waits for another's million."""
-        async with self._database.read() as connection:
-            now_ms = await clock.read(connection)
-        if self._set_back.look(now_ms, time.monotonic()):
+        groups, set_back = await self._groups_due()
+        if set_back:
             await self._follow_clock()
-        async with self._database.read() as connection:
-            groups = await keeping.groups_due(connection)
+            groups, _ = await self._groups_due()
         for _ in range(_ROUNDS):
             more = []
             for group in groups:
@@ -153,6 +154,13 @@ class Keeper:
                     if await keeping.ready_due(connection, group, _BATCH) == _BATCH:
                         more.append(group)
             groups = more
+
+    async def _groups_due(self) -> tuple[Sequence[Group], bool]:
+        """What is due, and whether the database's clock was set back since it was read last."""
+        async with self._database.read() as connection:
+            now_ms = await clock.read(connection)
+            groups = await keeping.groups_due(connection)
+        return groups, self._set_back.look(now_ms, time.monotonic())
 
     async def _follow_clock(self) -> None:
         for _ in range(_ROUNDS):
@@ -226,7 +234,8 @@ class Keeper:
 
 
 async def _repeat(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event, meter: KeepingMeter) -> None:
-    """Do one duty every second until it is time to stop."""
+    """Do one duty every second, or as seldom as it may be done, until it is time to stop."""
+    pause_s = _UNHURRIED_S if duty.__name__ in _UNHURRIED else _TURN_S
     while not stopping.is_set():
         began = time.monotonic()
         outcome = "done"
@@ -242,7 +251,7 @@ async def _repeat(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event, 
             log.exception("keeper.duty_broke", duty=duty.__name__)
         meter.turned(duty.__name__, outcome, time.monotonic() - began)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _TURN_S)
+            await asyncio.wait_for(stopping.wait(), pause_s)
 
 
 async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> None:
