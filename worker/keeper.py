@@ -19,6 +19,7 @@ from typing import Final
 from uuid import UUID
 
 import structlog
+import uvloop
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import logs
@@ -26,10 +27,11 @@ from models.errors import StorageUnavailable
 from models.metrics import Process
 from models.session import Database
 from models.settings import StorageSettings
-from models.store import campaigns, clock, counts, endpoints, erasing, hook_tokens, keeping, workers
+from models.store import campaigns, clock, endpoints, erasing, hook_tokens, keeping, workers
 from models.store.turns import Group
 from worker import work
 from worker.alarms import Alarms
+from worker.folding import Folder
 from worker.retention import Pruner
 from worker.settings import MetricsSettings
 from worker.telemetry import KeepingMeter, answering
@@ -197,13 +199,6 @@ class Keeper:
             if depth is not None and depth < _JOBS_ENOUGH:
                 await self._wakeups.top_up(actor, lane)
 
-    async def count(self) -> None:
-        """Fold the changes of the message counts, so that there are few to add up when a list is asked for."""
-        for _ in range(_ROUNDS):
-            async with self._database.write() as connection:
-                if not await counts.fold(connection, _BATCH):
-                    return
-
     async def erase(self) -> None:
         """Look once more at people who were erased a while ago: a message or an answer may have been on its way."""
         async with self._database.read() as connection:
@@ -264,6 +259,7 @@ async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> Non
     wakeups = Wakeups(storage.redis_url)
     meter = KeepingMeter()
     keeper = Keeper(database, wakeups, meter)
+    folder = Folder(database)
     pruner = Pruner(database)
     alarms = Alarms(database)
     server = answering(metrics, [Process("keeper"), *meter.families])
@@ -274,7 +270,7 @@ async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> Non
         keeper.ready,
         keeper.expire,
         keeper.settle,
-        keeper.count,
+        folder.count,
         keeper.erase,
         keeper.offer,
         keeper.tidy,
@@ -293,7 +289,7 @@ def main() -> None:
     """Run the keeper until it is told to stop."""
     storage = StorageSettings.read()
     logs.configure(storage.log_level, storage.log_format)
-    asyncio.run(keep(storage, MetricsSettings.read()))
+    uvloop.run(keep(storage, MetricsSettings.read()))
 
 
 if __name__ == "__main__":

@@ -218,11 +218,15 @@ async def waiting_events(connection: AsyncConnection) -> bool:
 
 async def retry_parked_events(connection: AsyncConnection, most: int) -> int:
     """Offer parked events whose time has come to the tracker again; returns how many."""
+    return (await connection.execute(_offering(most))).rowcount
+
+
+@cache
+def _offering(most: int) -> Any:
     due = (
         select(events.c.id)
         .where(events.c.applied_at.is_(None), events.c.retry_at <= now_ms())
         .order_by(events.c.retry_at)
         .limit(most)
     )
-    result = await connection.execute(update(events).where(events.c.id.in_(due)).values(retry_at=null()))
-    return result.rowcount
+    return update(events).where(events.c.id.in_(due)).values(retry_at=null())
