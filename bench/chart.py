@@ -95,7 +95,7 @@ def _bars(row: RowResult, y: int, per_unit: float) -> Iterator[str]:
     yield f'<line class="range" x1="{left:.1f}" x2="{right:.1f}" y1="{middle}" y2="{middle}"/>'
     for end in (left, right):
         yield f'<line class="range" x1="{end:.1f}" x2="{end:.1f}" y1="{middle - 4}" y2="{middle + 4}"/>'
-    if row.bar is not None:
+    if row.bar is not None and not row.bar.of_ours:
         x = _LEFT + row.bar.value * per_unit
         yield f'<line class="bar" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 5}" y2="{y + _BAR + 5}"/>'
     told = f"{ratio:.2f}" + (f"  ({show_bar(row)})" if row.bar else "")
@@ -105,14 +105,20 @@ def _bars(row: RowResult, y: int, per_unit: float) -> Iterator[str]:
 
 
 def _lines(top: int, figures: Sequence[RowResult], machine: Machine) -> Iterator[str]:
-    said = [
-        f"{row.id}: left out, {row.left_out}" if row.left_out else f"{row.id}: {show_figure(row.ours, row.unit)}"
-        for row in figures
-    ]
+    said = [f"{row.id}: {_in_words(row)}" for row in figures]
     about = f"{machine.processor}, {machine.cores} cores; {interpreter(machine)}"
     legend = "dashed: the bar to reach; the thin line: from the lowest to the highest of the pairs"
     for number, line in enumerate([*said, legend, about, machine.database]):
         yield _text(24, top + 20 + 24 * number, line, "quiet")
+
+
+def _in_words(row: RowResult) -> str:
+    """A row that has no ratio."""
+    if row.left_out is not None:
+        return f"left out, {row.left_out}"
+    if row.failed is not None:
+        return "failed"
+    return show_figure(row.ours, row.unit) + (f"  ({show_bar(row)})" if row.bar else "")
 
 
 def scale(reach: float) -> tuple[float, int]:
@@ -126,7 +132,7 @@ def scale(reach: float) -> tuple[float, int]:
 
 def _reach(row: RowResult) -> float:
     """The furthest that anything of a row goes."""
-    return max(row.ratio or 0.0, *(row.spread or ()), row.bar.value if row.bar else 0.0)
+    return max(row.ratio or 0.0, *(row.spread or ()), row.bar.value if row.bar and not row.bar.of_ours else 0.0)
 
 
 def _text(x: float, y: float, words: str, kind: str) -> str:

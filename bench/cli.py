@@ -68,5 +68,5 @@ def bench(
         profile=profile,
     )
     finished = run(options, Console(stderr=False))
-    if all(row.left_out for row in finished.rows):
+    if any(row.failed for row in finished.rows) or all(row.left_out for row in finished.rows):
         raise typer.Exit(1)

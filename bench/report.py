@@ -1,7 +1,7 @@
 """The figures on a terminal."""
 
 import pstats
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -18,8 +18,8 @@ _BUSY: Final = 0.1
 
 
 def show(console: Console, report: Report) -> None:
-    """The tables, what was left out and why, and what the figures were taken on. "by cpu" is ``cpu_ratio``."""
-    there = [row for row in report.rows if row.left_out is None]
+    """The tables, what has no figures and why, and what all were taken on. "by cpu" is ``cpu_ratio``."""
+    there = [row for row in report.rows if row.left_out is None and row.failed is None]
     if there:
         console.print(_figures(there, with_rivals=console.width >= _WIDE))
     if timed := [row for row in there if row.cpu]:
@@ -28,8 +28,8 @@ def show(console: Console, report: Report) -> None:
         for line in _remarks(row):
             console.print(line, style="dim", highlight=False)
     for row in report.rows:
-        if row.left_out is not None:
-            console.print(f"{row.id} was left out: {row.left_out}", style="yellow", highlight=False, markup=False)
+        for line, style in _lacking(row):
+            console.print(line, style=style, highlight=False, markup=False)
     for line in machine_lines(report.machine):
         console.print(line, style="dim", highlight=False)
 
@@ -51,14 +51,19 @@ def show_figure(figure: float | None, unit: str) -> str:
 
 
 def show_bar(row: RowResult) -> str:
-    """What the row has to reach, as in "≥ 0.70"."""
-    return "" if row.bar is None else f"{'≤' if row.bar.at_most else '≥'} {row.bar.value:.2f}"
+    """What the row has to reach, as in "≥ 0.70" or "≤ 6.00 ms"."""
+    if row.bar is None:
+        return ""
+    value = show_figure(row.bar.value, row.unit) if row.bar.of_ours else f"{row.bar.value:.2f}"
+    return f"{'≤' if row.bar.at_most else '≥'} {value}"
 
 
 def is_short(row: RowResult) -> bool:
     """Whether the row does not reach its bar."""
-    figure = row.ours if row.ratio is None else row.ratio
-    return row.bar is not None and figure is not None and not row.bar.is_reached(figure)
+    if row.bar is None:
+        return False
+    figure = row.ours if row.bar.of_ours else row.ratio
+    return figure is not None and not row.bar.is_reached(figure)
 
 
 def machine_lines(machine: Machine) -> list[str]:
@@ -83,10 +88,11 @@ def _figures(rows: list[RowResult], *, with_rivals: bool) -> Table:
     for row in rows:
         style = "bold red" if is_short(row) else "bold"
         low, high = row.spread or (0.0, 0.0)
+        ours = show_figure(row.ours, row.unit)
         table.add_row(
             row.id,
             *([row.rival] if with_rivals else []),
-            show_figure(row.ours, row.unit),
+            f"[{style}]{ours}[/]" if row.bar is not None and row.bar.of_ours else ours,
             show_figure(row.against, row.unit),
             "" if row.ratio is None else f"[{style}]{row.ratio:.2f}[/]",
             f"{low:.2f}-{high:.2f}",
@@ -110,6 +116,14 @@ def _processor_time(rows: list[RowResult]) -> Table:
 def _shares(cpu: Mapping[str, float]) -> str:
     by_size = sorted(cpu.items(), key=lambda share: -share[1])
     return ", ".join(f"{name} {seconds:.3f}" for name, seconds in by_size if seconds >= _LEAST_SHOWN_S)
+
+
+def _lacking(row: RowResult) -> Iterator[tuple[str, str]]:
+    """Why a row has no figures, and in which colour that is said."""
+    if row.left_out is not None:
+        yield f"{row.id} was left out: {row.left_out}", "yellow"
+    if row.failed is not None:
+        yield f"{row.id} failed: {row.failed}", "red"
 
 
 def _remarks(row: RowResult) -> list[str]:

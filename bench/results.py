@@ -73,8 +73,8 @@ class RowResult(msgspec.Struct, frozen=True, kw_only=True):
 
     ``rival``: what stands against ours; a row without one has a figure of its own alone. ``peer``: it is a whole
     service, from its intake to its rows. ``spread`` is the lowest and
-    the highest of the ratios, without them of the figures. ``bar``: what the ratio, or the figure, has to reach.
-    ``left_out``: why there are no figures.
+    the highest of the ratios, without them of the figures. ``bar``: what the ratio, or ``ours``, has to reach.
+    ``left_out``: why there are no figures. ``failed``: what went wrong as they were taken; there are none either.
 
     Where events come in, they are what is counted, nothing goes to a sink, and ``cpu_ratio`` is of API, worker and
     database together.
@@ -105,6 +105,7 @@ class RowResult(msgspec.Struct, frozen=True, kw_only=True):
     sink: Proof | None = None
     figures: dict[str, float] = {}
     left_out: str | None = None
+    failed: str | None = None
 
 
 class Report(msgspec.Struct, frozen=True):

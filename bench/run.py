@@ -5,8 +5,9 @@ import shutil
 import signal
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,6 +27,7 @@ from bench.scenarios.sending import profile
 from bench.settings import peers_folder
 from bench.sinks import remote
 from bench.stage import Size, Stage
+from models.errors import WireroomError
 from models.session import Database
 from wireroom.settings import fresh_environment
 
@@ -71,23 +73,49 @@ async def _measure(options: Options, shared: Ground, status: Status) -> Report:
     results: list[RowResult] = []
     for store in Store:
         rows = [row for row in options.rows if row.store is store]
-        if rows:
-            status.update("starting an installation")
-            async with _stage(options, shared, store, status) as stage:
-                for row in rows:
-                    results += await _take(options, row, stage.saying(row.ids[0]), status.console)
+        results += await take_all(
+            rows, partial(_stage, options, shared, status), partial(_take, options, status.console)
+        )
     return Report([result for result in results if result.id in options.ids], machine)
 
 
+async def take_all(
+    rows: Sequence[Row],
+    open_stage: Callable[[Row], AbstractAsyncContextManager[Stage]],
+    take: Callable[[Row, Stage], Awaitable[list[RowResult]]],
+) -> list[RowResult]:
+    """The rows on one kind of database; one that fails costs no other's figures: the next has a stage of its own."""
+    results: list[RowResult] = []
+    stage: Stage | None = None
+    async with AsyncExitStack() as stack:
+        for row in rows:
+            try:
+                if stage is None:
+                    stage = await stack.enter_async_context(open_stage(row))
+                results += await take(row, stage)
+            except Exception as error:  # noqa: BLE001 - whatever ended this row, the others are still to be taken
+                results += [RowResult(id=row_id, failed=_said(error)) for row_id in row.ids]
+                stage = None
+                await stack.aclose()
+    return results
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, WireroomError) else f"{type(error).__name__}: {error}"
+
+
 @asynccontextmanager
-async def _stage(options: Options, shared: Ground, store: Store, status: Status) -> AsyncIterator[Stage]:
-    name = store.name.lower()
-    url = await shared.postgres.make("bench") if store is Store.POSTGRES else None
+async def _stage(options: Options, shared: Ground, status: Status, first: Row) -> AsyncIterator[Stage]:
+    """An installation that begins with the row ``first``, and is named after it."""
+    status.update("starting an installation")
+    name = f"{first.store.name.lower()}-{first.ids[0].replace('/', '-')}"
+    url = await shared.postgres.make("bench") if first.store is Store.POSTGRES else None
     async with ground.opened(shared, f"on-{name}", url, options.size.people) as opened:
         yield Stage(shared, opened, options.size, status.update)
 
 
-async def _take(options: Options, row: Row, stage: Stage, console: Console) -> list[RowResult]:
+async def _take(options: Options, console: Console, row: Row, stage: Stage) -> list[RowResult]:
+    stage = stage.saying(row.ids[0])
     try:
         results = await row.measure(stage)
     except LeftOut as error:

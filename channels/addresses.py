@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import idna
@@ -22,6 +23,7 @@ _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 _MOST_MAILBOXES: Final = 100
+_DOMAINS_KEPT: Final = 1024
 _COMMA: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[,"]')
 _NAMED: Final = re.compile(r'(?:"((?:[^"\\]|\\.)*+)" *|([^"<>()\[\]:;@\\,]*+))<([^<>]*+)>')
 
@@ -63,6 +65,7 @@ def _check_international(local: str) -> str:
     return unicodedata.normalize("NFC", local)
 
 
+@lru_cache(_DOMAINS_KEPT)
 def check_domain(domain: str) -> str:
     """The domain in lower case, as A-labels; raises ValueError."""
     if len(domain) > _MAX_DOMAIN_OCTETS:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from channels.addresses import Mailbox
@@ -133,7 +134,7 @@ class Mail:
             raise Permanent("the subject holds a control character", reason=FailureReason.HEADER_INJECTION)
         head = (
             f"Message-ID: <{message_id}.{run}@{self._domain}>\r\n"
-            f"Date: {format_datetime(date)}\r\n"
+            f"Date: {_shown(date.replace(microsecond=0))}\r\n"
             f"To: {recipient}\r\n"
             f"X-Wireroom-Message: {message_id}; run={run}\r\n"
         ).encode()
@@ -176,6 +177,10 @@ class Mail:
         hashed = hashed or body_hash(entity[end + len(_BLANK_LINE) :])
         signatures = self._signer.sign(b"%b%b\r\n" % (head, entity[:end]), hashed, int(date.timestamp()))
         return b"".join([signatures, head, entity])
+
+
+_shown: Final = lru_cache(maxsize=4)(format_datetime)
+"""A date to the second, as a mail says it: the same for all mails of that second."""
 
 
 def _compile_texts(content: Content) -> Texts:

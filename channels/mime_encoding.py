@@ -18,6 +18,10 @@ _SAFE_IN_QUOTES: Final = re.compile(
 _LINE_END: Final = re.compile(r"\r\n?")
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
+# Short values of letters, digits and single spaces, as most names are: quoted-printable leaves them as they are.
+_PLAIN_RUN: Final = re.compile(r"(?=.{1,60}\Z)[A-Za-z0-9]++(?: [A-Za-z0-9]++)*+")
+_SOFT_BREAK: Final = b"=\r\n"
+
 _LINE_LENGTH: Final = 78
 """What a line should not exceed (RFC 5322, section 2.1.1)."""
 _MAX_LINE_LENGTH: Final = 998
@@ -186,17 +190,23 @@ class _QuotedBody:
     def __init__(self, pieces: Sequence[str], *, escape: Escape | None) -> None:
         self._encoded = [_quoted_run(literal) for literal in pieces[:-1:2]] + [_quoted(pieces[-1])]
         self._names = pieces[1::2]
+        self._asked = tuple(dict.fromkeys(self._names))
         self._escape = escape
 
     def fill(self, variables: Mapping[str, str]) -> bytes:
         if not self._names:
             return self._encoded[0]
+        encoded = {name: self._value(variables.get(name, "")) for name in self._asked}
         parts = [self._encoded[0]]
         for name, literal in zip(self._names, self._encoded[1:], strict=True):
-            value = variables.get(name, "")
-            parts.append(_quoted_run(_to_lf(value if self._escape is None else self._escape(value))))
-            parts.append(literal)
+            parts += encoded[name], literal
         return b"".join(parts)
+
+    def _value(self, value: str) -> bytes:
+        shown = value if self._escape is None else self._escape(value)
+        if _PLAIN_RUN.fullmatch(shown):
+            return shown.encode() + _SOFT_BREAK
+        return _quoted_run(_to_lf(shown))
 
 
 class _Base64Body:
@@ -243,4 +253,4 @@ def _quoted_run(text: str) -> bytes:
     The letter encoded after it keeps room for the break's ``=`` and keeps a last space from being taken for one at
     the end of a line.
     """
-    return _quoted(text + "x")[:-1] + b"=\r\n" if text else b""
+    return _quoted(text + "x")[:-1] + _SOFT_BREAK if text else b""

@@ -5,11 +5,14 @@ commands in one write (RFC 2920).
 """
 
 import asyncio
+import re
 from typing import Final, NamedTuple, cast
 
 _MOST_LINE_BYTES: Final = 8_192
 _MOST_REPLY_LINES: Final = 256
 _MOST_REPLY_BYTES: Final = 32_768
+# What nearly every server says: replies of one line each, whole.
+_PLAIN: Final = re.compile(rb"(?:[0-9]{3} [^\r\n]*+\r\n)++")
 
 
 class Reply(NamedTuple):
@@ -42,8 +45,9 @@ class SmtpLine(asyncio.Protocol):
         self._lines: list[bytes] = []
         self._size = 0
         self.replies: list[Reply] = []
-        """What has been answered of what was last asked."""
-        self._wanted = 0
+        """What has been answered and not taken yet."""
+        self._due = 0
+        self._needed = 0
         self._answered: asyncio.Future[None] | None = None
         self._paused = False
         self._drained: asyncio.Future[None] | None = None
@@ -59,9 +63,8 @@ class SmtpLine(asyncio.Protocol):
         return self._broken is None and not self._transport.is_closing()
 
     def expect(self, answers: int) -> None:
-        """From now on that many replies are waited for; those of before are forgotten."""
-        self.replies = []
-        self._wanted = answers
+        """So many replies more are to come."""
+        self._due += answers
 
     def write(self, data: bytes) -> None:
         """Write without waiting; raises LineBroken."""
@@ -77,16 +80,18 @@ class SmtpLine(asyncio.Protocol):
         if not self.is_open:
             raise self._error()
 
-    async def answers(self, timeout_s: float) -> list[Reply]:
-        """Wait until every expected reply has come; raises LineBroken, with those that came."""
-        if len(self.replies) < self._wanted:
+    async def answers(self, number: int, timeout_s: float) -> list[Reply]:
+        """Wait for the next so many of the expected replies; raises LineBroken, with those that came."""
+        if len(self.replies) < number:
             if not self.is_open:
                 raise self._error()
+            self._needed = number
             self._answered = self._loop.create_future()
             await self._wait(self._answered, timeout_s)
-            if len(self.replies) < self._wanted:
+            if len(self.replies) < number:
                 raise self._error()
-        return self.replies
+        taken, self.replies = self.replies[:number], self.replies[number:]
+        return taken
 
     def close(self) -> None:
         """Hang up once everything written has left; with a peer that does not take it, ``abort``."""
@@ -97,19 +102,34 @@ class SmtpLine(asyncio.Protocol):
         """Read replies; called by the transport."""
         if self._broken is not None:
             return
-        if len(self.replies) >= self._wanted:
+        if not self._due:
             self._abort("the server spoke unasked")
             return
+        if (self._read_plain(data) or self._read(data)) and len(self.replies) >= self._needed:
+            self._wake(self._answered)
+
+    def _read_plain(self, data: bytes) -> bool:
+        """Read what holds nothing but whole replies of one line; False, with nothing read, where it is not so."""
+        if self._lines or self._rest or len(data) > _MOST_LINE_BYTES or not _PLAIN.fullmatch(data):
+            return False
+        lines = data.decode("utf-8", "surrogateescape").split("\r\n")[:-1]
+        if len(lines) > self._due:
+            return False
+        self._due -= len(lines)
+        self.replies += [Reply(int(line[:3]), line[4:].strip(" \t")) for line in lines]
+        return True
+
+    def _read(self, data: bytes) -> bool:
+        """Read anything; False where the connection ended by it."""
         *lines, self._rest = (self._rest + data if self._rest else data).split(b"\n")
         for line in lines:
             if not self._take(line):
-                return
+                return False
         if len(self._rest) > _MOST_LINE_BYTES:
             self._abort("an answer was too long")
-        elif len(self.replies) >= self._wanted:
-            if self._rest or self._lines:
-                self._abort("the server said more than it was asked")
-            self._wake(self._answered)
+        elif not self._due and (self._rest or self._lines):
+            self._abort("the server said more than it was asked")
+        return True
 
     def eof_received(self) -> None:
         """The server hung up; called by the transport, which then closes."""
@@ -132,7 +152,7 @@ class SmtpLine(asyncio.Protocol):
         """Read one line; False where the connection ended by it."""
         code = line[:3]
         self._size += len(line)
-        if len(self.replies) >= self._wanted:
+        if not self._due:
             self._abort("the server said more than it was asked")
         elif not (code.isdigit() and len(code) == 3):
             self._abort("an answer was no SMTP reply")
@@ -147,6 +167,7 @@ class SmtpLine(asyncio.Protocol):
                 text = b"\n".join([*self._lines, text])
                 self._lines = []
             self._size = 0
+            self._due -= 1
             self.replies.append(Reply(int(code), text.decode("utf-8", "surrogateescape")))
             return True
         return False

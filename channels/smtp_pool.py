@@ -10,15 +10,16 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from channels.errors import Blame, Misconfigured, NotStarted, SendError, Transient
-from channels.slots import Slots
+from channels.slots import Slots, Waiter
 from channels.smtp_dial import SmtpDialler
 from channels.smtp_line import LineBroken, Reply
 from channels.smtp_replies import Phase, refusal
 from channels.smtp_session import Session, Timeouts, Transaction, open_session, take_leave
-from channels.smtp_transaction import CLOSING, converse
+from channels.smtp_transaction import CLOSING, converse, takes
 from channels.smtp_url import SmtpServer
 
 SMALLER_S: Final = 60.0
@@ -33,6 +34,24 @@ class ConnectionBroken(Transient):
 
 class NoRoom(Exception):
     """The server refuses one connection more, but keeps those that it has."""
+
+
+class _Place:
+    """One message's place in the line for a slot.
+
+    ``session``: what comes with the slot, its envelope on the way already. ``follower``: who gets the slot next for
+    sure, because its envelope goes, or went, along with this message's content; it is handed ``session_for_it``.
+    ``promised_at``: when it was promised that, by the loop's clock.
+    """
+
+    __slots__ = ("follower", "promised_at", "session", "session_for_it", "transaction")
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = transaction
+        self.session: Session | None = None
+        self.follower: Waiter | None = None
+        self.session_for_it: Session | None = None
+        self.promised_at = 0.0
 
 
 class SmtpPool:
@@ -59,6 +78,8 @@ class SmtpPool:
         self._idle: deque[Session] = deque()
         self._open: set[Session] = set()
         self._reaper: asyncio.TimerHandle | None = None
+        self._promises: set[_Place] = set()
+        self._overseer: asyncio.TimerHandle | None = None
         self._ehlo_name = ""
         self._ehlo_lookup = asyncio.Lock()
         self._failure: SendError | None = None
@@ -70,23 +91,40 @@ class SmtpPool:
         loop = asyncio.get_running_loop()
         arrived = loop.time()
         while True:
-            await self._slots.acquire(patient=transaction.bulk)
+            place = _Place(transaction)
+            try:
+                await self._slots.acquire(patient=transaction.bulk, who=place)
+            except asyncio.CancelledError:
+                if place.session is not None:
+                    self._discard(place.session)
+                raise
             slot_back_in = 0.0
             try:
-                return await self._deliver_in_slot(transaction, arrived)
+                return await self._deliver_in_slot(place, arrived)
             except NoRoom:
                 slot_back_in = SMALLER_S
             finally:
-                if slot_back_in:
+                self._promises.discard(place)
+                if place.follower is not None:
+                    self._hand_over(place, place.follower)
+                elif slot_back_in:
                     loop.call_later(slot_back_in, self._slots.release)
                 else:
                     self._slots.release()
 
+    def _hand_over(self, place: _Place, follower: Waiter) -> None:
+        """Give the slot to the one who was promised it, with the session that its envelope went out on."""
+        session = place.session_for_it
+        follower.who.session = session
+        if not self._slots.hand_over(follower) and session is not None:
+            self._discard(session)
+
     async def close(self) -> None:
         """Close every connection, those in use too; what has not reached its final dot ends as NotStarted."""
         self._closed = True
-        if self._reaper is not None:
-            self._reaper.cancel()
+        for timer in (self._reaper, self._overseer):
+            if timer is not None:
+                timer.cancel()
         for session in self._idle:
             take_leave(session)
         self._idle.clear()
@@ -95,27 +133,30 @@ class SmtpPool:
         for session in list(self._open):
             self._discard(session)
 
-    async def _deliver_in_slot(self, transaction: Transaction, arrived: float) -> Reply:
+    async def _deliver_in_slot(self, place: _Place, arrived: float) -> Reply:
         """Use a kept connection; where it proves dead before the final dot, and where there is none, a fresh one."""
-        kept = self._take()
+        kept = place.session or self._take()
         if kept is not None:
             try:
-                return await self._run(kept, transaction)
+                return await self._run(kept, place)
             except ConnectionBroken:
                 pass  # It may have been dead before this message came: only a fresh connection can tell.
-        return await self._run(await self._connect(arrived), transaction)
+        return await self._run(await self._connect(arrived), place)
 
-    async def _run(self, session: Session, transaction: Transaction) -> Reply:
+    async def _run(self, session: Session, place: _Place) -> Reply:
         """Run one transaction, then keep the connection if it can carry another, else close it."""
+        transaction = place.transaction
         try:
-            verdict = await converse(session, transaction)
+            verdict = await converse(session, transaction, partial(self._following, session, place))
         except LineBroken as broken:
             self._require_not_closed()
             detail = f"the connection failed before the final dot ({broken})"
             raise ConnectionBroken(detail, blame=Blame.SENDER) from broken
         finally:
-            if not session.ready or self._closed:
+            if not session.ready or self._closed or (session.ahead is not None and place.follower is None):
                 self._discard(session)
+            elif session.ahead is not None:
+                place.session_for_it = session
             elif len(self._open) > self._limit():
                 self._leave(session)
             else:
@@ -127,6 +168,31 @@ class SmtpPool:
         if reply.code == CLOSING and phase is not Phase.CONTENT:
             raise ConnectionBroken(refused.detail, code=refused.code, blame=refused.blame)
         raise refused
+
+    def _following(self, session: Session, place: _Place) -> Transaction | None:
+        """Whose envelope may go along with this content: who is next in line then has this slot for sure."""
+        if self._closed or len(self._open) > self._limit():
+            return None
+        if place.follower is None:
+            place.follower = self._slots.next_in_line(lambda who: takes(session, who.transaction))
+            if place.follower is None:
+                return None
+            loop = asyncio.get_running_loop()
+            place.promised_at = loop.time()
+            self._promises.add(place)
+            if self._overseer is None:
+                self._overseer = loop.call_later(self._timeouts.bound_s, self._oversee)
+        return place.follower.who.transaction if takes(session, place.follower.who.transaction) else None
+
+    def _oversee(self) -> None:
+        """Let those have any other slot who wait behind a content that is not answered."""
+        loop = asyncio.get_running_loop()
+        for place in [each for each in self._promises if each.promised_at <= loop.time() - self._timeouts.bound_s]:
+            self._promises.discard(place)
+            if place.follower is not None:
+                waiter, place.follower = place.follower, None
+                self._slots.put_back(waiter, patient=waiter.who.transaction.bulk)
+        self._overseer = loop.call_later(self._timeouts.bound_s, self._oversee) if self._promises else None
 
     async def _connect(self, arrived: float) -> Session:
         """A fresh connection; raises Transient, Misconfigured, NotStarted or NoRoom.

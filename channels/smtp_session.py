@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import aiosmtplib
+import msgspec
 
 from channels.errors import Blame, Misconfigured, SendError, Transient
 from channels.smtp_line import SmtpLine, take_over
@@ -33,12 +34,15 @@ class Timeouts:
     """For the answer to the final dot: who gives up sooner makes duplicates."""
     idle_s: float = 60.0
     """For another message, before a connection is closed."""
+    quick_s: float = 0.25
+    """For the answer to a content, where the next mail's envelope may go along: see ``smtp_transaction``."""
+    bound_s: float = 0.5
+    """For that answer, before the next mail is let go by any other connection."""
     trusted_s: float = 1.0
     """After an answer, before a connection is no longer taken for alive: see ``smtp_transaction``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(msgspec.Struct, frozen=True, eq=False):
     """One message to one recipient, both addresses checked.
 
     ``content``: begins with a header, lines ended by CRLF, not dot-stuffed. ``proceed`` is called right before the
@@ -74,7 +78,9 @@ class Offers:
 class Session:
     """An open session, used by one task at a time.
 
-    ``ready``: the server waits for a command and owes no answer. ``unfinished``: a transaction was given up there.
+    ``ready``: the server waits for a command and owes no answer, but those to the envelope of ``ahead``: the
+    transaction that is to be the next, if its envelope went out already. ``unfinished``: a transaction was given up
+    there. ``quick``: the content before was answered within ``Timeouts.quick_s``.
     ``heard_at``: when it last answered; ``idle_since``: when it was last given back; by the event loop's clock.
     """
 
@@ -84,7 +90,9 @@ class Session:
         self.timeouts = timeouts
         self.idle_since = self.heard_at = asyncio.get_running_loop().time()
         self.ready = True
+        self.ahead: Transaction | None = None
         self.unfinished = False
+        self.quick = False
 
 
 async def open_session(

@@ -85,8 +85,12 @@ PREFERENCES_VARIABLE: Final = "preferencesUrl"
 
 def with_own_links(variables: Mapping[str, Any], links: Links) -> dict[str, Any]:
     """The values of a text, with those of our links that it asks for."""
-    own = {OPT_OUT_VARIABLE: links.opt_out, PREFERENCES_VARIABLE: links.preferences}
-    return {**variables, **{name: made() for name, made in own.items() if name in variables}}
+    own: dict[str, str] = {}
+    if OPT_OUT_VARIABLE in variables:
+        own[OPT_OUT_VARIABLE] = links.opt_out()
+    if PREFERENCES_VARIABLE in variables:
+        own[PREFERENCES_VARIABLE] = links.preferences()
+    return {**variables, **own}
 
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

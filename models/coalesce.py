@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from models.errors import StorageUnavailable
@@ -18,12 +17,6 @@ _RETRY_PAUSE_S: Final = 0.05
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(slots=True)
-class _Waiting(Generic[T, R]):
-    item: T
-    result: "asyncio.Future[R]"
 
 
 class Coalescer(Generic[T, R]):
@@ -46,7 +39,7 @@ class Coalescer(Generic[T, R]):
         self._most = most
         self._patience_s = patience_s
         self._gather_s = gather_s
-        self._waiting: deque[_Waiting[T, R]] = deque()
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._runner: asyncio.Task[None] | None = None
 
     async def submit(self, item: T) -> R:
@@ -56,7 +49,7 @@ class Coalescer(Generic[T, R]):
     def put(self, item: T) -> "asyncio.Future[R]":
         """The same without waiting."""
         result: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(item, result))
+        self._waiting.append((item, result))
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
         return result
@@ -78,21 +71,21 @@ class Coalescer(Generic[T, R]):
             if self._waiting:  # only after a cancellation: leave nobody waiting for ever
                 self._runner = asyncio.create_task(self._run())
 
-    async def _flush_chunk(self, chunk: list[_Waiting[T, R]]) -> None:
+    async def _flush_chunk(self, chunk: "list[tuple[T, asyncio.Future[R]]]") -> None:
         try:
-            results = await self._repeated([waiting.item for waiting in chunk])
+            results = await self._repeated([item for item, _ in chunk])
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             if len(chunk) > 1 and not isinstance(error, StorageUnavailable):
                 for waiting in chunk:
                     await self._flush_chunk([waiting])
                 return
-            for waiting in chunk:
-                if not waiting.result.done():
-                    waiting.result.set_exception(error)
+            for _, waiter in chunk:
+                if not waiter.done():
+                    waiter.set_exception(error)
             return
-        for waiting, result in zip(chunk, results, strict=True):
-            if not waiting.result.done():
-                waiting.result.set_result(result)
+        for (_, waiter), result in zip(chunk, results, strict=True):
+            if not waiter.done():
+                waiter.set_result(result)
 
     async def _repeated(self, items: list[T]) -> Sequence[R]:
         give_up_at = time.monotonic() + self._patience_s

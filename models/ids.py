@@ -45,6 +45,7 @@ class Kind(StrEnum):
 DIALECT_B: Final = {Kind.MESSAGE: "mesg", Kind.CONTACT: "cust", Kind.CAMPAIGN: "camp"}
 """The prefixes of the "messages" dialect, where they differ; both are read everywhere."""
 
+_SHOWN: Final = {kind: f"{kind.value}_" for kind in Kind}
 _PREFIXES: Final = {kind: frozenset({kind.value, DIALECT_B.get(kind, kind.value)}) for kind in Kind}
 
 
@@ -72,7 +73,7 @@ def encode(value: UUID) -> str:
 
 def show(kind: Kind, value: UUID) -> str:
     """The id as dialect A shows it."""
-    return f"{kind.value}_{encode(value)}"
+    return _SHOWN[kind] + encode(value)
 
 
 def event_id(message_id: UUID, event: StatusEvent) -> str:

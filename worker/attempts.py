@@ -18,6 +18,7 @@ from models.store import pauses
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.tokens import Links
+from models.vocabulary import Channel as ChannelName
 from models.vocabulary import FailureReason, Lane, Outcome
 from worker import verdicts
 from worker.services import Services
@@ -55,6 +56,7 @@ class Attempts:
     ) -> None:
         self._sealed_for = sealed_for
         self._channel = channel
+        self._signs = channel.name is ChannelName.WEBHOOK
         self._conduct = conduct
         self._services = services
         self._open_secret = lru_cache(_SECRETS_KEPT)(services.keyring.open_text)
@@ -137,7 +139,7 @@ class Attempts:
             uuid=claim.id,
             run=claim.run,
             address=claim.address,
-            secrets=self._secrets(claim, message_id),
+            secrets=self._secrets(claim, message_id) if self._signs else (),
             variables=variables,
             metadata=claim.metadata,
             proceed=proceed,

@@ -15,7 +15,7 @@ from models.store import claims
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.vocabulary import Lane, OnUnknown
-from worker import verdicts
+from worker import suspects, verdicts
 from worker.endpoint_rates import EndpointRates
 from worker.pacing import Slots, claim_order
 from worker.quota import Quota
@@ -26,10 +26,12 @@ from worker.services import Services
 
 log = structlog.get_logger(__name__)
 
-_GATHER_S: Final = {Lane.TRANSACTIONAL: 0.02, Lane.BULK: 0.1}
+_LOOK_S: Final = 0.005
+"""How often slots are looked for where a lane has more and there were none."""
+_INVITES_S: Final = 0.1
+"""How often other processes are told that a lane has more than this one takes."""
+_GATHER_S: Final = {Lane.TRANSACTIONAL: 0.05, Lane.BULK: 0.1}
 """How long few free slots are let become more, after a claim: a claim of twenty costs nearly what one of 200 does."""
-_ALONE_AFTER_S: Final = 10.0
-_ALONE_FOR_S: Final = 30.0
 
 
 class Dispatcher:
@@ -59,8 +61,9 @@ class Dispatcher:
         self._deciding = asyncio.Lock()
         self._claims = 0
         self._waiting: set[Lane] = set()
-        self._asked = False
         self._gathers_until = dict.fromkeys(Lane, float("-inf"))
+        self._stuck_at = dict.fromkeys(Lane, -1)
+        self._invites_at = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
         self._unrecorded = 0
         self._senders = senders
@@ -70,15 +73,8 @@ class Dispatcher:
     async def pull(self, lane: Lane) -> None:
         """Answer a wake-up: claim what there is room for and begin to send it; returns before the sends end."""
         await self._services.wakeups.clear(self._actor, lane.value)
-        self._asked = False
         self._waiting.add(lane)
-        for each in claim_order(self._waiting, self._claims):
-            if each is lane:
-                await self._claim(lane)
-                return  # what comes behind has wake-ups of its own
-            if not self._claiming[each].locked():
-                self._begin(self._claim(each))
-                await asyncio.sleep(0)  # it takes its slots first
+        await self._claim_in_order(lane)
 
     @property
     def slots(self) -> Slots:
@@ -87,7 +83,7 @@ class Dispatcher:
 
     def pull_suspects(self) -> None:
         """Answer the keeper's word that there are suspects: send them one by one, with nothing else in hand."""
-        self._begin(self._run_suspects())
+        self._begin(suspects.send_alone(self._services, self._quota, self._send_suspect))
 
     async def drain(self, patience_s: float) -> bool:
         """Wait until nothing is in flight; False where something still is after ``patience_s``."""
@@ -104,10 +100,22 @@ class Dispatcher:
         if self._senders is not None:
             await self._senders.close()
 
-    async def _claim(self, lane: Lane) -> None:
-        """One claim of a lane at a time; that of the other lane is not waited for."""
+    async def _claim_in_order(self, lane: Lane, *, told: bool = True) -> None:
+        for each in claim_order(self._waiting, self._claims):
+            if each is lane:
+                await self._claim(lane, told=told)
+                return  # what comes behind goes on by itself
+            if not self._claiming[each].locked():
+                self._begin(self._claim(each))
+                await asyncio.sleep(0)  # it takes its slots first
+
+    async def _claim(self, lane: Lane, *, told: bool = True) -> None:
+        """One claim of a lane at a time; that of the other lane is not waited for. ``told``: by a wake-up."""
         async with self._claiming[lane]:
-            self._waiting.add(lane)  # the claim before may have read it too soon to see what this one is for
+            if told:
+                self._waiting.add(lane)  # the claim before may have read it too soon to see what this one is for
+            elif lane not in self._waiting:
+                return
             async with self._deciding:
                 room = await self._room(lane)
                 if not room or not self._services.hand.open or not self._services.lease.holds():
@@ -129,8 +137,8 @@ class Dispatcher:
         if claimed:
             self._claims += 1
             self._begin(self._send_chunk(claimed, lane))
-        if lane in self._waiting and (claimed or not full):
-            self._services.wakeups.poke(self._actor, lane.value)
+        if lane in self._waiting:
+            self._go_on(lane, is_stuck=bool(full) and not claimed)
 
     async def _take(
         self, lane: Lane, most: int, *, suspects: bool = False, without: Collection[UUID] = ()
@@ -173,18 +181,37 @@ class Dispatcher:
         """How many to claim: the slots, as far as the quota allows."""
         room, wait_s = await self._quota.draw(self._space(lane))
         # Slots that were not worth a claim yet are to be filled before long, too.
-        if not room and (wait_s or self._slots.free(lane)):
-            self._look_again(wait_s or _GATHER_S[lane])
+        if not room:
+            self._look_again(wait_s or _LOOK_S)
         return room
+
+    def _go_on(self, lane: Lane, *, is_stuck: bool) -> None:
+        """Claim more of a lane, without the broker: its wake-ups cost more than a claim. Others are told, too.
+
+        ``is_stuck``: all that was found is of workspaces with no slot left; then not before somebody gives one back.
+        """
+        self._stuck_at[lane] = self._slots.given_back if is_stuck else -1
+        if is_stuck:
+            self._look_again(_LOOK_S)
+            return
+        self._begin(self._claim_in_order(lane, told=False))
+        if time.monotonic() >= self._invites_at:
+            self._invites_at = time.monotonic() + _INVITES_S
+            self._services.wakeups.poke(self._actor, lane.value)
 
     def _look_again(self, wait_s: float) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(wait_s, self._ask)
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)
 
-    def _ask(self) -> None:
+    def _look(self) -> None:
+        """Claim where slots are free by now; lanes that are being claimed from go on by themselves."""
         self._timer = None
-        for lane in self._waiting:
-            self._services.wakeups.poke(self._actor, lane.value)
+        idle = [lane for lane in self._waiting if not self._claiming[lane].locked()]
+        for lane in idle:
+            if self._stuck_at[lane] != self._slots.given_back and self._space(lane):
+                self._begin(self._claim_in_order(lane, told=False))
+            else:
+                self._look_again(_LOOK_S)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -192,26 +219,12 @@ class Dispatcher:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _run_suspects(self) -> None:
-        hand = self._services.hand
-        if not await hand.close_when_empty(_ALONE_AFTER_S):
-            return
-        try:
-            for lane in Lane:
-                while self._services.lease.holds():
-                    room, wait_s = await self._quota.draw(1)
-                    if not room:
-                        await asyncio.sleep(wait_s)
-                        continue
-                    claimed, left = await self._take(lane, 1, suspects=True)
-                    self._quota.spend(len(claimed))
-                    if not left:
-                        break
-                    await self._send_chunk(claimed, lane)
-                    if not await hand.emptied(_ALONE_FOR_S):
-                        return
-        finally:
-            hand.open = True
+    async def _send_suspect(self, lane: Lane) -> bool:
+        claimed, found = await self._take(lane, 1, suspects=True)
+        self._quota.spend(len(claimed))
+        if found:
+            await self._send_chunk(claimed, lane)
+        return found
 
     async def _send_chunk(self, claimed: Sequence[Claim], lane: Lane) -> None:
         left = list(claimed)
@@ -264,7 +277,6 @@ class Dispatcher:
             ended = await route.runner.run(claim, route.prepared)
         finally:
             self._slots.give_back(lane, claim.workspace_id)
-            self._feed()
         self._services.meter.attempted(self._channel.name, lane, ended, time.monotonic() - began)
         await self._record(ended)
         await route.runner.recorded(ended)
@@ -279,20 +291,9 @@ class Dispatcher:
             await self._services.recorder.submit(verdicts.wordless(ended))
         self._services.hand.drop(ended.message_id)
         self._unrecorded -= 1
-        self._feed()
 
     def _let_go(self, claim: Claim, lane: Lane) -> None:
         """The message is not ours any more."""
         self._services.hand.drop(claim.id)
         self._slots.give_back(lane, claim.workspace_id)
         self._unrecorded -= 1
-        self._feed()
-
-    def _feed(self) -> None:
-        """Ask for more, once, when there is room for it and work was left behind."""
-        if self._asked or not self._waiting:
-            return
-        ready = [lane for lane in self._waiting if self._space(lane)]
-        for lane in ready:
-            self._services.wakeups.poke(self._actor, lane.value)
-        self._asked = bool(ready)

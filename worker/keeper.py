@@ -13,12 +13,13 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import structlog
+import uvloop
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import logs
@@ -26,9 +27,11 @@ from models.errors import StorageUnavailable
 from models.metrics import Process
 from models.session import Database
 from models.settings import StorageSettings
-from models.store import campaigns, clock, counts, endpoints, erasing, hook_tokens, keeping, workers
+from models.store import campaigns, clock, endpoints, erasing, hook_tokens, keeping, workers
+from models.store.turns import Group
 from worker import work
 from worker.alarms import Alarms
+from worker.folding import Folder
 from worker.retention import Pruner
 from worker.settings import MetricsSettings
 from worker.telemetry import KeepingMeter, answering
@@ -37,6 +40,9 @@ from worker.wakeups import Wakeups
 log = structlog.get_logger(__name__)
 
 _TURN_S: Final = 1.0
+_UNHURRIED: Final = frozenset({"erase", "tidy"})
+"""What looks at things of minutes and days ago."""
+_UNHURRIED_S: Final = 10.0
 _BATCH: Final = 1000
 _ERASED_AT_ONCE: Final = 200
 # Longer than any intake that read the contact before, and any send that had begun, can take.
@@ -52,7 +58,6 @@ _KEYS_KEPT_MS: Final = 3 * _DAY_MS
 _TOKENS_KEPT_MS: Final = 10 * 3_600_000
 _ROUNDS: Final = 20
 _PATIENCE_S: Final = 60.0
-
 
 _SET_BACK_S: Final = 1.5
 """For so long, a turn or two, after the database's clock was set back a transaction may still park by the old time."""
@@ -140,12 +145,10 @@ class Keeper:
 
     async def ready(self) -> None:
         """Ready what is due, each workspace's lane for itself, so that none waits for another's million."""
-        async with self._database.read() as connection:
-            now_ms = await clock.read(connection)
-        if self._set_back.look(now_ms, time.monotonic()):
+        groups, set_back = await self._groups_due()
+        if set_back:
             await self._follow_clock()
-        async with self._database.read() as connection:
-            groups = await keeping.groups_due(connection)
+            groups, _ = await self._groups_due()
         for _ in range(_ROUNDS):
             more = []
             for group in groups:
@@ -153,6 +156,13 @@ class Keeper:
                     if await keeping.ready_due(connection, group, _BATCH) == _BATCH:
                         more.append(group)
             groups = more
+
+    async def _groups_due(self) -> tuple[Sequence[Group], bool]:
+        """What is due, and whether the database's clock was set back since it was read last."""
+        async with self._database.read() as connection:
+            now_ms = await clock.read(connection)
+            groups = await keeping.groups_due(connection)
+        return groups, self._set_back.look(now_ms, time.monotonic())
 
     async def _follow_clock(self) -> None:
         for _ in range(_ROUNDS):
@@ -189,13 +199,6 @@ class Keeper:
             if depth is not None and depth < _JOBS_ENOUGH:
                 await self._wakeups.top_up(actor, lane)
 
-    async def count(self) -> None:
-        """Fold the changes of the message counts, so that there are few to add up when a list is asked for."""
-        for _ in range(_ROUNDS):
-            async with self._database.write() as connection:
-                if not await counts.fold(connection, _BATCH):
-                    return
-
     async def erase(self) -> None:
         """Look once more at people who were erased a while ago: a message or an answer may have been on its way."""
         async with self._database.read() as connection:
@@ -226,7 +229,8 @@ class Keeper:
 
 
 async def _repeat(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event, meter: KeepingMeter) -> None:
-    """Do one duty every second until it is time to stop."""
+    """Do one duty every second, or as seldom as it may be done, until it is time to stop."""
+    pause_s = _UNHURRIED_S if duty.__name__ in _UNHURRIED else _TURN_S
     while not stopping.is_set():
         began = time.monotonic()
         outcome = "done"
@@ -242,7 +246,7 @@ async def _repeat(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event, 
             log.exception("keeper.duty_broke", duty=duty.__name__)
         meter.turned(duty.__name__, outcome, time.monotonic() - began)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _TURN_S)
+            await asyncio.wait_for(stopping.wait(), pause_s)
 
 
 async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> None:
@@ -255,6 +259,7 @@ async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> Non
     wakeups = Wakeups(storage.redis_url)
     meter = KeepingMeter()
     keeper = Keeper(database, wakeups, meter)
+    folder = Folder(database)
     pruner = Pruner(database)
     alarms = Alarms(database)
     server = answering(metrics, [Process("keeper"), *meter.families])
@@ -265,7 +270,7 @@ async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> Non
         keeper.ready,
         keeper.expire,
         keeper.settle,
-        keeper.count,
+        folder.count,
         keeper.erase,
         keeper.offer,
         keeper.tidy,
@@ -284,7 +289,7 @@ def main() -> None:
     """Run the keeper until it is told to stop."""
     storage = StorageSettings.read()
     logs.configure(storage.log_level, storage.log_format)
-    asyncio.run(keep(storage, MetricsSettings.read()))
+    uvloop.run(keep(storage, MetricsSettings.read()))
 
 
 if __name__ == "__main__":

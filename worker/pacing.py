@@ -28,6 +28,8 @@ class Slots:
         self._taken = {Lane.TRANSACTIONAL: 0, Lane.BULK: 0}
         self._expected = {Lane.TRANSACTIONAL: 0, Lane.BULK: 0}
         self._of_workspace: Counter[UUID] = Counter()
+        self.given_back = 0
+        """How many messages have ended."""
 
     @property
     def in_flight(self) -> int:
@@ -77,6 +79,7 @@ class Slots:
 
     def give_back(self, lane: Lane, workspace_id: UUID) -> None:
         """A message ended."""
+        self.given_back += 1
         self._taken[lane] -= 1
         if self._of_workspace[workspace_id] > 1:
             self._of_workspace[workspace_id] -= 1

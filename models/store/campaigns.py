@@ -1,6 +1,7 @@
 """Campaigns: what many messages belong to."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -123,6 +124,11 @@ _UNSETTLED: Final[Mapping[CampaignState, Sequence[ColumnElement[bool]]]] = {
 
 async def unsettled(connection: AsyncConnection) -> list[UUID]:
     """Campaigns with a queued message that does not stand as the campaign does: one index probe each."""
+    return list(await connection.scalars(_unsettled()))
+
+
+@cache
+def _unsettled() -> Any:
     probes = [
         and_(
             campaigns.c.state == state.value,
@@ -135,7 +141,7 @@ async def unsettled(connection: AsyncConnection) -> list[UUID]:
         )
         for state, conditions in _UNSETTLED.items()
     ]
-    return list(await connection.scalars(select(campaigns.c.id).where(or_(*probes))))
+    return select(campaigns.c.id).where(or_(*probes))
 
 
 async def settle(connection: AsyncConnection, campaign_id: UUID, most: int) -> int:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,7 @@ from models.session import now_ms
 from models.store import claim_rows, pauses, turns
 from models.store.claim_ends import end, park
 from models.store.claim_parts import IN_PARTS, BrowserKeys, accepted_parts, browsers_of
+from models.store.claim_rows import Ready
 from models.store.recordset import Columns, parameters, recordset
 from models.tables import messages
 from models.vocabulary import CampaignState, Channel, FailureReason, Lane, OnUnknown, State
@@ -58,6 +59,8 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 _PROCEEDING: Columns = {"id": Uuid()}
+_JSON: Final = msgspec.json.Decoder()
+_ON_UNKNOWN: Final = {each.value: each for each in OnUnknown}
 
 
 async def claim(
@@ -78,7 +81,7 @@ async def claim(
     that is ``allowed`` of a workspace.
     """
     rows, left = await _next(connection, channel, lane, most, suspects=suspects, without=without)
-    proceeding: list[Any] = []
+    proceeding: list[Ready] = []
     ended: list[tuple[UUID, str, str]] = []
     parked: list[UUID] = []
     taken: Counter[UUID] = Counter()
@@ -91,7 +94,7 @@ async def claim(
             continue
         last_turn = row.turn
         try:
-            check_standing(_standing(row))
+            _check(row)
         except Refused as refused:
             state = State.CANCELLED if refused.reason is FailureReason.CANCELLED else State.FAILED
             ended.append((row.id, state.value, refused.reason.value))
@@ -113,12 +116,12 @@ async def claim(
 
 async def _next(
     connection: AsyncConnection, channel: Channel, lane: Lane, most: int, *, suspects: bool, without: Collection[UUID]
-) -> tuple[Sequence[Any], bool]:
+) -> tuple[Sequence[Ready], bool]:
     """Rows to claim from, and whether there may be more of them."""
     values: dict[str, Any] = {"channel": channel.value, "lane": lane.value, "most": most}
     # Who writes to people seldom has much that waits: to go along the lane is far cheaper than by workspaces.
     if lane is Lane.TRANSACTIONAL or not without:
-        rows = (await connection.execute(claim_rows.of_all(suspects=suspects), values)).all()
+        rows = [Ready._make(row) for row in await connection.execute(claim_rows.of_all(suspects=suspects), values)]
         left = len(rows) == most
         # A workspace that sends by its own sender need not wait for the operator's.
         if not rows and channel not in await pauses.standing(connection):
@@ -127,11 +130,18 @@ async def _next(
             return rows, left
     is_sqlite = connection.dialect.name == "sqlite"
     values |= parameters("without", claim_rows.WITHOUT, [(each,) for each in without], is_sqlite=is_sqlite)
-    rows = (await connection.execute(claim_rows.of_some(suspects=suspects, is_sqlite=is_sqlite), values)).all()
+    found = await connection.execute(claim_rows.of_some(suspects=suspects, is_sqlite=is_sqlite), values)
+    rows = [Ready._make(row) for row in found]
     return rows, bool(without) or len(rows) == most
 
 
-def _standing(row: Any) -> Standing:
+def _check(row: Ready) -> None:
+    """As ``check_standing``; nothing stands against nearly all of them."""
+    if row.expired or row.erased or row.dead or row.opt_out or row.campaign_state is not None:
+        check_standing(_standing(row))
+
+
+def _standing(row: Ready) -> Standing:
     return Standing(
         expired=bool(row.expired),
         erased=bool(row.erased),
@@ -142,7 +152,7 @@ def _standing(row: Any) -> Standing:
     )
 
 
-def _claim(row: Any, lane: Lane, browsers: tuple[BrowserKeys, ...], accepted: frozenset[str]) -> Claim:
+def _claim(row: Ready, lane: Lane, browsers: tuple[BrowserKeys, ...], accepted: frozenset[str]) -> Claim:
     return Claim(
         id=row.id,
         workspace_id=row.workspace_id,
@@ -153,11 +163,11 @@ def _claim(row: Any, lane: Lane, browsers: tuple[BrowserKeys, ...], accepted: fr
         crashes=row.crashes,
         content_id=row.content_id,
         address=row.address,
-        variables=row.variables,
-        metadata=row.metadata,
-        on_unknown=OnUnknown(row.on_unknown),
+        variables=_JSON.decode(row.variables),
+        metadata=_JSON.decode(row.metadata),
+        on_unknown=_ON_UNKNOWN[row.on_unknown],
         claimed_at=row.now,
-        secrets=tuple(secret for secret in (row.webhook_secret, row.webhook_secret_previous) if secret is not None),
+        secrets=tuple([each for each in (row.webhook_secret, row.webhook_secret_previous) if each is not None]),
         essential=row.essential,
         track_opens=row.track_opens,
         track_clicks=row.track_clicks,

@@ -4,7 +4,7 @@ The database's triggers keep ``message_counts`` and, on PostgreSQL, the changes 
 (migration 0002): both together are right in every snapshot. A message without a campaign counts under ``NO_CAMPAIGN``.
 """
 
-from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -131,16 +131,22 @@ async def fold(connection: AsyncConnection, most: int) -> int:
     return moved + await _fold(connection, campaign_counts, campaign_count_changes, MEASURED_BY, most)
 
 
-async def _fold(connection: AsyncConnection, kept: Table, changes: Table, grouped_by: Sequence[str], most: int) -> int:
+async def _fold(
+    connection: AsyncConnection, kept: Table, changes: Table, grouped_by: tuple[str, ...], most: int
+) -> int:
+    return int((await connection.execute(_folding(kept, changes, grouped_by, most))).rowcount)
+
+
+@cache
+def _folding(kept: Table, changes: Table, grouped_by: tuple[str, ...], most: int) -> Any:
     oldest = select(changes.c.id).order_by(changes.c.id).limit(most).with_for_update(skip_locked=True)
     gone = delete(changes).where(changes.c.id.in_(oldest)).returning(*changes.c).cte("gone")
     group = [gone.c[name] for name in grouped_by]
     folded = select(*group, func.sum(gone.c.change)).group_by(*group).order_by(*group)
     statement = upsert(kept, is_sqlite=False).from_select([*grouped_by, "number"], folded)
-    statement = statement.on_conflict_do_update(
+    return statement.on_conflict_do_update(
         index_elements=list(grouped_by), set_={"number": kept.c.number + statement.excluded.number}
     )
-    return int((await connection.execute(statement)).rowcount)
 
 
 async def differences(connection: AsyncConnection) -> list[tuple[Count, int]]:

@@ -4,7 +4,21 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Integer, Uuid, and_, bindparam, delete, exists, literal, null, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Uuid,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    literal,
+    null,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.session import now_ms
@@ -26,15 +40,33 @@ _PARKED = (
 )
 
 
-async def groups_due(connection: AsyncConnection) -> list[turns.Group]:
-    """Each workspace's lane that has parked rows which are due: one index probe each."""
-    due = exists().where(
+# These are asked every second whatever happens, and to make a statement takes longer than to ask it.
+_GROUPS_DUE = select(lanes.c.channel, lanes.c.lane, lanes.c.workspace_id).where(
+    exists().where(
         messages.c.channel == lanes.c.channel,
         messages.c.lane == lanes.c.lane,
         messages.c.workspace_id == lanes.c.workspace_id,
         *_PARKED,
     )
-    rows = await connection.execute(select(lanes.c.channel, lanes.c.lane, lanes.c.workspace_id).where(due))
+)
+_LANES_WITH_WORK = union_all(
+    *(
+        select(literal(channel.value).label("channel"), literal(lane.value).label("lane")).where(
+            select(messages.c.id)
+            .where(messages.c.channel == channel.value, messages.c.lane == lane.value, messages.c.turn.is_not(None))
+            .order_by(messages.c.turn)
+            .limit(1)
+            .exists()
+        )
+        for channel in Channel
+        for lane in Lane
+    )
+)
+
+
+async def groups_due(connection: AsyncConnection) -> list[turns.Group]:
+    """Each workspace's lane that has parked rows which are due: one index probe each."""
+    rows = await connection.execute(_GROUPS_DUE)
     return [(Channel(row.channel), Lane(row.lane), row.workspace_id) for row in rows]
 
 
@@ -101,18 +133,7 @@ async def follow_clock(connection: AsyncConnection, most: int) -> int:
 
 async def lanes_with_work(connection: AsyncConnection) -> set[tuple[Channel, Lane]]:
     """Every lane that has a ready row: one index probe each."""
-    probes = [
-        select(literal(channel.value).label("channel"), literal(lane.value).label("lane")).where(
-            select(messages.c.id)
-            .where(messages.c.channel == channel.value, messages.c.lane == lane.value, messages.c.turn.is_not(None))
-            .order_by(messages.c.turn)
-            .limit(1)
-            .exists()
-        )
-        for channel in Channel
-        for lane in Lane
-    ]
-    rows = await connection.execute(probes[0].union_all(*probes[1:]))
+    rows = await connection.execute(_LANES_WITH_WORK)
     return {(Channel(row.channel), Lane(row.lane)) for row in rows}
 
 
@@ -156,6 +177,11 @@ def _batch(condition: Any, most: int) -> Any:
 
 async def expire(connection: AsyncConnection, most: int) -> int:
     """Fail queued messages whose ``expiresAt`` has passed; returns how many."""
+    return (await connection.execute(_expiring(most))).rowcount
+
+
+@cache
+def _expiring(most: int) -> Any:
     late = _batch(
         [
             messages.c.state == literal(State.QUEUED.value, literal_execute=True),
@@ -163,12 +189,11 @@ async def expire(connection: AsyncConnection, most: int) -> int:
         ],
         most,
     )
-    result = await connection.execute(
+    return (
         update(messages)
         .where(messages.c.id.in_(late), messages.c.state == State.QUEUED.value)
         .values(**without_a_send(State.FAILED, FailureReason.EXPIRED))
     )
-    return result.rowcount
 
 
 async def forget_keys(connection: AsyncConnection, kept_ms: int, most: int) -> int:
@@ -193,11 +218,15 @@ async def waiting_events(connection: AsyncConnection) -> bool:
 
 async def retry_parked_events(connection: AsyncConnection, most: int) -> int:
     """Offer parked events whose time has come to the tracker again; returns how many."""
+    return (await connection.execute(_offering(most))).rowcount
+
+
+@cache
+def _offering(most: int) -> Any:
     due = (
         select(events.c.id)
         .where(events.c.applied_at.is_(None), events.c.retry_at <= now_ms())
         .order_by(events.c.retry_at)
         .limit(most)
     )
-    result = await connection.execute(update(events).where(events.c.id.in_(due)).values(retry_at=null()))
-    return result.rowcount
+    return update(events).where(events.c.id.in_(due)).values(retry_at=null())

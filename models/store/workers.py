@@ -57,11 +57,14 @@ async def retire(connection: AsyncConnection, worker_id: UUID) -> None:
 
 async def heartbeats(connection: AsyncConnection, lease_ms: int) -> list[Heartbeat]:
     """Every worker that is not known to be dead."""
-    age = now_ms() - workers.c.renewed_at
-    rows = await connection.execute(
-        select(workers.c.id, workers.c.renewed_at, or_(age > lease_ms, age < 0)).where(workers.c.dead_at.is_(None))
-    )
+    rows = await connection.execute(_beating(lease_ms))
     return [Heartbeat(row[0], row[1], bool(row[2])) for row in rows]
+
+
+@cache
+def _beating(lease_ms: int) -> Any:
+    age = now_ms() - workers.c.renewed_at
+    return select(workers.c.id, workers.c.renewed_at, or_(age > lease_ms, age < 0)).where(workers.c.dead_at.is_(None))
 
 
 async def touch(connection: AsyncConnection, worker_id: UUID) -> None:
@@ -163,18 +166,22 @@ def _retoken(is_sqlite: bool) -> Any:
 
 async def abandoned(connection: AsyncConnection) -> list[UUID]:
     """Workers that are dead or unknown and still have messages in their hands."""
+    return list(await connection.scalars(_abandoned()))
+
+
+@cache
+def _abandoned() -> Any:
     holders = (
         select(messages.c.worker_id)
         .where(messages.c.state == literal(State.SENDING.value, literal_execute=True))
         .distinct()
         .subquery()
     )
-    rows = await connection.execute(
+    return (
         select(holders.c.worker_id)
         .outerjoin(workers, workers.c.id == holders.c.worker_id)
         .where(or_(workers.c.id.is_(None), workers.c.dead_at.is_not(None)))
     )
-    return list(rows.scalars())
 
 
 async def forget(connection: AsyncConnection, older_than_ms: int) -> None:

@@ -77,8 +77,8 @@ _POKES_EACH: Final = """\
 """
 _PULL: Final = "    async def pull(self, lane: Lane) -> None:\n"
 _PULL_NAMED: Final = "    async def pull(self, lane: Lane, named=()) -> None:\n"
-_PULLING: Final = "        self._asked = False\n        self._waiting.add(lane)\n"
-_NAMING: Final = _PULLING + '        self._named = {*getattr(self, "_named", ()), *(UUID(each) for each in named)}\n'
+_PULLING: Final = "        self._waiting.add(lane)\n        await self._claim_in_order(lane)\n"
+_NAMING: Final = '        self._named = {*getattr(self, "_named", ()), *(UUID(each) for each in named)}\n' + _PULLING
 _ALLOWED: Final = "                        allowed=self._slots.allowed,\n"
 _MAY: Final = "    allowed: Callable[[UUID], int] | None = None,\n"
 _ROWS: Final = "    rows, left = await _next(connection, channel, lane, most, suspects=suspects, without=without)\n"

@@ -1,7 +1,10 @@
 """What the bench makes of its figures: ratios, bars, the picture, and rows that are left out."""
 
 import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -11,11 +14,12 @@ from bench import report
 from bench.bars import BARS, Bar
 from bench.chart import draw, scale
 from bench.compare import Take, alternate
-from bench.errors import LeftOut
+from bench.errors import BenchFailed, LeftOut
 from bench.machine import Machine
 from bench.peers import catalogue, install
 from bench.results import Measured, Report, Rival, RowResult, compare_figures, own_figure, summarise
-from bench.rows import IDS, ROWS
+from bench.rows import IDS, ROWS, Row
+from bench.run import take_all
 from bench.scenarios.at_rest import percentile
 from tests.support.processes import free_environment
 
@@ -97,7 +101,16 @@ def test_a_figure_may_stand_for_itself() -> None:
 def test_a_bar_is_reached_from_below_or_from_above() -> None:
     assert (Bar(0.5).is_reached(0.5), Bar(0.5).is_reached(0.4)) == (True, False)
     assert (Bar(2.0, at_most=True).is_reached(2.0), Bar(2.0, at_most=True).is_reached(2.1)) == (True, False)
-    assert [report.is_short(row("email/pipelined", ours=seconds)) for seconds in (2.0, 1.0)] == [True, False]
+    assert [report.is_short(row("email/pipelined", ours=seconds)) for seconds in (3.0, 1.0)] == [True, False]
+
+
+def test_a_bar_may_be_of_our_own_figure() -> None:
+    def latency(ours: float) -> RowResult:
+        return compare_figures("idle/latency", [ours], [1.0], rival="a commit", unit="ms", messages=1)
+
+    assert [report.is_short(latency(milliseconds)) for milliseconds in (6.1, 6.0)] == [True, False]
+    assert [report.is_short(own_figure("memory", [each], unit="MiB")) for each in (151.0, 150.0)] == [True, False]
+    assert "≤ 6.00 ms" in shown(latency(5.0))
 
 
 def test_bars_are_of_rows_that_there_are() -> None:
@@ -140,10 +153,10 @@ def test_a_picture_has_every_row_and_its_bar() -> None:
     picture = ElementTree.fromstring(drawn)
     words = [element.text for element in picture.iter(f"{SVG}text")]
     assert {"email/pipelined", "email/celery", "idle/latency"} <= set(words)
-    assert "memory: 80.0 MiB" in words
+    assert "memory: 80.0 MiB  (≤ 150 MiB)" in words
     assert "email/bullmq: left out, there is no <node> here" in words
     boxes = list(picture.iter(f"{SVG}rect"))
-    assert [element.get("class") for element in boxes[1:]] == ["short", "good", "good"]
+    assert [element.get("class") for element in boxes[1:]] == ["good", "short", "good"]
     assert len([each for each in picture.iter(f"{SVG}line") if each.get("class") == "bar"]) == 2
     width = float(picture.get("width", "0"))
     assert all(
@@ -161,6 +174,35 @@ def test_a_row_that_was_left_out_says_why() -> None:
     assert "email/celery was left out: no network" in said
     assert "no PGO" in said
     assert "email/celery was left out: no network" in shown(RowResult(id="email/celery", left_out="no network"))
+
+
+async def test_a_row_that_fails_costs_no_others_figures() -> None:
+    first, second, third = ROWS[:3]
+    opened: list[str] = []
+    closed: list[str] = []
+
+    @asynccontextmanager
+    async def open_stage(begins_with: Row) -> AsyncIterator[Any]:
+        opened.append(begins_with.ids[0])
+        yield begins_with
+        closed.append(begins_with.ids[0])
+
+    async def take(wanted: Row, _stage: Any) -> list[RowResult]:
+        if wanted is second:
+            raise BenchFailed("of 100 messages 99 arrived")
+        return [row(row_id) for row_id in wanted.ids]
+
+    taken = await take_all((first, second, third), open_stage, take)
+    assert [(each.id, each.failed) for each in taken] == [
+        (first.ids[0], None),
+        (second.ids[0], "of 100 messages 99 arrived"),
+        (third.ids[0], None),
+    ]
+    assert opened == closed == [first.ids[0], third.ids[0]]
+    said = shown(*taken)
+    assert f"{second.ids[0]} failed: of 100 messages 99 arrived" in said
+    assert said.count(f"{second.ids[0]} ") == 1
+    assert f"{second.ids[0]}: failed" in draw(report_of(*taken))
 
 
 async def test_without_node_a_peer_says_what_is_missing(tmp_path: Path) -> None:
