@@ -14,7 +14,7 @@ from models.session import now_ms
 from models.store import releases, resubscriptions
 from models.store.erasing import silence_events
 from models.store.events import RawEvent, Target, park
-from models.store.recordset import STATEMENTS_KEPT, Columns, given_columns, parameters, recordset
+from models.store.recordset import STATEMENTS_KEPT, Columns, parameters, recordset, shared
 from models.store.status_sql import fact_column, least
 from models.tables import events, messages
 from models.vocabulary import BounceType, EventType, Fact, State, SuppressionKind
@@ -44,8 +44,8 @@ async def act_on(connection: AsyncConnection, matched: Sequence[Matched]) -> Non
     established = _earliest_facts(matched)
     if established["id"]:
         names = tuple(established)
-        values, single = given_columns("established", established, is_sqlite=is_sqlite)
-        await connection.execute(_merging(is_sqlite, names, single), values)
+        values, single, alike = shared("established", established, is_sqlite=is_sqlite)
+        await connection.execute(_merging(is_sqlite, names, single, alike), values)
     await _suppress(connection, matched)
     # The details of an erased person's messages have no address.
     await silence_events(connection, [event.id for event, target in matched if target.address is None])
@@ -75,13 +75,18 @@ def _earliest_facts(matched: Sequence[Matched]) -> dict[str, list[Any]]:
                 times[target.id] = event.at
     ids = sorted(runs)
     columns: dict[str, list[Any]] = {"id": ids, "run": [runs[each] for each in ids]}
-    return columns | {fact.value: list(map(earliest[fact].get, ids)) for fact in Fact if fact in earliest}
+    columns |= {fact.value: list(map(earliest[fact].get, ids)) for fact in Fact if fact in earliest}
+    # Reports of one kind prove the sending and one thing more, both at the same times.
+    sent = columns.get(Fact.SENT.value)
+    return {name: sent if sent is not None and values == sent else values for name, values in columns.items()}
 
 
 @lru_cache(STATEMENTS_KEPT)
-def _merging(is_sqlite: bool, names: tuple[str, ...], single: frozenset[str]) -> Any:
+def _merging(
+    is_sqlite: bool, names: tuple[str, ...], single: frozenset[str], alike: tuple[tuple[str, str], ...]
+) -> Any:
     kinds = {name: _ESTABLISHED[name] for name in names}
-    established = recordset("established", kinds, is_sqlite=is_sqlite, single=single)
+    established = recordset("established", kinds, is_sqlite=is_sqlite, single=single, alike=dict(alike))
     facts = [fact for fact in Fact if fact.value in kinds]
     # Whoever reports on a message has it: no further send of this run may begin.
     waiting = and_(
