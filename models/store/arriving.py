@@ -4,7 +4,7 @@ What cannot be applied yet waits for the tracker: the events of messages that no
 to settle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -30,11 +30,18 @@ class Arrived(NamedTuple):
 
 
 async def take_in(
-    connection: AsyncConnection, *, workspace_id: UUID, source_id: UUID, provider: str, events_: Sequence[ParsedEvent]
+    connection: AsyncConnection,
+    *,
+    workspace_id: UUID,
+    source_id: UUID,
+    provider: str,
+    events_: Sequence[ParsedEvent],
+    once_stored: Callable[[], Awaitable[None]] | None = None,
 ) -> Arrived:
     """Store events and apply those whose message is known; those seen before are left alone. None of them settles.
 
-    Their messages are locked first, then what is stored of the events: in this order everywhere.
+    Their messages are locked first, then what is stored of the events: in this order everywhere. ``once_stored`` is
+    called between, when every lock is held that is waited for.
     """
     if not events_:
         return Arrived(0, 0)
@@ -55,6 +62,8 @@ async def take_in(
     if new < len(placed):
         stored = await _stored(connection, columns["id"]) if new else set()
         placed = [(event, target) for event, target in placed if event.id in stored]
+    if once_stored is not None:
+        await once_stored()
     matched = [(event, target) for event, target in placed if target is not None]
     await applying.act_on(connection, matched)
     return Arrived(new, len(placed) - len(matched))

@@ -202,20 +202,20 @@ async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> list[Ta
     by_provider = await _by_provider_ref(connection, owners, references)
     wanted: list[tuple[UUID | None, int | None]] = []
     for event in raw:
-        if event.message_ref is not None:
-            wanted.append((event.message_ref, event.run))
-        elif event.provider_ref is not None:
+        named = (event.message_ref, event.run)
+        if event.message_ref is None and event.provider_ref is not None:
             message_id, run = by_provider.get((event.workspace_id, event.provider_ref), (None, None))
-            wanted.append((message_id, event.run or run))
-        else:
-            wanted.append((None, None))
-    known = await _lock(connection, owners, {message_id for message_id, _ in wanted if message_id is not None})
-    return [_target(event, known.get(message_id), run) for event, (message_id, run) in zip(raw, wanted, strict=True)]
+            named = (message_id, event.run or run)
+        wanted.append(named)
+    ids = {message_id.int: message_id for message_id, _ in wanted if message_id is not None}
+    known = await _lock(connection, owners, list(ids.values()))
+    return [
+        None if message_id is None else _target(event, known.get(message_id.int), run)
+        for event, (message_id, run) in zip(raw, wanted, strict=True)
+    ]
 
 
-async def _lock(
-    connection: AsyncConnection, owners: Collection[UUID], ids: Collection[UUID]
-) -> Mapping[UUID | None, Target]:
+async def _lock(connection: AsyncConnection, owners: Collection[UUID], ids: Collection[UUID]) -> dict[int, Target]:
     if not ids:
         return {}
     is_sqlite = connection.dialect.name == "sqlite"
@@ -241,7 +241,7 @@ async def _lock(
         .order_by(messages.c.id)
         .with_for_update(of=messages)
     )
-    return {target.id: target for target in starmap(Target, rows.all())}
+    return {target.id.int: target for target in starmap(Target, rows.all())}
 
 
 def _target(event: RawEvent, known: Target | None, run: int | None) -> Target | None:
