@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,6 +24,9 @@ Effect = Callable[[AsyncConnection, int], Awaitable[None]]
 
 # How many events are stored before other requests, and other writers of the database, get their turn.
 _AT_ONCE: Final = 1_000
+# So many at once store one after another. Left alone, such requests go in step: the database is idle while all of them
+# are read, and this process while all of them are stored. In turn, one is read while the other is stored.
+_MANY: Final = 200
 
 
 async def store(
@@ -60,10 +64,14 @@ async def _store(
 ) -> Arrived:
     about: dict[str, Any] = {"workspace_id": workspace_id, "source_id": source_id, "provider": provider.value}
     try:
-        async with services.database.write() as connection:
-            arrived = await arriving.take_in(connection, **about, events_=chunk)
-            if beside is not None:
-                await beside(connection, arrived.new)
+        async with AsyncExitStack() as turn:
+            if len(chunk) >= _MANY:
+                await turn.enter_async_context(services.reports_turn)
+            async with services.database.write() as connection:
+                # The next one's turn comes before the facts are written, which takes the database as long as the rest.
+                arrived = await arriving.take_in(connection, **about, events_=chunk, once_stored=turn.aclose)
+                if beside is not None:
+                    await beside(connection, arrived.new)
         return arrived
     except (StorageUnavailable, Problem):
         raise

@@ -66,7 +66,8 @@ async def batches(stage: Stage) -> list[RowResult]:
     pipeline, count = stage.pipeline, max(_AT_ONCE, stage.size.messages // _AT_ONCE * _AT_ONCE)
     with stage.house.without_worker(), stage.house.api_on_the_sending_core():
         stage.say("warming up")
-        await pipeline.take_in(stage.size.warm_up, pipeline.batches(EMAIL, stage.size.warm_up, _POSTING))
+        # A whole run's: the bare insert comes first, and needs as many rows to insert once more.
+        await pipeline.take_in(count, pipeline.batches(EMAIL, count, _POSTING))
         ours, against = await alternate(
             stage.size.pairs,
             lambda: pipeline.take_in(count, pipeline.batches(EMAIL, count, _POSTING)),

@@ -14,7 +14,7 @@ from models.session import now_ms
 from models.store import releases, resubscriptions
 from models.store.erasing import silence_events
 from models.store.events import RawEvent, Target, park
-from models.store.recordset import STATEMENTS_KEPT, Columns, given_columns, parameters, recordset
+from models.store.recordset import STATEMENTS_KEPT, Columns, parameters, recordset, shared
 from models.store.status_sql import fact_column, least
 from models.tables import events, messages
 from models.vocabulary import BounceType, EventType, Fact, State, SuppressionKind
@@ -24,6 +24,8 @@ Matched = tuple[RawEvent, Target]
 
 _ESTABLISHED: Columns = {"id": Uuid(), "run": Integer(), **{fact.value: BigInteger() for fact in Fact}}
 _NEVER = 2**62
+_GRAVE = (EventType.BOUNCED, EventType.COMPLAINED, EventType.UNSUBSCRIBED, EventType.RESUBSCRIBED)
+"""What decides whether an address may be written to. No set: to look a word up in one costs four comparisons."""
 _MATCHED: Columns = {"id": Uuid(), "message_id": Uuid(), "run": Integer()}
 
 
@@ -44,8 +46,8 @@ async def act_on(connection: AsyncConnection, matched: Sequence[Matched]) -> Non
     established = _earliest_facts(matched)
     if established["id"]:
         names = tuple(established)
-        values, single = given_columns("established", established, is_sqlite=is_sqlite)
-        await connection.execute(_merging(is_sqlite, names, single), values)
+        values, single, alike = shared("established", established, is_sqlite=is_sqlite)
+        await connection.execute(_merging(is_sqlite, names, single, alike), values)
     await _suppress(connection, matched)
     # The details of an erased person's messages have no address.
     await silence_events(connection, [event.id for event, target in matched if target.address is None])
@@ -58,16 +60,16 @@ def _earliest_facts(matched: Sequence[Matched]) -> dict[str, list[Any]]:
     """
     runs: dict[UUID, int] = {}
     earliest: dict[Fact, dict[UUID, int]] = {}
-    # Most events are of few kinds: what each of these says is looked up once.
-    by_kind: dict[tuple[EventType, BounceType | None, bool], list[dict[UUID, int]]] = {}
+    # Most events are of the kind of the one before: what that says is looked up once for all of them.
+    kind: tuple[EventType, BounceType | None, bool] | None = None
+    established: list[dict[UUID, int]] = []
     for event, target in matched:
         if target.about_run != target.run:
             continue
-        kind = (event.type, event.bounce_type, event.machine)
-        established = by_kind.get(kind)
-        if established is None:
+        if kind != (event.type, event.bounce_type, event.machine):
+            kind = (event.type, event.bounce_type, event.machine)
             facts = facts_of(event.type, bounce_type=event.bounce_type, machine=event.machine)
-            established = by_kind[kind] = [earliest.setdefault(fact, {}) for fact in facts]
+            established = [earliest.setdefault(fact, {}) for fact in facts]
         if established:
             runs[target.id] = target.run
         for times in established:
@@ -75,13 +77,18 @@ def _earliest_facts(matched: Sequence[Matched]) -> dict[str, list[Any]]:
                 times[target.id] = event.at
     ids = sorted(runs)
     columns: dict[str, list[Any]] = {"id": ids, "run": [runs[each] for each in ids]}
-    return columns | {fact.value: list(map(earliest[fact].get, ids)) for fact in Fact if fact in earliest}
+    columns |= {fact.value: list(map(earliest[fact].get, ids)) for fact in Fact if fact in earliest}
+    # Reports of one kind prove the sending and one thing more, both at the same times.
+    sent = columns.get(Fact.SENT.value)
+    return {name: sent if sent is not None and values == sent else values for name, values in columns.items()}
 
 
 @lru_cache(STATEMENTS_KEPT)
-def _merging(is_sqlite: bool, names: tuple[str, ...], single: frozenset[str]) -> Any:
+def _merging(
+    is_sqlite: bool, names: tuple[str, ...], single: frozenset[str], alike: tuple[tuple[str, str], ...]
+) -> Any:
     kinds = {name: _ESTABLISHED[name] for name in names}
-    established = recordset("established", kinds, is_sqlite=is_sqlite, single=single)
+    established = recordset("established", kinds, is_sqlite=is_sqlite, single=single, alike=dict(alike))
     facts = [fact for fact in Fact if fact.value in kinds]
     # Whoever reports on a message has it: no further send of this run may begin.
     waiting = and_(
@@ -122,9 +129,10 @@ def _marking(is_sqlite: bool) -> Any:
 
 async def _suppress(connection: AsyncConnection, matched: Sequence[Matched]) -> None:
     """Suppress and lift what these events call for, by their times and not by the order they came in."""
-    called_for = [(event.at, row) for event, target in matched if (row := _suppression(event, target)) is not None]
+    grave = [each for each in matched if each[0].type in _GRAVE]
+    called_for = [(event.at, row) for event, target in grave if (row := _suppression(event, target)) is not None]
     resubscribed: dict[releases.Key, int] = {}
-    for event, target in matched:
+    for event, target in grave:
         if event.type is EventType.RESUBSCRIBED and target.address is not None:  # an erased person is left alone
             opt_out = SuppressionKind.OPT_OUT.value
             key = (target.workspace_id, target.channel, target.address_digest, opt_out, target.topic or "")

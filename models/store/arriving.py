@@ -4,7 +4,7 @@ What cannot be applied yet waits for the tracker: the events of messages that no
 to settle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from models.evidence import Provider
 from models.lifecycle import clamp
 from models.store import applying, clock
 from models.store.bulk import insert_columns_ignoring
-from models.store.events import RawEvent, Target, by_dedupe, columns_of, match
+from models.store.events import KEY, RawEvent, Target, by_dedupe, columns_of, match
 from models.store.recordset import among
 from models.tables import events
 
@@ -30,11 +30,18 @@ class Arrived(NamedTuple):
 
 
 async def take_in(
-    connection: AsyncConnection, *, workspace_id: UUID, source_id: UUID, provider: str, events_: Sequence[ParsedEvent]
+    connection: AsyncConnection,
+    *,
+    workspace_id: UUID,
+    source_id: UUID,
+    provider: str,
+    events_: Sequence[ParsedEvent],
+    once_stored: Callable[[], Awaitable[None]] | None = None,
 ) -> Arrived:
     """Store events and apply those whose message is known; those seen before are left alone. None of them settles.
 
-    Their messages are locked first, then what is stored of the events: in this order everywhere.
+    Their messages are locked first, then what is stored of the events: in this order everywhere. ``once_stored`` is
+    called between, when every lock is held that is waited for.
     """
     if not events_:
         return Arrived(0, 0)
@@ -47,14 +54,16 @@ async def take_in(
     placed = [(_at_its_time(*each), each[1]) for each in zip(raw, targets, strict=True)]
     columns |= {
         "at": [event.at for event, _ in placed],
-        "message_id": [None if target is None else target.id for _, target in placed],
+        "message_id": _message_ids(columns["message_ref"], targets),
         "run": [event.run if target is None else target.about_run for event, target in placed],
         "applied_at": [None if target is None else now for target in targets],
     }
-    new = await insert_columns_ignoring(connection, events, columns)
+    new = await insert_columns_ignoring(connection, events, columns, key=KEY)
     if new < len(placed):
         stored = await _stored(connection, columns["id"]) if new else set()
         placed = [(event, target) for event, target in placed if event.id in stored]
+    if once_stored is not None:
+        await once_stored()
     matched = [(event, target) for event, target in placed if target is not None]
     await applying.act_on(connection, matched)
     return Arrived(new, len(placed) - len(matched))
@@ -82,6 +91,13 @@ def _at_its_time(event: RawEvent, target: Target | None) -> RawEvent:
     if target is None or event.message_ref is None or event.at >= target.made_at:
         return event
     return msgspec.structs.replace(event, at=target.made_at)
+
+
+def _message_ids(named: list[UUID | None], targets: Sequence[Target | None]) -> list[UUID | None]:
+    """The message of each event: the very list of those that they name, where each is known by that."""
+    if all(target is not None and each is not None for target, each in zip(targets, named, strict=True)):
+        return named
+    return [None if target is None else target.id for target in targets]
 
 
 async def _stored(connection: AsyncConnection, ids: Sequence[UUID]) -> set[UUID]:

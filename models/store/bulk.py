@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
-from models.store.recordset import STATEMENTS_KEPT, Columns, given_columns, recordset
+from models.store.recordset import STATEMENTS_KEPT, Columns, recordset, shared
 from models.store.rows import upsert
 
 _NAME: Final = "new"
@@ -31,9 +31,12 @@ async def insert_ignoring(connection: AsyncConnection, table: Table, rows: Seque
 
 
 async def insert_columns_ignoring(
-    connection: AsyncConnection, table: Table, columns: Mapping[str, Sequence[Any]]
+    connection: AsyncConnection, table: Table, columns: Mapping[str, Sequence[Any]], *, key: tuple[str, ...] = ()
 ) -> int:
-    """The same, from the values of each column: of one row at least, and of as many in each."""
+    """The same, from the values of each column: of one row at least, and of as many in each.
+
+    ``key``: what alone can exist already, where a table has several keys; PostgreSQL then looks for no other.
+    """
     names, json_names = tuple(columns), _json_names(table)
     if connection.dialect.name == "sqlite":
         statement, order = _for_sqlite(table, names)
@@ -41,8 +44,9 @@ async def insert_columns_ignoring(
         result = await connection.exec_driver_sql(statement, list(zip(*values, strict=True)))
     else:
         as_texts = {name: list(map(_json, columns[name])) for name in names if name in json_names}
-        given = given_columns(_NAME, {**columns, **as_texts}, is_sqlite=False)
-        result = await connection.execute(_for_postgresql(table, names, given.single), given.parameters)
+        given = shared(_NAME, {**columns, **as_texts}, is_sqlite=False)
+        statement_ = _for_postgresql(table, names, key, given.single, given.alike)
+        result = await connection.execute(statement_, given.parameters)
     return int(result.rowcount)
 
 
@@ -59,14 +63,20 @@ def _for_sqlite(table: Table, names: tuple[str, ...]) -> tuple[str, Sequence[str
 
 
 @lru_cache(STATEMENTS_KEPT)
-def _for_postgresql(table: Table, names: tuple[str, ...], single: frozenset[str]) -> Any:
+def _for_postgresql(
+    table: Table,
+    names: tuple[str, ...],
+    key: tuple[str, ...],
+    single: frozenset[str],
+    alike: tuple[tuple[str, str], ...],
+) -> Any:
     # An array of arrays is one array to PostgreSQL: lists go in as texts, as JSON does.
     as_text = {each.name: _from_text(each.type) for each in table.c if isinstance(each.type, JSON | ARRAY)}
     kinds: Columns = {name: Text() if name in as_text else table.c[name].type for name in names}
-    new = recordset(_NAME, kinds, is_sqlite=False, single=single)
+    new = recordset(_NAME, kinds, is_sqlite=False, single=single, alike=dict(alike))
     values = [as_text[name](new.c[name]) if name in as_text else new.c[name] for name in names]
     insert = upsert(table, is_sqlite=False).from_select(list(names), select(*values))
-    return insert.on_conflict_do_nothing()
+    return insert.on_conflict_do_nothing(index_elements=key or None)
 
 
 def _from_text(kind: TypeEngine[Any]) -> Callable[[ColumnElement[Any]], ColumnElement[Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from itertools import starmap
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -29,7 +29,7 @@ _PARKED_FOR_MS = 72 * 3_600_000
 _CLOCKS_APART_MS = 60_000
 """How far a provider's clock may be behind the database's."""
 
-
+KEY: Final = ("source_id", "dedupe_key")  # what tells events apart
 by_dedupe = attrgetter("dedupe")
 """The order in which events are stored everywhere, so that two transactions never wait for each other in a circle."""
 
@@ -97,7 +97,7 @@ async def insert(
         "at": [clamp(each.at, created_at=made.get(each.message_ref, 0), received_at=now) for each in ordered],
         "retry_at": [now + SETTLES_MS if each.settles else None for each in ordered],
     }
-    return await insert_columns_ignoring(connection, events, columns)
+    return await insert_columns_ignoring(connection, events, columns, key=KEY)
 
 
 async def has_room(
@@ -197,25 +197,25 @@ def is_hit() -> ColumnElement[bool]:
 
 async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> list[Target | None]:
     """The message of each event, in their order: by our own id, else by the provider's; locked in id order."""
-    unnamed = [event for event in raw if event.message_ref is None and event.provider_ref is not None]
     owners = {event.workspace_id for event in raw}
-    by_provider = await _by_provider_ref(connection, owners, {event.provider_ref or "" for event in unnamed})
+    references = {event.provider_ref for event in raw if event.message_ref is None and event.provider_ref is not None}
+    by_provider = await _by_provider_ref(connection, owners, references)
     wanted: list[tuple[UUID | None, int | None]] = []
     for event in raw:
-        if event.message_ref is not None:
-            wanted.append((event.message_ref, event.run))
-        elif event.provider_ref is not None:
+        named = (event.message_ref, event.run)
+        if event.message_ref is None and event.provider_ref is not None:
             message_id, run = by_provider.get((event.workspace_id, event.provider_ref), (None, None))
-            wanted.append((message_id, event.run or run))
-        else:
-            wanted.append((None, None))
-    known = await _lock(connection, owners, {message_id for message_id, _ in wanted if message_id is not None})
-    return [_target(event, known.get(message_id), run) for event, (message_id, run) in zip(raw, wanted, strict=True)]
+            named = (message_id, event.run or run)
+        wanted.append(named)
+    ids = {message_id.int: message_id for message_id, _ in wanted if message_id is not None}
+    known = await _lock(connection, owners, list(ids.values()))
+    return [
+        None if message_id is None else _target(event, known.get(message_id.int), run)
+        for event, (message_id, run) in zip(raw, wanted, strict=True)
+    ]
 
 
-async def _lock(
-    connection: AsyncConnection, owners: Collection[UUID], ids: Collection[UUID]
-) -> Mapping[UUID | None, Target]:
+async def _lock(connection: AsyncConnection, owners: Collection[UUID], ids: Collection[UUID]) -> dict[int, Target]:
     if not ids:
         return {}
     is_sqlite = connection.dialect.name == "sqlite"
@@ -241,7 +241,7 @@ async def _lock(
         .order_by(messages.c.id)
         .with_for_update(of=messages)
     )
-    return {target.id: target for target in starmap(Target, rows)}
+    return {target.id.int: target for target in starmap(Target, rows.all())}
 
 
 def _target(event: RawEvent, known: Target | None, run: int | None) -> Target | None:

@@ -7,6 +7,7 @@ statement's.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -23,11 +24,20 @@ STATEMENTS_KEPT: Final = 100
 
 _MANY: Final = 50
 
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
-def recordset(name: str, columns: Columns, *, is_sqlite: bool, single: Collection[str] = frozenset()) -> FromClause:
+
+def recordset(
+    name: str,
+    columns: Columns,
+    *,
+    is_sqlite: bool,
+    single: Collection[str] = frozenset(),
+    alike: Mapping[str, str] = NOTHING,
+) -> FromClause:
     """A FROM item called ``name`` with these columns; its values come from ``parameters``, or from ``given``.
 
-    ``single``: what ``given`` said, of which one column at least is not.
+    ``single``: what ``given`` said, of which one column at least is not; ``alike``: what ``shared`` said.
     """
     if is_sqlite:
         element = func.json_each(bindparam(name, type_=Text)).table_valued("value", name=f"{name}_json")
@@ -37,14 +47,17 @@ def recordset(name: str, columns: Columns, *, is_sqlite: bool, single: Collectio
                 for position, (each, kind) in enumerate(columns.items())
             )
         ).subquery(name)
-    many = {each: kind for each, kind in columns.items() if each not in single}
+    many = {each: kind for each, kind in columns.items() if each not in single and each not in alike}
     arrays = (bindparam(f"{name}_{each}", type_=ARRAY(kind, dimensions=1)) for each, kind in many.items())
     typed = [column(each, kind) for each, kind in many.items()]
-    rows = func.unnest(*arrays).table_valued(*typed, name=f"{name}_rows" if single else name).render_derived()
-    if not single:
+    rows = func.unnest(*arrays).table_valued(*typed, name=f"{name}_rows" if single or alike else name)
+    rows = rows.render_derived()
+    if not single and not alike:
         return rows
     values = (
-        cast(bindparam(f"{name}_{each}", type_=kind), kind).label(each) if each in single else rows.c[each]
+        cast(bindparam(f"{name}_{each}", type_=kind), kind).label(each)
+        if each in single
+        else rows.c[alike.get(each, each)].label(each)
         for each, kind in columns.items()
     )
     return select(*values).subquery(name)
@@ -71,6 +84,14 @@ def parameters(name: str, columns: Columns, rows: Sequence[Sequence[Any]], *, is
     return {f"{name}_{each}": values for each, values in _by_column(columns, rows).items()}
 
 
+class Shared(NamedTuple):
+    """The same, and which columns have the values of which other one."""
+
+    parameters: dict[str, Any]
+    single: frozenset[str]
+    alike: tuple[tuple[str, str], ...]
+
+
 def given(name: str, columns: Columns, rows: Sequence[Sequence[Any]], *, is_sqlite: bool) -> Given:
     """As ``parameters``, for a recordset with single columns."""
     if is_sqlite:
@@ -86,6 +107,17 @@ def given_columns(name: str, values: Mapping[str, Sequence[Any]], *, is_sqlite: 
     return Given(
         {f"{name}_{each}": column_[0] if each in single else column_ for each, column_ in values.items()}, single
     )
+
+
+def shared(name: str, values: Mapping[str, Sequence[Any]], *, is_sqlite: bool) -> Shared:
+    """The same; a list that is the column of several names, all of one type, is given once."""
+    first: dict[int, str] = {}
+    for each, column_ in values.items():
+        first.setdefault(id(column_), each)
+    alike = {} if is_sqlite else {each: first[id(values[each])] for each in values if first[id(values[each])] != each}
+    own = {each: column_ for each, column_ in values.items() if each not in alike or _is_single(column_)}
+    given_, single = given_columns(name, own, is_sqlite=is_sqlite)
+    return Shared(given_, single, tuple((each, other) for each, other in alike.items() if each not in single))
 
 
 def _by_column(columns: Columns, rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:

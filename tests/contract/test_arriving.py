@@ -5,13 +5,13 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from models.events import ParsedEvent
 from models.ids import new_id
 from models.store import arriving, commands
 from models.store.arriving import Arrived
-from models.tables import events, suppressions
+from models.tables import events, messages, suppressions
 from models.vocabulary import BounceType, EventType, State, Status
 from tests.support.scene import Scene
 from tests.support.taken import take
@@ -65,6 +65,23 @@ async def test_what_is_not_known_is_left_to_the_tracker(scene: Scene) -> None:
     assert [(stored.message_id, stored.applied_at) for stored in await rows(scene)] == [(None, None)] * 2
     await Tracker(scene.database).pull()
     assert [stored.retry_at is not None for stored in await rows(scene)] == [True] * 2
+
+
+async def test_others_are_let_in_once_the_events_are_stored_and_before_their_facts_are_written(scene: Scene) -> None:
+    message = await scene.send(await scene.contact())
+    seen: list[tuple[int, str | None]] = []
+    async with scene.database.write() as connection:
+
+        async def look() -> None:
+            count = await connection.scalar(select(func.count()).select_from(events))
+            status = await connection.scalar(select(messages.c.status).where(messages.c.id == message.id))
+            seen.append((count or 0, status))
+
+        opened = event(EventType.OPENED, message.id)
+        about: dict[str, Any] = {"workspace_id": scene.workspace_id, "source_id": HOOK, "provider": "generic"}
+        await arriving.take_in(connection, **about, events_=[opened], once_stored=look)
+    assert seen == [(1, Status.QUEUED)]
+    assert (await scene.row(message.id)).status is Status.OPENED
 
 
 async def test_of_repetitions_and_new_ones_the_new_ones_count(scene: Scene) -> None:

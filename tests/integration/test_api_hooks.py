@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 import time
@@ -6,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 from standardwebhooks import Webhook
+from structlog.testing import capture_logs
 
 from channels.standard_webhooks import new_secret
 from models import ids
@@ -220,6 +223,41 @@ async def test_many_events_are_stored_in_parts_and_too_many_not_at_all(tenant: T
     many = [{"id": number, "type": "opened"} for number in range(2_500)]
     assert (await service.report(*many)).json() == {"stored": 2_500, "repeated": 0, "unreadable": 0}
     assert (await service.report(*many, 5)).json() == {"stored": 1, "repeated": 2_500, "unreadable": 1}
+
+
+async def test_long_requests_at_once_are_all_applied_once(tenant: Tenant, service: Service) -> None:
+    contact = await tenant.contact()
+    made = [(await tenant.send(contact))["id"] for _ in range(3)]
+    requests = [
+        [{"id": f"{kind}{number}", "type": kind, "messageId": made[number % 3]} for number in range(250)]
+        for kind in ("delivered", "opened", "clicked", "opened")
+    ]
+    answers = await asyncio.gather(*(service.report(*each) for each in requests))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert sum(answer.json()["stored"] for answer in answers) == 750
+    assert {(await tenant.get(f"/messages/{each}"))["status"] for each in made} == {"CLICKED"}
+    assert (await tenant.get("/events?matched=true"))["pagination"]["total"] == 750
+
+
+async def test_a_long_request_that_breaks_holds_up_no_other(
+    tenant: Tenant, service: Service, database: Database
+) -> None:
+    message = await tenant.send(await tenant.contact())
+    first, second = (
+        [{"id": f"{part}{number}", "type": "opened", "messageId": message["id"]} for number in range(250)]
+        for part in "ab"
+    )
+    async with database.write() as connection:
+        await connection.execute(text("ALTER TABLE message_details RENAME TO elsewhere"))
+    with capture_logs() as logs:
+        assert (await service.report(*first)).json()["stored"] == 250
+    assert "events.not_applied" in {entry["event"] for entry in logs}
+    async with database.write() as connection:
+        await connection.execute(text("ALTER TABLE elsewhere RENAME TO message_details"))
+    assert (await service.report(*second)).json()["stored"] == 250
+    assert (await tenant.get(f"/messages/{message['id']}"))["status"] == "OPENED"
+    await Tracker(database).pull()
+    assert (await tenant.get("/events?matched=true"))["pagination"]["total"] == 500
 
 
 async def test_a_hooks_address_may_carry_parameters_and_its_key_any_character(tenant: Tenant) -> None:
