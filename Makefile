@@ -4,7 +4,7 @@
 PYTHON_IN_VENV := .venv/bin/python
 PACKAGES := models channels worker api_shim wireroom bench tests examples
 
-.PHONY: install run test check format migration lock lock-peers fuzz bench bench-full bench-lists faults faults-full clean help
+.PHONY: install run test check format migration lock lock-peers fuzz bench bench-full bench-lists faults faults-full namespaces newcomer clean help
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -67,6 +67,12 @@ faults: .venv/installed ## break everything on purpose, for minutes: make faults
 
 faults-full: .venv/installed ## the same for an hour; ends 1 where anything was left out
 	@$(PYTHON_IN_VENV) -m tests.faults.run --size full $(ARGS)
+
+namespaces: .venv/installed ## docs/many-machines.md as it says, a machine cut off and back; needs root, ends 3 without
+	@$(PYTHON_IN_VENV) -m tests.faults.namespaces $(ARGS)
+
+newcomer: .venv/installed ## what is committed, cloned and tried as README.md says, until a message stands in the console
+	@$(PYTHON_IN_VENV) -m tests.acceptance.newcomer $(ARGS)
 
 clean: ## remove everything that make can make again
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .faults dist

@@ -23,7 +23,7 @@ from api_shim import problems
 from api_shim.protocol import BoundedProtocol
 from api_shim.routing import routes
 from api_shim.services import Services
-from api_shim.settings import ApiSettings
+from api_shim.settings import DRAIN_S, ApiSettings
 from api_shim.sns_peer import Fetch
 from api_shim.traffic import OTHER
 from channels.rendering import warm_up
@@ -34,7 +34,6 @@ from models.session import Database
 from models.settings import StorageSettings
 from worker.wakeups import Wakeups
 
-_DRAIN_S = 30
 _BACKLOG = 2048
 # Longer than proxies and clients keep an idle connection, so that none sends on one that we just closed.
 _KEEP_ALIVE_S = 75
@@ -112,7 +111,7 @@ def server_config(app: Starlette, settings: ApiSettings) -> uvicorn.Config:
         server_header=False,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_DRAIN_S,
+        timeout_graceful_shutdown=DRAIN_S,
     )
 
 

@@ -12,6 +12,8 @@ from models.errors import InvalidSetting
 from models.settings import DEFAULT_BIND, place, public_url
 
 LMTP_VARIABLE: Final = "WIREROOM_LMTP_BIND"
+DRAIN_S: Final = 30
+"""Seconds that an API process that is told to stop gives the requests in flight."""
 
 
 @dataclass(frozen=True, slots=True)

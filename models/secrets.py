@@ -35,7 +35,8 @@ from models.vocabulary import Channel
 _VERSION: Final = b"\x01"
 _KEY_ID_LENGTH: Final = 8
 _NONCE_LENGTH: Final = 12  # NIST SP 800-38D, section 8.2
-_HEADER_LENGTH: Final = len(_VERSION) + _KEY_ID_LENGTH
+HEADER_LENGTH: Final = len(_VERSION) + _KEY_ID_LENGTH
+"""Bytes by which an envelope tells the key that sealed it."""
 _KEY_LENGTH: Final = 32
 _DIGEST_LENGTH: Final = 16
 _DIGEST_KEY: Final = "address-digest"
@@ -134,11 +135,11 @@ class _Envelopes:
         return header + nonce + self._newest.cipher(purpose).encrypt(nonce, plain, header + purpose.encode())
 
     def open(self, sealed: bytes, purpose: str) -> bytes:
-        header, nonce = sealed[:_HEADER_LENGTH], sealed[_HEADER_LENGTH : _HEADER_LENGTH + _NONCE_LENGTH]
+        header, nonce = sealed[:HEADER_LENGTH], sealed[HEADER_LENGTH : HEADER_LENGTH + _NONCE_LENGTH]
         for key in self._keys:
             if header == _VERSION + key.id:
                 try:
-                    ciphertext = sealed[_HEADER_LENGTH + _NONCE_LENGTH :]
+                    ciphertext = sealed[HEADER_LENGTH + _NONCE_LENGTH :]
                     return key.cipher(purpose).decrypt(nonce, ciphertext, header + purpose.encode())
                 except (InvalidTag, ValueError) as error:  # ValueError: a nonce cut short
                     raise SealBroken("the envelope was changed, or sealed for another purpose") from error
@@ -146,7 +147,7 @@ class _Envelopes:
 
     def is_newest(self, sealed: bytes) -> bool:
         """Whether the newest key sealed it."""
-        return sealed[:_HEADER_LENGTH] == self.newest_header
+        return sealed[:HEADER_LENGTH] == self.newest_header
 
 
 async def load_keyring(database: Database, settings: StorageSettings) -> Keyring:
@@ -167,6 +168,18 @@ async def load_own(database: Database, keyring: Keyring, name: str, make: Callab
     Raises InvalidSetting and StorageUnavailable, as ``load_keyring`` does.
     """
     return await _load(database, keyring._envelopes, name, make)
+
+
+async def look_up(database: Database, secret_keys: Sequence[bytes], name: str) -> bytes | None:
+    """A secret of this installation's own; None where none was made yet. Raises SealBroken and StorageUnavailable."""
+    async with database.read() as connection:
+        wrapped = await store.get(connection, name)
+    return None if wrapped is None else _Envelopes(secret_keys).open(wrapped, name)
+
+
+def header(secret_key: bytes) -> bytes:
+    """What every envelope begins with that this key seals, ``HEADER_LENGTH`` bytes."""
+    return _VERSION + _SecretKey(secret_key).id
 
 
 async def _load(database: Database, envelopes: "_Envelopes", name: str, make: Callable[[], bytes]) -> bytes:
@@ -195,18 +208,27 @@ def read_secret_keys(settings: StorageSettings) -> tuple[bytes, ...]:
     Without the former the latter is made, once, readable by its owner alone. With them it still opens what it
     sealed, so that a key can be set later on. Raises InvalidSetting where the file holds no key.
     """
-    file = settings.data_dir / "secret.key"
     if any(len(key) < SHORT_KEY for key in settings.secret_keys):
         log.warning("WIREROOM_SECRET_KEY is short enough to be guessed; `openssl rand -base64 32` makes a good one")
+    if not settings.secret_keys and not _key_file(settings).exists():
+        _create_key_file(_key_file(settings))
+    return present_secret_keys(settings)
+
+
+def present_secret_keys(settings: StorageSettings) -> tuple[bytes, ...]:
+    """The same, and none where there is none yet: nothing is made."""
     given = tuple(key.encode() for key in settings.secret_keys)
-    if given and not file.exists():
-        return given
+    file = _key_file(settings)
     if not file.exists():
-        _create_key_file(file)
+        return given
     text = file.read_text(encoding="ascii", errors="replace").strip()
     if len(text) < SHORT_KEY:
         raise InvalidSetting(f"{file} holds no key: restore it, or set WIREROOM_SECRET_KEY")
     return (*given, text.encode())
+
+
+def _key_file(settings: StorageSettings) -> Path:
+    return settings.data_dir / "secret.key"
 
 
 def _create_key_file(file: Path) -> None:

@@ -25,6 +25,16 @@ _READ_ONLY: Final = "wireroom_read_only"
 _BUSY_TIMEOUT_S: Final = 10
 _CONNECT_S: Final = 5
 _COMMAND_S: Final = 10
+# Of a client whose machine is gone PostgreSQL hears nothing: what that has begun would keep its locks for hours, and
+# with them the messages that the keeper is to give to others. No transaction of ours says nothing for that long.
+# https://www.postgresql.org/docs/current/runtime-config-connection.html
+_GONE_POSTGRESQL: Final = """
+    SET idle_in_transaction_session_timeout = '10s';
+    SET tcp_user_timeout = '20s';
+    SET tcp_keepalives_idle = 30;
+    SET tcp_keepalives_interval = 10;
+    SET tcp_keepalives_count = 3;
+"""
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - a SQL function, named as it is written
@@ -83,6 +93,7 @@ class Database:
             # A line that is dead at the other end must not stop a lease or the keeper without end.
             patience = {"timeout": _CONNECT_S, "command_timeout": statement_s}
             engine = create_async_engine(target, pool_size=pool_size, max_overflow=0, connect_args=patience, **_OPTIONS)
+            event.listen(engine.sync_engine, "connect", _prepare_postgresql)
         return cls(engine)
 
     @asynccontextmanager
@@ -134,9 +145,9 @@ def _honest() -> Iterator[None]:
 
 
 # SQLSTATE classes: connection exception, transaction rollback (deadlock), insufficient resources (disk full),
-# operator intervention (shutdown); and 25006, a server that is read-only for now.
+# operator intervention (shutdown); and 25006, a server that is read-only for now, and 25P03, our own silence.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_PASSING_STATES: Final = ("08", "40", "53", "57", "25006")
+_PASSING_STATES: Final = ("08", "40", "53", "57", "25006", "25P03")
 # Primary result codes: busy, locked, out of memory, read-only, I/O error, full, cannot open, protocol.
 # https://www.sqlite.org/rescode.html
 _PASSING_CODES: Final = frozenset({5, 6, 7, 8, 10, 13, 14, 15})
@@ -172,6 +183,11 @@ def async_url(url: str) -> URL:
             return target.update_query_dict({"ssl": sslmode}) if isinstance(sslmode, str) else target
         case other:
             raise InvalidSetting(f"WIREROOM_DATABASE_URL: {other} is neither sqlite nor postgresql")
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    # Asked for by statements, and not as the line is opened: a pooler in between refuses what it does not know there.
+    connection.run_async(lambda driver: driver.execute(_GONE_POSTGRESQL))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -17,7 +17,7 @@ from typing import IO, Final
 import structlog
 import typer
 
-from api_shim.settings import LMTP_VARIABLE, ApiSettings
+from api_shim.settings import DRAIN_S, LMTP_VARIABLE, ApiSettings
 from channels import registry
 from channels.settings import ChannelSettings
 from models.errors import WireroomError
@@ -37,7 +37,9 @@ _READY_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.05
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - read, never bound here
 
-API: Final = Service("api", (sys.executable, "-m", "api_shim.app"), drain_s=15.0)
+_TO_LEAVE_S: Final = 5.0
+"""For what an API process does once it has no request left: writing what it has gathered, closing connections."""
+API: Final = Service("api", (sys.executable, "-m", "api_shim.app"), drain_s=DRAIN_S + _TO_LEAVE_S)
 KEEPER: Final = Service("keeper", (sys.executable, "-m", "worker.keeper"), drain_s=10.0)
 _BROKER_DRAIN_S: Final = 10.0
 _BROKER_PATIENCE_S: Final = 2.0

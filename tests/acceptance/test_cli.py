@@ -104,7 +104,7 @@ async def test_doctor_finds_a_fresh_installation_well(migrated: dict[str, str]) 
     assert answer.code == 0, answer.out
     assert answer.json()["ok"]
     parts = {finding["part"] for finding in answer.json()["findings"]}
-    stored = {"data directory", "database", "schema", "clock", "messages"}
+    stored = {"data directory", "disk", "database", "schema", "clock", "messages", "secret key"}
     assert parts == stored | {"broker", "SMTP", "web push", "Telegram"}
 
 
@@ -113,7 +113,7 @@ async def test_doctor_breaks_no_lines_and_says_whose_settings_it_read(migrated: 
     assert answer.code == 0, answer
     first, *lines = answer.out.splitlines()
     assert "this shell" in first
-    assert all(line == line.rstrip() and line.startswith(("✓ ", "  → ")) for line in lines)
+    assert all(line == line.rstrip() and line.startswith(("✓ ", "! ", "  → ")) for line in lines)
     assert max(map(len, lines)) > 160
 
 

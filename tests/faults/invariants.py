@@ -5,17 +5,35 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from sqlalchemy import select
 
 from models import ids
+from models.session import Database
 from models.tables import attempts, inbox_items, messages
 from models.vocabulary import Channel, Outcome, State, Status
-from tests.faults.rig import Rig
+from tests.faults.ledger import Ledger
+from tests.faults.rig import Promises, Rig
 
 REACHED: Final = frozenset({Status.SENT, Status.DELIVERED, Status.OPENED, Status.CLICKED})
 """What a message is shown as that its peer has taken."""
+
+
+class Evidence(Protocol):
+    """What a house leaves behind: what a client was promised, what came, and what is stored."""
+
+    @property
+    def promises(self) -> Promises:
+        """What the client was promised."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the peers have taken."""
+
+    @property
+    def database(self) -> Database:
+        """What the house says of it."""
 
 
 @dataclass
@@ -51,7 +69,7 @@ class Findings:
         return {name: f"{len(found)}, as {found[0]}" for name, found in lists.items() if found}
 
 
-async def check(rig: Rig) -> dict[Channel, Findings]:
+async def check(rig: Evidence) -> dict[Channel, Findings]:
     """The findings of each channel that anything was sent on."""
     rows = await _rows(rig)
     doubts = await _doubts(rig)
@@ -96,13 +114,13 @@ def _findings(
     return found
 
 
-async def _rows(rig: Rig) -> dict[str, tuple[State, Status]]:
+async def _rows(rig: Evidence) -> dict[str, tuple[State, Status]]:
     async with rig.database.read() as connection:
         rows = await connection.execute(select(messages.c.id, messages.c.state, messages.c.status))
         return {ids.show(ids.Kind.MESSAGE, row.id): (State(row.state), Status(row.status)) for row in rows}
 
 
-async def _doubts(rig: Rig) -> Counter[str]:
+async def _doubts(rig: Evidence) -> Counter[str]:
     """How many attempts of each message have no known end."""
     ends = [Outcome.AMBIGUOUS.value, Outcome.UNKNOWN.value]
     async with rig.database.read() as connection:
@@ -110,7 +128,7 @@ async def _doubts(rig: Rig) -> Counter[str]:
         return Counter(ids.show(ids.Kind.MESSAGE, each) for each in rows)
 
 
-async def _inboxes(rig: Rig) -> Counter[str]:
+async def _inboxes(rig: Evidence) -> Counter[str]:
     """By token, how often it stands in an inbox."""
     async with rig.database.read() as connection:
         texts = await connection.scalars(select(inbox_items.c.body))

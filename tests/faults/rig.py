@@ -213,15 +213,7 @@ class Rig:
 
     async def quiesce(self, patience_s: float) -> bool:
         """Wait until nothing is queued or being sent; whether it came to that in time."""
-        waiting = select(func.count()).where(messages.c.state.in_([State.QUEUED.value, State.SENDING.value]))
-        give_up_at = time.monotonic() + patience_s
-        while time.monotonic() < give_up_at:
-            with contextlib.suppress(StorageUnavailable):
-                async with self.database.read() as connection:
-                    if not await connection.scalar(waiting):
-                        return True
-            await asyncio.sleep(_SETTLE_S)
-        return False
+        return await at_rest(self.database, patience_s)
 
     async def held_by(self, pids: Collection[int]) -> list[Held]:
         """The messages that those processes have in hand, or had when they died, unless somebody rescued them."""
@@ -266,6 +258,19 @@ async def opened(
                 await database.close()
                 stack.kill()
                 await stack.stop()
+
+
+async def at_rest(database: Database, patience_s: float) -> bool:
+    """Wait until nothing is queued or being sent; whether it came to that in time."""
+    waiting = select(func.count()).where(messages.c.state.in_([State.QUEUED.value, State.SENDING.value]))
+    give_up_at = time.monotonic() + patience_s
+    while time.monotonic() < give_up_at:
+        with contextlib.suppress(StorageUnavailable):
+            async with database.read() as connection:
+                if not await connection.scalar(waiting):
+                    return True
+        await asyncio.sleep(_SETTLE_S)
+    return False
 
 
 def embedded_broker(stack: Stack) -> Service:

@@ -35,6 +35,7 @@ from tests.faults import (
     house_log,
     idle_rows,
     mail_peers,
+    many_machines,
     memory,
     poison,
     push_bot_peers,
@@ -73,6 +74,7 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "clocks": clocks.run,
     "memory": memory.run,
     "told": told.run,
+    "many-machines": many_machines.run,
     "broken-builds": broken_builds.run,
 }
 _FOLDER: Final = Path(".faults")

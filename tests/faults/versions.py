@@ -29,6 +29,7 @@ from tests.faults.deploys import Swaps
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.ledger import Ledger
 from tests.faults.rig import Rig
+from tests.support.long_transactions import STANDS_STILL
 from tests.support.processes import free_environment
 from tests.support.waiting import wait_until
 from wireroom.settings import fresh_environment
@@ -44,7 +45,9 @@ _SIZES: Final = {Size.SHORT: (20, 1.0), Size.MINUTES: (400, 0.2), Size.FULL: (2_
 _BLOCKED_S: Final = {Size.SHORT: 5.0, Size.MINUTES: 10.0, Size.FULL: 20.0}
 _SLOWEST_S: Final = 0.7
 """What a request may take, as a share of the time that the migration waits: who queues behind it takes all of that."""
-_MIGRATE: Final = "from wireroom.cli import main; main()"
+_COMMAND: Final = "from wireroom.cli import main; main()"
+MIGRATE: Final = ("migrate",)
+"""What is said to ``wireroom``, as docs/operations/upgrade.md has it."""
 _KEY: Final = """
 import asyncio, json, sys
 from wireroom import accounts
@@ -211,7 +214,7 @@ async def _migrate(house: Rig) -> float:
     began = time.monotonic()
     storage = house.stack.storage
     told = {"WIREROOM_DATABASE_URL": storage.database_url, "WIREROOM_DATA_DIR": str(storage.data_dir)}
-    await _run(_MIGRATE, "migrate", environment={**free_environment(), **told})
+    await _run(_COMMAND, *MIGRATE, environment={**free_environment(), **told})
     return time.monotonic() - began
 
 
@@ -276,6 +279,7 @@ async def _locked(database: Database, seconds: float) -> AsyncIterator[None]:
 
     async def hold() -> None:
         async with database.write() as connection:
+            await connection.execute(STANDS_STILL)
             tables = await connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
             names = ", ".join(f'"{name}"' for name in tables if name != "alembic_version")
             await connection.execute(text(f"LOCK TABLE {names} IN ROW EXCLUSIVE MODE"))

@@ -18,6 +18,7 @@ from models.session import Database
 from models.store import campaign_numbers
 from models.tables import messages
 from models.vocabulary import Fact, FailureReason
+from tests.support.long_transactions import STANDS_STILL
 from tests.support.waiting import wait_for_sqlite_threads, wait_until
 
 
@@ -106,6 +107,7 @@ async def test_who_writes_meanwhile_waits_briefly_for_a_migration_that_waits(emp
     async with database.write() as connection:
         await connection.execute(text("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)"))
     async with database.write() as reader:  # as a backup of the tables
+        await reader.execute(STANDS_STILL)
         await reader.execute(text("LOCK TABLE alembic_version IN SHARE MODE"))
         migrating = asyncio.create_task(asyncio.to_thread(migrate.upgrade, empty_postgres_url))
         for _ in range(2):  # it asks for the table, goes away, and comes again

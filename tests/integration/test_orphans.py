@@ -12,6 +12,7 @@ from sqlalchemy import text
 from models.session import Database
 from tests.support.broker import ValkeyServer
 from tests.support.house import House
+from tests.support.long_transactions import STANDS_STILL
 from tests.support.waiting import wait_until
 
 
@@ -27,6 +28,7 @@ async def no_leases(database: Database) -> AsyncIterator[None]:
     """Nobody gets a lease meanwhile, however quickly it starts."""
     async with database.write() as connection:
         if not database.is_sqlite:  # there any writer holds up the others
+            await connection.execute(STANDS_STILL)
             await connection.execute(text("LOCK TABLE workers IN SHARE MODE"))
         yield
 

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, text, update
 from models.errors import StorageUnavailable
 from models.session import Database, now_ms
 from models.tables import channel_pauses
-from tests.support.waiting import wait_for_sqlite_threads
+from tests.support.waiting import wait_for_sqlite_threads, wait_until
 
 _ROW = {"channel": "EMAIL", "until": 0, "detail": ""}
 
@@ -95,3 +95,40 @@ async def test_sqlite_is_durable_and_enforces_references(sqlite_url: str) -> Non
         }
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     await database.close()
+
+
+async def test_what_is_left_open_holds_nobody_up_for_long(postgres_url: str) -> None:
+    """As where a machine is gone: its line stays, and nothing is said on it."""
+    gone, others = Database.connect(postgres_url, pool_size=1), Database.connect(postgres_url, pool_size=1)
+    try:
+        async with others.write() as connection:
+            await connection.execute(insert(channel_pauses), _ROW)
+            limit = await connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
+        assert limit == "10s"
+
+        async def begin_and_vanish(freed: asyncio.Event) -> None:
+            async with gone.write() as connection:
+                await connection.execute(update(channel_pauses).values(until=1))
+                await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 50"))
+                await freed.wait()
+                await connection.execute(update(channel_pauses).values(until=2))
+
+        freed = asyncio.Event()
+        vanished = asyncio.create_task(begin_and_vanish(freed))
+        await wait_until(lambda: _sessions_in_a_transaction(others))
+        async with others.write() as connection:  # waits for the row, and gets it
+            await connection.execute(update(channel_pauses).values(until=3))
+        freed.set()
+        with pytest.raises(StorageUnavailable):
+            await vanished
+        async with gone.read() as connection:  # and is well again
+            assert (await connection.execute(select(channel_pauses.c.until))).scalar_one() == 3
+    finally:
+        await gone.close()
+        await others.close()
+
+
+async def _sessions_in_a_transaction(database: Database) -> int:
+    state = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'")
+    async with database.read() as connection:
+        return int(await connection.scalar(state) or 0)

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +31,11 @@ class Answer:
 class Line:
     """One keep-alive connection that sends JSON and reads JSON; ``async with`` hangs up at the end."""
 
-    def __init__(self, port: int, token: str) -> None:
+    def __init__(self, port: int, token: str, dial: Callable[[], socket.socket] | None = None) -> None:
+        """To ``port`` of this machine, unless ``dial`` gives connections to a server elsewhere."""
         self._port = port
         self._token = token
+        self._dial = dial
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def __aenter__(self) -> Self:
@@ -46,7 +49,8 @@ class Line:
         if self._streams is not None and self._streams[0].at_eof():
             await self.close()  # the server has hung up meanwhile, as it does where nothing is asked for a while
         if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+            where = {"sock": self._dial()} if self._dial else {"host": "127.0.0.1", "port": self._port}
+            self._streams = await asyncio.open_connection(**where)
         reader, writer = self._streams
         content = json.dumps(body).encode()
         given = {

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,6 +29,8 @@ class Request:
     body: bytes
     at: float
     """When it had come, by ``time.monotonic``."""
+    peer: str = ""
+    """The address that it came from."""
 
     def json(self) -> Any:
         """The body, read as JSON."""
@@ -99,7 +102,8 @@ class HttpSink:
         body = await request.read()
         headers = CIMultiDictProxy(CIMultiDict(request.headers))
         query = request.query_string
-        self.requests.append(Request(request.method, request.path, query, headers, body, time.monotonic()))
+        peer = request.remote or ""
+        self.requests.append(Request(request.method, request.path, query, headers, body, time.monotonic(), peer))
         if rule is None:
             return web.Response()
         await asyncio.sleep(rule.delay_s)
@@ -114,15 +118,17 @@ def _cut(request: web.BaseRequest, dropping: Dropping | None) -> web.StreamRespo
 
 
 @contextlib.asynccontextmanager
-async def running(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[HttpSink]:
-    """A sink on a free port of this event loop."""
+async def running(
+    *, tls: ssl.SSLContext | None = None, listeners: Sequence[socket.socket] = ()
+) -> AsyncIterator[HttpSink]:
+    """A sink on a free port, or on the ``listeners``, of this event loop."""
     sink = HttpSink(scheme="https" if tls else "http")
     server = WebServer(sink.door, sink._answer)
     runner = web.ServerRunner(server, handle_signals=False, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, sink.host, 0, ssl_context=tls)
-    await site.start()
-    sink.port = runner.addresses[0][1]
+    for listener in listeners or [socket.create_server((sink.host, 0))]:
+        await web.SockSite(runner, listener, ssl_context=tls).start()
+    sink.host, sink.port = runner.addresses[0]
     try:
         yield sink
     finally:

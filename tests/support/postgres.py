@@ -37,6 +37,11 @@ class PostgresServer:
         """The database's URL, over the server's Unix socket."""
         return self._cluster.url(name)
 
+    @property
+    def binaries(self) -> Path:
+        """Where its programs are: those of the same version."""
+        return self._cluster.binaries
+
     def create(self, template: str | None = None) -> str:
         """A fresh database, empty or a copy of ``template``; its name."""
         name = f"test_{next(self._names)}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -33,6 +34,8 @@ class Mail:
     """What MAIL declared beside the sender."""
     at: float = 0.0
     """When it was accepted, by ``time.monotonic``."""
+    peer: str = ""
+    """The address that it came from."""
 
     def parsed(self) -> EmailMessage:
         """The mail as the standard library's modern parser reads it."""
@@ -138,6 +141,7 @@ class SmtpSink:
                 login=login.login.decode() if isinstance(login, LoginPassword) else None,
                 options=tuple(envelope.mail_options),
                 at=time.monotonic(),
+                peer=str(session.peer[0]) if session.peer else "",
             )
         )
         if self.before_answer is not None:
@@ -267,8 +271,9 @@ async def running(
     auth_over_plain: bool = False,
     offers: Sequence[str] = (),
     utf8: bool = True,
+    listener: socket.socket | None = None,
 ) -> AsyncIterator[SmtpSink]:
-    """A sink on a free port of this event loop.
+    """A sink on a free port, or on ``listener``, of this event loop.
 
     ``tls`` alone offers STARTTLS and demands it; with ``implicit_tls`` the line is encrypted from the first byte.
     With ``username`` and ``password`` it demands that login, over TLS unless ``auth_over_plain``. ``offers``:
@@ -296,8 +301,10 @@ async def running(
             auth_require_tls=not (auth_over_plain or implicit_tls),
         )
 
-    server = await loop.create_server(protocol, sink.host, 0, ssl=tls if implicit_tls else None)
-    sink.port = server.sockets[0].getsockname()[1]
+    if listener is None:
+        listener = socket.create_server((sink.host, 0))
+    server = await loop.create_server(protocol, sock=listener, ssl=tls if implicit_tls else None)
+    sink.host, sink.port = listener.getsockname()
     try:
         yield sink
     finally:
