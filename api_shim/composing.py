@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from api_shim.filling import compiled, fill_subject, missing
+from api_shim.sandbox import address_in_sandbox
 from api_shim.strict_json import pointer_to
 from channels.registry import CHECKS, Entry
 from channels.rendering import Texts, needs_liquid
@@ -29,6 +30,7 @@ from models.cache import WeighedCache
 from models.content import Content
 from models.errors import NotFound, Refused
 from models.parts import part_for
+from models.sandboxes import is_sandbox
 from models.secrets import Keyring
 from models.store import intake as store
 from models.store.intake import NewMessage, Owned, TemplateVersion
@@ -103,14 +105,20 @@ class Composer:
             raise Refused(FailureReason.UNKNOWN_CAMPAIGN, "no such campaign", "/campaignId")
         if draft.journey_id is not None and (draft.workspace_id, draft.journey_id) not in known.journeys:
             raise Refused(FailureReason.UNKNOWN_JOURNEY, "no such journey", "/journeyId")
-        if draft.channel not in self._channels and draft.channel not in known.senders[draft.workspace_id]:
+        if not self._can_send(draft, known):
             said = f"{draft.channel} has no sender: POST …/channels/{draft.channel} makes one"
             raise Refused(FailureReason.CHANNEL_NOT_CONFIGURED, said + _BY_OPERATOR.get(draft.channel, ""), "/channel")
-        address = address_of(draft, recipient, CHECKS[draft.channel])
+        check = CHECKS[draft.channel]
+        address = (address_in_sandbox if is_sandbox(draft.workspace_id) else address_of)(draft, recipient, check)
         digest = self._keyring.address_digest(draft.channel.value, address)
         parts = {} if template is None else template.parts
         content = content_of(draft, part_for(parts, draft.channel, recipient.locale))
         return Addressed(draft, recipient, address, digest, template, content)
+
+    def _can_send(self, draft: Draft, known: Known) -> bool:
+        if draft.channel in self._channels or draft.channel in known.senders[draft.workspace_id]:
+            return True
+        return is_sandbox(draft.workspace_id)
 
     def is_slow(self, addressed: Addressed) -> bool:
         """Whether composing it may take milliseconds: Liquid does."""

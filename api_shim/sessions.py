@@ -14,8 +14,9 @@ from api_shim import problems
 from api_shim.auth import Principal, scopes_of
 from api_shim.problems import Problem
 from models import secrets
+from models.sandboxes import is_sandbox, live_of
 from models.session import Database
-from models.store import sessions, users
+from models.store import sessions, users, workspaces
 from models.store.sessions import LONGEST_MS, SessionRow
 
 CSRF_HEADER: Final = "X-CSRF-Token"
@@ -108,9 +109,11 @@ class Sessions:
         return msgspec.structs.replace(session, ends_at=ends_at)
 
     async def principal(self, session: Session, workspace_id: UUID) -> Principal | None:
-        """What the person may do in a workspace; None where they do not belong to it."""
+        """What the person may do in a workspace; None where they do not belong to it. A sandbox is as its workspace."""
         async with self._database.read() as connection:
-            role = await users.role_in(connection, session.user_id, workspace_id)
+            role = await users.role_in(connection, session.user_id, live_of(workspace_id))
+            if is_sandbox(workspace_id) and await workspaces.get(connection, workspace_id) is None:
+                return None
         if role is None:
             return None
         return Principal(workspace_id=workspace_id, scopes=scopes_of(role), user_id=session.user_id)

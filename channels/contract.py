@@ -57,9 +57,10 @@ class Envelope(msgspec.Struct, frozen=True):
     what the texts ask for, by name: texts, or for Liquid any JSON. ``links`` makes our own links in this message:
     to opt out (``opt_out`` alone says whether it should have any), to be followed or reported back.
     ``browsers``: PUSH, all that the contact has. ``accepted``: the parts that earlier tries of this run got through,
-    by the names that ``Progress`` gave them: they are not sent again. ``bulk``: where messages wait for a connection,
-    it waits for those that are not. ``rescued``: the worker that had it died; where messages wait for a limit, it goes
-    before those that are not, since it has waited for a lease already.
+    by the names that ``Progress`` gave them: they are not sent again. ``tries``: how many of this run were refused for
+    now, or ended unknown. ``bulk``: where messages wait for a connection, it waits for those that are not.
+    ``rescued``: the worker that had it died; where messages wait for a limit, it goes before those that are not, since
+    it has waited for a lease already.
     """
 
     message_id: str
@@ -77,6 +78,7 @@ class Envelope(msgspec.Struct, frozen=True):
     track_clicks: bool = False
     browsers: tuple[Browser, ...] = ()
     accepted: frozenset[str] = frozenset()
+    tries: int = 0
     bulk: bool = False
     rescued: bool = False
 

@@ -30,6 +30,8 @@ class Provider(StrEnum):
     """Mandrill, which is Mailchimp Transactional."""
     TELEGRAM = "telegram"
     """The updates of a Telegram bot."""
+    SANDBOX = "sandbox"
+    """The built-in peers of a sandbox."""
     BOUNCE_MAIL = "bounce-mail"
     """Mail that came back to a return path of ours."""
 

@@ -8,9 +8,10 @@ from typing import Final
 
 from models import ids, migrate
 from models.errors import Conflict, NotFound, WireroomError
+from models.sandboxes import is_sandbox
 from models.secrets import new_token
 from models.session import Database
-from models.store import keys, workspaces
+from models.store import keys, sandboxes, workspaces
 from models.vocabulary import Scope
 from wireroom import moments
 
@@ -61,9 +62,10 @@ async def create_workspace(database_url: str, name: str) -> str:
 
 
 async def list_workspaces(database_url: str) -> list[tuple[str, str]]:
-    """The shown id and the name of every workspace, the oldest first."""
+    """The shown id and the name of every workspace but the sandboxes, the oldest first."""
     async with opened(database_url) as database, database.read() as connection:
-        return [(_shown(row), row.name) for row in await workspaces.everything(connection)]
+        found = await workspaces.everything(connection)
+        return [(_shown(row), row.name) for row in found if not is_sandbox(row.id)]
 
 
 def _shown(row: workspaces.WorkspaceRow) -> str:
@@ -71,13 +73,12 @@ def _shown(row: workspaces.WorkspaceRow) -> str:
 
 
 async def create_token(
-    database_url: str, workspace: str, *, scopes: Collection[Scope], expires_at: int | None
+    database_url: str, workspace: str, *, scopes: Collection[Scope], expires_at: int | None, test: bool = False
 ) -> tuple[str, str]:
     """A new key of the workspace with that name or shown id: its shown id, and the secret that is shown only now.
 
-    ``expires_at`` is milliseconds (UTC). Raises NotFound for an unknown workspace.
+    ``expires_at`` is milliseconds (UTC). ``test``: of its sandbox. Raises NotFound for an unknown workspace.
     """
-    secret, digest = new_token("wr_live_")
     async with opened(database_url) as database, database.write() as connection:
         found = await workspaces.find(connection, workspace)
         if found is None:
@@ -85,9 +86,11 @@ async def create_token(
                 f"no workspace {workspace}: `wireroom workspace create NAME` makes one, `wireroom workspace list` "
                 "shows all"
             )
+        owner = await sandboxes.ensure(connection, found.id) if test else found.id
+        secret, digest = new_token(keys.prefix_of(owner))
         key = await keys.create(
             connection,
-            found.id,
+            owner,
             name="command line",
             digest=digest,
             hint=secret[-_HINT_LENGTH:],

@@ -181,6 +181,9 @@ def create_token(
         list[Scope] | None, typer.Option(help="May be given several times. Default: all but essential.")
     ] = None,
     expires: Annotated[str | None, typer.Option(help="30d, 12h, 2w, or a date as 2030-01-31. Default: never.")] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="For the workspace's sandbox: nothing that it sends leaves the house.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it. It is shown only now."""
@@ -192,8 +195,9 @@ def create_token(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--expires") from None
     scopes = frozenset(scope or accounts.DEFAULT_SCOPES)
-    key, secret = asyncio.run(accounts.create_token(url, workspace, scopes=scopes, expires_at=expires_at))
-    _print({"id": key, "token": secret, "scopes": sorted(scopes)}, secret, as_json=as_json)
+    made = accounts.create_token(url, workspace, scopes=scopes, expires_at=expires_at, test=test)
+    key, secret = asyncio.run(made)
+    _print({"id": key, "token": secret, "scopes": sorted(scopes), "test": test}, secret, as_json=as_json)
 
 
 @app.command("send")

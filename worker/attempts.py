@@ -149,6 +149,7 @@ class Attempts:
             track_clicks=claim.track_clicks,
             browsers=tuple([Browser(*keys) for keys in claim.browsers]),
             accepted=claim.accepted,
+            tries=claim.tries,
             bulk=claim.lane is Lane.BULK,
             rescued=claim.rescued,
         )

@@ -277,7 +277,8 @@ class Dispatcher:
             ended = await route.runner.run(claim, route.prepared)
         finally:
             self._slots.give_back(lane, claim.workspace_id)
-        self._services.meter.attempted(self._channel.name, lane, ended, time.monotonic() - began)
+        if route.is_counted:
+            self._services.meter.attempted(self._channel.name, lane, ended, time.monotonic() - began)
         await self._record(ended)
         await route.runner.recorded(ended)
 

@@ -21,11 +21,12 @@ class Runner(Protocol):
 
 
 class Route(NamedTuple):
-    """By whom a message goes, and what it says; ``is_slow`` as in ``Prepared``."""
+    """By whom a message goes, and what it says; ``is_slow`` as in ``Prepared``. ``is_counted``: metrics tell of it."""
 
     runner: Runner
     prepared: Any
     is_slow: bool = False
+    is_counted: bool = True
 
 
 class Wait(NamedTuple):

@@ -10,6 +10,7 @@ from worker.attempts import Attempts
 from worker.endpoint_rates import EndpointRates
 from worker.preparations import Preparations
 from worker.routes import Route, Wait
+from worker.sandbox import Sandbox
 from worker.senders import Senders
 from worker.services import Services
 
@@ -22,11 +23,20 @@ class Routing:
     ) -> None:
         self._preparations = Preparations(channel, services.database)
         self._attempts = Attempts(channel, services)
+        self._sandbox = Sandbox(channel.name, services)
         self._senders = senders
         self._endpoint_rates = endpoint_rates
 
     async def of(self, claimed: Sequence[Claim], lane: Lane) -> Mapping[UUID, Route | Wait]:
-        """By message id, how each goes: by its workspace's own sender, else by the operator's."""
+        """By message id, how each goes: in a sandbox, by its workspace's own sender, else by the operator's."""
+        staying = await self._sandbox.routes(claimed)
+        if not staying:
+            return await self._outside(claimed, lane)
+        leaving = [claim for claim in claimed if claim.id not in staying]
+        return {**staying, **(await self._outside(leaving, lane) if leaving else {})}
+
+    async def _outside(self, claimed: Sequence[Claim], lane: Lane) -> Mapping[UUID, Route | Wait]:
+        """The same of what leaves the house."""
         routes: dict[UUID, Route | Wait] = {} if self._senders is None else await self._senders.routes(claimed, lane)
         others = [claim for claim in claimed if claim.id not in routes] if routes else claimed
         prepared = await self._preparations.of({claim.content_id for claim in others})

@@ -12,11 +12,16 @@ _SCOPES = Annotated[list[Scope], Meta(min_length=1, max_length=50)]
 
 
 class KeyRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """An API key. Without ``scopes`` it gets every scope of the key that makes it, but ``essential``."""
+    """An API key. Without ``scopes`` it gets every scope of the key that makes it, but ``essential``.
+
+    ``test``: of the workspace's sandbox, in which messages go the whole way to built-in peers that answer by address.
+    It has contacts, templates and all else of its own. A test key can make no other.
+    """
 
     name: Name
     scopes: _SCOPES | None = None
     expires_at: Moment | None = None
+    test: bool = False
 
 
 class KeyPatch(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,10 +34,11 @@ class KeyPatch(msgspec.Struct, forbid_unknown_fields=True):
 class KeyView(msgspec.Struct, rename="camel", kw_only=True):
     """An API key. ``token`` is shown once, when it is made; ``hint`` is how it ends.
 
-    ``lastUsedAt`` is noted at most every five minutes.
+    ``test``: of the workspace's sandbox. ``lastUsedAt`` is noted at most every five minutes.
     """
 
     id: str
+    test: bool
     name: str
     hint: str
     scopes: list[Scope]

@@ -18,9 +18,10 @@ from api_shim.workspaces.stored import change_one, fetch_one, remove_one
 from models import ids
 from models.errors import Conflict
 from models.ids import Kind
+from models.sandboxes import is_sandbox, sandbox_of
 from models.secrets import new_token
-from models.store import keys
-from models.store.keys import TOKEN_PREFIX, KeyRow
+from models.store import keys, sandboxes
+from models.store.keys import KeyRow, prefix_of
 from models.timestamps import show, show_optional
 from models.vocabulary import Scope
 
@@ -28,6 +29,7 @@ from models.vocabulary import Scope
 def _view(row: KeyRow, token: str | None = None) -> KeyView:
     view = KeyView(
         id=ids.show(Kind.KEY, row.id),
+        test=is_sandbox(row.workspace_id),
         name=row.name,
         hint=row.hint,
         scopes=sorted(row.scopes),
@@ -50,11 +52,14 @@ async def create(call: Call, request: KeyRequest) -> Reply:
     expires_at = milliseconds(request.expires_at, "#/expiresAt")
     if expires_at is not None and expires_at <= time.time() * 1000:
         raise problems.invalid("lies in the past", "#/expiresAt")
-    token, digest = new_token(TOKEN_PREFIX)
+    owner = sandbox_of(call.workspace_id) if request.test else call.workspace_id
+    token, digest = new_token(prefix_of(owner))
     async with call.services.database.write() as connection:
+        if request.test:
+            await sandboxes.ensure(connection, call.workspace_id)
         row = await keys.create(
             connection,
-            call.workspace_id,
+            owner,
             name=request.name,
             digest=digest,
             hint=token[-4:],

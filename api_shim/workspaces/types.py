@@ -127,10 +127,11 @@ class MessageView(msgspec.Struct, rename="camel", kw_only=True):
     """A message. Every time is null until it happened; ``warnings`` are on the answer to its creation alone.
 
     ``sendAt`` is when it is due, while it waits. ``held``: nobody knows whether the last attempt arrived. ``fault``:
-    of one that did not arrive, who can do something about it.
+    of one that did not arrive, who can do something about it. ``test``: a test key sent it; it stays in the house.
     """
 
     id: str
+    test: bool
     channel: Channel
     status: Status
     subject: str | None

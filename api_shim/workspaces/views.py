@@ -17,6 +17,7 @@ from models.faults import fault_of
 from models.ids import Kind
 from models.lifecycle import BY_STATE, effective, facts_of, status_of
 from models.parts import default_of, others_of
+from models.sandboxes import is_sandbox
 from models.store.campaigns import CampaignRow
 from models.store.contacts import ContactRow
 from models.store.event_views import EventRow
@@ -68,6 +69,7 @@ def message_fields(row: MessageRow) -> dict[str, Any]:
 def _what_it_is(row: MessageRow) -> dict[str, Any]:
     return {
         "id": ids.show(Kind.MESSAGE, row.id),
+        "test": is_sandbox(row.workspace_id),
         "channel": row.channel,
         "status": BY_STATE[row.state],
         "subject": row.subject,

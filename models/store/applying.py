@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
 from models.lifecycle import facts_of
+from models.sandboxes import is_sandbox
 from models.session import now_ms
 from models.store import releases, resubscriptions
 from models.store.erasing import silence_events
@@ -146,6 +147,8 @@ async def _suppress(connection: AsyncConnection, matched: Sequence[Matched]) -> 
 def _suppression(event: RawEvent, target: Target) -> dict[str, Any] | None:
     """The suppression that an event calls for: a dead address, a complaint, or an opt-out of the message's topic."""
     if event.is_ours:  # a reader who opted out may have changed their mind since
+        return None
+    if is_sandbox(target.workspace_id):  # else each of its addresses could tell its story once alone
         return None
     hard = event.type is EventType.BOUNCED and event.bounce_type is not BounceType.SOFT
     dead = hard or event.type is EventType.COMPLAINED

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from models.session import now_ms
 from models.store.recordset import Columns, recordset
+from models.store.sandbox_sql import in_sandbox
 from models.store.turns import NOBODY
 from models.tables import (
     campaigns,
@@ -109,7 +110,7 @@ def of_all(*, suspects: bool) -> Any:
 
 @cache
 def of_some(*, suspects: bool, is_sqlite: bool) -> Any:
-    """The next of those workspaces that are not in ``without``, and while the channel rests, that have senders.
+    """The next of those workspaces that are not in ``without``, and while the channel rests, that need no operator's.
 
     The next of each workspace are found for themselves, so that a million of one are not read for another's sake.
     """
@@ -134,7 +135,7 @@ def of_some(*, suspects: bool, is_sqlite: bool) -> Any:
         lanes.c.lane == bindparam("lane"),
         lanes.c.workspace_id != literal(NOBODY, Uuid()),
         lanes.c.workspace_id.not_in(without),
-        or_(~_RESTING, lanes.c.workspace_id.in_(own)),
+        or_(~_RESTING, lanes.c.workspace_id.in_(own), in_sandbox(lanes.c.workspace_id, is_sqlite=is_sqlite)),
     ]
     if is_sqlite:  # it knows no LATERAL, and looks each up by its id
         found = select(messages.c.id).select_from(lanes.join(messages, messages.c.id.in_(next_ones)))

@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, ColumnElement, Table, delete, func, insert, l
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.rows import upsert
+from models.store.sandbox_sql import in_sandbox
 from models.tables import (
     campaign_count_changes,
     campaign_counts,
@@ -112,8 +113,11 @@ async def unended(connection: AsyncConnection, workspace_id: UUID) -> dict[Chann
 
 
 async def of_all(connection: AsyncConnection) -> list[Sum]:
-    """The messages of all workspaces together."""
-    both = union_all(_kept(), _changed()).subquery()
+    """The messages of all workspaces together, without those of sandboxes."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    kept = _kept(~in_sandbox(message_counts.c.workspace_id, is_sqlite=is_sqlite))
+    changed = _changed(~in_sandbox(message_count_changes.c.workspace_id, is_sqlite=is_sqlite))
+    both = union_all(kept, changed).subquery()
     group = [both.c.channel, both.c.status, both.c.held]
     number = func.sum(both.c.number)
     rows = await connection.execute(select(*group, number).group_by(*group).having(number != 0))

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.events import ParsedEvent
 from models.evidence import Provider
 from models.ids import new_id
+from models.sandboxes import is_sandbox
 from models.session import now_ms
 from models.store import events
 from models.store.outcomes import Ended
@@ -90,7 +91,7 @@ def _is_gone(ended: Ended) -> bool:
 
 
 async def _endpoints_of(connection: AsyncConnection, message_ids: Collection[UUID]) -> list[_Used]:
-    """The messages' endpoints, in one order everywhere; an erased person's have none."""
+    """The messages' endpoints, in one order everywhere; an erased person's have none, and a sandbox's are no matter."""
     rows = await connection.execute(
         select(
             message_details.c.message_id,
@@ -102,7 +103,8 @@ async def _endpoints_of(connection: AsyncConnection, message_ids: Collection[UUI
             message_details.c.address.is_not(None),
         )
     )
-    return sorted((_Used(*row) for row in rows), key=lambda each: (each.key, each.message_id))
+    used = (_Used(*row) for row in rows if not is_sandbox(row.workspace_id))
+    return sorted(used, key=lambda each: (each.key, each.message_id))
 
 
 async def judge(connection: AsyncConnection, failures: Mapping[Key, int], over: Collection[Key]) -> set[Key]:

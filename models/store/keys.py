@@ -5,9 +5,10 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import or_, update
+from sqlalchemy import ColumnElement, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.sandboxes import is_sandbox, sandbox_of
 from models.session import now_ms
 from models.store.recordset import among
 from models.store.rows import change_one, fetch_one, fetch_page, insert_one
@@ -15,7 +16,9 @@ from models.tables import api_keys
 from models.vocabulary import Scope
 
 TOKEN_PREFIX: Final = "wr_live_"
-"""How the secret of every key begins."""
+"""How the secret of a workspace's key begins."""
+TEST_PREFIX: Final = "wr_test_"
+"""How that of a sandbox's does, for people to see: what a key opens is its workspace."""
 
 
 class KeyRow(msgspec.Struct, frozen=True):
@@ -33,6 +36,16 @@ class KeyRow(msgspec.Struct, frozen=True):
     expires_at: int | None
     revoked_at: int | None
     last_used_at: int | None
+
+
+def prefix_of(workspace_id: UUID) -> str:
+    """How the secrets of a workspace's keys begin."""
+    return TEST_PREFIX if is_sandbox(workspace_id) else TOKEN_PREFIX
+
+
+def _governed(workspace_id: UUID) -> ColumnElement[bool]:
+    """The keys that a workspace decides on: its own and its sandbox's. A sandbox knows none but its own."""
+    return api_keys.c.workspace_id.in_({workspace_id, sandbox_of(workspace_id)})
 
 
 async def create(
@@ -65,14 +78,14 @@ async def by_digest(connection: AsyncConnection, digest: bytes) -> KeyRow | None
 
 
 async def get(connection: AsyncConnection, workspace_id: UUID, key_id: UUID) -> KeyRow | None:
-    """The key, where it exists in this workspace."""
-    conditions = [api_keys.c.workspace_id == workspace_id, api_keys.c.id == key_id]
+    """The key, where it exists in this workspace or its sandbox."""
+    conditions = [_governed(workspace_id), api_keys.c.id == key_id]
     return await fetch_one(connection, api_keys, KeyRow, conditions)
 
 
 async def page(connection: AsyncConnection, workspace_id: UUID, *, limit: int, offset: int) -> tuple[list[KeyRow], int]:
-    """A page of keys, the revoked ones too, and their number."""
-    conditions = [api_keys.c.workspace_id == workspace_id]
+    """A page of keys, the revoked ones and the sandbox's too, and their number."""
+    conditions = [_governed(workspace_id)]
     return await fetch_page(connection, api_keys, KeyRow, conditions, limit=limit, offset=offset)
 
 
@@ -80,7 +93,7 @@ async def change(
     connection: AsyncConnection, workspace_id: UUID, key_id: UUID, values: Callable[[KeyRow], Mapping[str, Any]]
 ) -> KeyRow | None:
     """Write the columns that ``values`` gives for the row as it stands; None where there is none."""
-    wanted = [api_keys.c.workspace_id == workspace_id, api_keys.c.id == key_id]
+    wanted = [_governed(workspace_id), api_keys.c.id == key_id]
     return await change_one(connection, api_keys, KeyRow, wanted, values)
 
 
@@ -100,7 +113,7 @@ async def revoke(connection: AsyncConnection, workspace_id: UUID, key_id: UUID) 
     """Revoke a key; False where there is none that is still good."""
     result = await connection.execute(
         update(api_keys)
-        .where(api_keys.c.workspace_id == workspace_id, api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+        .where(_governed(workspace_id), api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
         .values(revoked_at=now_ms())
         .returning(api_keys.c.id)
     )

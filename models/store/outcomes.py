@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
 from models.progress import InboxItem, Progress
+from models.sandboxes import is_sandbox
 from models.store import attempt_rows, outcome_sql
 from models.store.inbox_deliveries import Delivery, Owner, deliver, hold_owners
 from models.store.learnt import learn
@@ -195,5 +196,6 @@ async def suppress_dead(connection: AsyncConnection, found: Sequence[tuple[UUID,
             "message_id": row.id,
         }
         for row in rows
+        if not is_sandbox(row.workspace_id)  # else each of its addresses could tell its story once alone
     ]
     await create_lasting(connection, new)

@@ -44,9 +44,10 @@ async def test_create_prints_the_id_and_the_secret_alone(migrated: dict[str, str
     assert workspace.out.startswith("ws_")
     by_name = await wireroom("token", "create", "--workspace", "acme", **migrated)
     by_id = await wireroom("token", "create", "--workspace", workspace.out.strip(), **migrated)
-    for answer in (by_name, by_id):
+    test = await wireroom("token", "create", "--workspace", "acme", "--test", **migrated)
+    for answer, prefix in ((by_name, "wr_live_"), (by_id, "wr_live_"), (test, "wr_test_")):
         assert answer.code == 0, answer.err
-        assert is_token(answer.out.strip(), "wr_live_")
+        assert is_token(answer.out.strip(), prefix)
     assert by_name.out != by_id.out
 
 

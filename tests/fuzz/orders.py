@@ -20,6 +20,7 @@ import aiohttp
 from sqlalchemy import Table, insert, null, select, update
 from yarl import URL
 
+from api_shim.hook_providers import PROVIDERS
 from channels.guarded_http import Answer
 from channels.providers.contract import HookRequest
 from models import ids
@@ -145,11 +146,10 @@ class Order:
 
     async def prepare(self) -> None:
         """Hooks of every provider, and messages that were sent an hour ago."""
-        for provider in Provider:
-            if provider is not Provider.WIREROOM:
-                made = await self._tenant.post("/hooks", {"provider": provider} | CREDENTIALS.get(provider, {}))
-                self._hooks[provider] = made["url"]
-                self._name(Kind.HOOK, made["id"], provider)
+        for provider in PROVIDERS:
+            made = await self._tenant.post("/hooks", {"provider": provider} | CREDENTIALS.get(provider, {}))
+            self._hooks[provider] = made["url"]
+            self._name(Kind.HOOK, made["id"], provider)
         self._campaign = (await self._tenant.post("/campaigns", {"name": "Spring"}))["id"]
         self._name(Kind.CAMPAIGN, self._campaign, "campaign")
         kinds = [by for by, number in _MESSAGES.items() for _ in range(number)] + [None] * _READ

@@ -11,6 +11,7 @@ from typing import Final
 
 import aiohttp
 
+from api_shim.hook_providers import PROVIDERS
 from channels.guarded_http import Answer
 from channels.providers.contract import HookRequest
 from models.evidence import Provider
@@ -21,7 +22,7 @@ from tests.fuzz.orders import CREDENTIALS
 from tests.support import provider_requests as requests
 from tests.support.api import Tenant, serving
 
-HOOKS: Final = [each for each in Provider if each is not Provider.WIREROOM]
+HOOKS: Final = list(PROVIDERS)
 _AT_ONCE: Final = 4
 _ANSWERS: Final = frozenset({200, 401, 406, 413, 415})
 _COMPRESSED: Final = 7
