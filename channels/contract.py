@@ -59,7 +59,8 @@ class Envelope(msgspec.Struct, frozen=True):
     ``browsers``: PUSH, all that the contact has. ``accepted``: the parts that earlier tries of this run got through,
     by the names that ``Progress`` gave them: they are not sent again. ``bulk``: where messages wait for a connection,
     it waits for those that are not. ``rescued``: the worker that had it died; where messages wait for a limit, it goes
-    before those that are not, since it has waited for a lease already.
+    before those that are not, since it has waited for a lease already. ``traceparent``: where the attempt stands in the
+    message's trace (W3C Trace Context), for a peer that may go on with it.
     """
 
     message_id: str
@@ -79,6 +80,7 @@ class Envelope(msgspec.Struct, frozen=True):
     accepted: frozenset[str] = frozenset()
     bulk: bool = False
     rescued: bool = False
+    traceparent: str | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -140,7 +140,7 @@ class Dispatcher:
         with self._services.hand.reaching():
             try:
                 async with self._services.database.write() as connection:
-                    claimed, left = await claims.claim(
+                    taking = claims.claim(
                         connection,
                         self._channel.name,
                         lane,
@@ -150,6 +150,7 @@ class Dispatcher:
                         without=without,
                         allowed=self._slots.allowed,
                     )
+                    claimed, left = await self._services.traces.claiming(connection, self._channel.name, taking)
             except StorageUnavailable:
                 # Should it have been committed all the same, the sweep finds what nobody has in hand.
                 log.warning("dispatch.no_database", channel=self._channel.name)
@@ -266,7 +267,7 @@ class Dispatcher:
             self._slots.give_back(lane, claim.workspace_id)
             self._feed()
         self._services.meter.attempted(self._channel.name, lane, ended, time.monotonic() - began)
-        await self._record(ended)
+        await self._services.traces.recording(claim, self._channel.name, self._record(ended))
         await route.runner.recorded(ended)
 
     async def _record(self, ended: Ended) -> None:
