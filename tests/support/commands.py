@@ -75,6 +75,7 @@ async def module(name: str, *arguments: str) -> tuple[int, str]:
         env=free_environment(),
     )
     _, err = await process.communicate()
+    leaks.see(f"the log of {name}", err.decode())
     return process.returncode or 0, err.decode()
 
 
