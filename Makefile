@@ -37,7 +37,7 @@ migration: .venv/installed ## a new revision from models/tables.py: make migrati
 	$(PYTHON_IN_VENV) -m ruff format models/migrations/versions
 
 lock: .venv/installed ## resolve pyproject.toml into requirements.lock; ARGS=--upgrade for newer versions
-	$(PYTHON_IN_VENV) -m uv pip compile pyproject.toml --extra bench --group build --group test --group check \
+	$(PYTHON_IN_VENV) -m uv pip compile pyproject.toml --extra bench --extra otel --group build --group test --group check \
 	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --quiet $(ARGS) --output-file requirements.lock
 

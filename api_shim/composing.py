@@ -84,10 +84,11 @@ class Addressed(msgspec.Struct, frozen=True):
 
 
 class Composer:
-    """Turns drafts into messages. ``channels``: those that the operator has configured."""
+    """Turns drafts into messages. ``channels``: those that the operator has configured. ``traced``: so are drafts."""
 
-    def __init__(self, keyring: Keyring, channels: Mapping[Channel, Entry]) -> None:
+    def __init__(self, keyring: Keyring, channels: Mapping[Channel, Entry], *, traced: bool = False) -> None:
         self._keyring = keyring
+        self._traced = traced
         self._channels = channels
         self._texts: WeighedCache[_Written, Texts] = WeighedCache(_TEXTS_KEPT)
         self._sources: WeighedCache[_Said, tuple[bytes, UUID]] = WeighedCache(_TEXTS_KEPT)
@@ -180,6 +181,8 @@ class Composer:
             "variables": variables,
             "metadata": draft.metadata,
         }
+        if self._traced:
+            details["traceparent"] = draft.traceparent
         ready = not paused and due_at <= known.now
         warnings = missing(texts, variables)
         group = (draft.channel, lane, draft.workspace_id)

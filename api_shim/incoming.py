@@ -1,6 +1,7 @@
 """What is reported of messages, by whomever: durable once this returns, and applied wherever the message is known."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -45,7 +46,10 @@ async def store(
     new = left = 0
     for start in range(0, len(parsed), _AT_ONCE):
         chunk = parsed[start : start + _AT_ONCE]
+        began_ns = time.time_ns()
         arrived = await _store(services, chunk, workspace_id, source_id, provider, beside)
+        if arrived.new > arrived.left:
+            await services.traces.reported(services.database, workspace_id, source_id, chunk, began_ns)
         new += arrived.new
         left += arrived.left
         await asyncio.sleep(0)

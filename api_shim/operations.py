@@ -50,6 +50,7 @@ class Call:
         self.principal: Principal | None = None
         self.session: Session | None = None
         self.csrf_token: str | None = None
+        self.traceparent: str | None = None
         self._operation = operation
 
     async def begin(self) -> None:
@@ -117,6 +118,7 @@ class Operation:
 
     ``error_bodies``: by status, where a problem says more than most do. ``needs_session``: a person who is signed in,
     whatever their workspaces are, and no key. ``needs_inbox_token``: the owner of an inbox; the handler asks for it.
+    ``traced``: messages come by it.
     """
 
     method: str
@@ -139,6 +141,7 @@ class Operation:
     short_errors: bool = False
     needs_session: bool = False
     needs_inbox_token: bool = False
+    traced: bool = False
 
     @property
     def takes_session(self) -> bool:
@@ -202,13 +205,18 @@ class Endpoint:
         if operation is None:
             allowed = {"Allow": ", ".join(sorted(self._by_method))}
             response = self.refuse(self._any, request, Problem(problems.METHOD_NOT_ALLOWED, headers=allowed))
+        elif operation.traced:
+            with self._services.traces.serving(request, operation.shown_path) as served:
+                response = await self._answer(operation, request, served.traceparent)
+                served.answered(response.status_code)
         else:
             response = await self._answer(operation, request)
         await response(scope, receive, send)
 
-    async def _answer(self, operation: Operation, request: Request) -> Response:
+    async def _answer(self, operation: Operation, request: Request, traceparent: str | None = None) -> Response:
         try:
             call = self.call(operation, request)
+            call.traceparent = traceparent
             await call.begin()
             await _admit(call, operation)
             return write(await operation.handler(call), operation.path, operation.status)

@@ -16,6 +16,7 @@ from api_shim.sessions import Sessions
 from api_shim.settings import ApiSettings
 from api_shim.sign_ins import SignIns
 from api_shim.sns_peer import Fetch, SnsPeer
+from api_shim.traces import Traces, begin
 from api_shim.traffic import Traffic
 from api_shim.waiting import Waiters
 from channels.guarded_http import GuardedHttp, HttpConfig
@@ -54,6 +55,7 @@ class Services:
         self.database = database
         self.wakeups = wakeups
         self.traffic = Traffic()
+        self.traces: Traces = begin(settings.traces)
         self.house_levels = HouseLevels(database, wakeups)
         self.metrics_page = Page()
         self.authenticator = Authenticator(database)
@@ -88,7 +90,8 @@ class Services:
     async def intake(self) -> Intake:
         """The intake; raises StorageUnavailable while the database is away."""
         if self._intake is None:
-            self._intake = Intake(self.database, await self.keyring(), self.wakeups, self.channels, self.traffic)
+            keyring, on = await self.keyring(), self.traces.on
+            self._intake = Intake(self.database, keyring, self.wakeups, self.channels, self.traffic, traced=on)
         return self._intake
 
     async def vapid(self) -> Vapid:
@@ -113,4 +116,5 @@ class Services:
         await self._http.close()
         await asyncio.to_thread(self.wakeups.close)
         await asyncio.to_thread(self.passwords.close)
+        await asyncio.to_thread(self.traces.stop)
         await self.database.close()

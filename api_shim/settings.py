@@ -9,7 +9,7 @@ from typing import Final, Self
 from api_shim import networks
 from api_shim.networks import NamedNetwork
 from models.errors import InvalidSetting
-from models.settings import DEFAULT_BIND, place, public_url
+from models.settings import DEFAULT_BIND, TraceSettings, place, public_url
 
 LMTP_VARIABLE: Final = "WIREROOM_LMTP_BIND"
 DRAIN_S: Final = 30
@@ -32,6 +32,7 @@ class ApiSettings:
     proxies: tuple[str, ...] = ()
     lmtp: tuple[str, int] | None = None
     machine_nets: tuple[NamedNetwork, ...] = ()
+    traces: TraceSettings | None = None
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -45,6 +46,7 @@ class ApiSettings:
             proxies=_proxies(environ.get("FORWARDED_ALLOW_IPS", "")),
             lmtp=place(LMTP_VARIABLE, lmtp, "127.0.0.1:2424") if lmtp else None,
             machine_nets=_machine_nets(environ.get("WIREROOM_MACHINE_NETS", "")),
+            traces=TraceSettings.read(environ),
         )
 
 

@@ -60,7 +60,8 @@ class Envelope(msgspec.Struct, frozen=True):
     by the names that ``Progress`` gave them: they are not sent again. ``tries``: how many of this run were refused for
     now, or ended unknown. ``bulk``: where messages wait for a connection, it waits for those that are not.
     ``rescued``: the worker that had it died; where messages wait for a limit, it goes before those that are not, since
-    it has waited for a lease already.
+    it has waited for a lease already. ``traceparent``: where the attempt stands in the message's trace (W3C Trace
+    Context), for a peer that may go on with it.
     """
 
     message_id: str
@@ -81,6 +82,7 @@ class Envelope(msgspec.Struct, frozen=True):
     tries: int = 0
     bulk: bool = False
     rescued: bool = False
+    traceparent: str | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True):

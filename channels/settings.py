@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from channels.addresses import check_domain
 from channels.dkim import check_selectors
@@ -14,6 +15,7 @@ from channels.telegram_address import PUBLIC_API, check_api_url, check_token
 from channels.vapid import check_subject, default_subject
 from models.errors import InvalidSetting
 from models.settings import public_url
+from models.vocabulary import Channel as ChannelName
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,12 @@ class ChannelSettings:
     dkim_key_file: Path | None = None
     dkim_selectors: tuple[str, ...] = ()
     bounce_domain: str | None = None
+
+    @property
+    def hosts(self) -> Mapping[ChannelName, str]:
+        """By channel, the host that the operator's messages are handed to: those that one host takes."""
+        found = {ChannelName.TELEGRAM: urlsplit(self.telegram_api_url).hostname or ""}
+        return found if self.smtp_url is None else found | {ChannelName.EMAIL: parse_smtp_url(self.smtp_url).host}
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:

@@ -40,6 +40,7 @@ _RESERVED: Final = frozenset({*_OURS, *_FRAMING, *_HOP_BY_HOP})
 LARGEST_BODY: Final = 1_048_576
 """Bytes of a request's body. Receivers' own limits are about as high."""
 
+_TRACEPARENT: Final = "traceparent"
 _SLOTS: Final = 400
 _SHARE: Final = 16
 """One endpoint of many has a sixteenth of the slots at most: an eighth of what one workspace has."""
@@ -144,6 +145,8 @@ class WebhookChannel:
             standard_webhooks.TIMESTAMP_HEADER: str(now),
             standard_webhooks.SIGNATURE_HEADER: signature,
         }
+        if envelope.traceparent is not None and not any(name.lower() == _TRACEPARENT for name in own_headers):
+            headers[_TRACEPARENT] = envelope.traceparent
         async with self._limits.turn(envelope.address, rescued=envelope.rescued):
             answer = await self._http.post(envelope.address, headers=headers, body=body, proceed=envelope.proceed)
         if answer.status in _REDIRECTS:

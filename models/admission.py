@@ -48,6 +48,7 @@ class Draft(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
     options: dict[str, Any] = {}
     idempotency: Idempotency | None = None
+    traceparent: str | None = None
 
 
 class Recipient(msgspec.Struct, frozen=True):

@@ -5,11 +5,10 @@ A command is done within a second or two, and most of that is loading, and givin
 
 import atexit
 import gc
+import importlib
 import sys
 from types import ModuleType
 from typing import Final, cast
-
-_UNUSED: Final = "rich"
 
 
 def begin() -> None:
@@ -23,13 +22,24 @@ def begin() -> None:
     atexit.register(gc.freeze)
 
 
-def load_structlog() -> None:
-    """For programs that log: without ``rich``, which structlog loads where it can and ``models.logs`` does not use."""
+def load_libraries() -> None:
+    """For programs that log and use the broker: without what libraries load where they can, and nobody here uses.
+
+    structlog loads ``rich``, which ``models.logs`` does not use; redis-py OpenTelemetry, to count what nobody reads.
+    """
+    for library, unused in _UNUSED.items():
+        _load(library, unused)
+
+
+_UNUSED: Final = {"structlog": "rich", "redis": "opentelemetry"}
+
+
+def _load(library: str, unused: str) -> None:
     modules = cast("dict[str, ModuleType | None]", sys.modules)
-    if _UNUSED in modules:
+    if unused in modules:
         return
-    modules[_UNUSED] = None  # not to be found: https://docs.python.org/3.11/reference/import.html#the-module-cache
+    modules[unused] = None  # not to be found: https://docs.python.org/3.11/reference/import.html#the-module-cache
     try:
-        import structlog  # noqa: F401, PLC0415 - that is what is wanted
+        importlib.import_module(library)
     finally:
-        del modules[_UNUSED]
+        del modules[unused]

@@ -52,6 +52,37 @@ class StorageSettings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """Where spans go: the address of an OTLP collector by HTTP. The rest of ``OTEL_*`` OpenTelemetry reads itself."""
+
+    endpoint: str
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Self | None:
+        """Read ``OTEL_EXPORTER_OTLP_ENDPOINT`` and the like as their specification says; None: nowhere.
+
+        https://opentelemetry.io/docs/specs/otel/protocol/exporter/ Raises InvalidSetting.
+        """
+        base = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
+        endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip() or (base and _below(base))
+        is_off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+        if not endpoint or is_off or environ.get("OTEL_TRACES_EXPORTER", "").strip() == "none":
+            return None
+        for variable in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+            if environ.get(variable, "").strip() not in ("", "http/protobuf"):
+                raise InvalidSetting(f"{variable}: {environ[variable]!r} is not http/protobuf, which alone is spoken")
+        if urlsplit(endpoint).scheme not in ("http", "https"):
+            # Not the value: it may hold credentials.
+            said = "no http:// or https:// address, as in http://127.0.0.1:4318"
+            raise InvalidSetting(f"OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: {said}")
+        return cls(endpoint)
+
+
+def _below(base: str) -> str:
+    return f"{base.rstrip('/')}/v1/traces"
+
+
 def broker_socket(data_dir: Path) -> Path:
     """Where the embedded broker listens: in the data directory, or at a short path where that is too long.
 

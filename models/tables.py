@@ -415,6 +415,7 @@ message_details = Table(
     Column("track_clicks", Boolean, nullable=False),
     Column("variables", JSON, nullable=False),
     Column("metadata", JSON, nullable=False),
+    Column("traceparent", String(55)),  # W3C Trace Context; written and read by processes that trace, and no others
     # A word that few subjects hold is found by it. SQLite has no such index and reads the subjects: its own is empty.
     Index("ix_message_details_subject_words", "subject_words", postgresql_using="gin", sqlite_where=text("false")),
 )

@@ -12,7 +12,7 @@ import trustme
 
 from models import migrate
 from models.session import Database
-from tests.support import broker, http_sink, postgres, processes, smtp_sink
+from tests.support import broker, http_sink, leak_check, postgres, processes, smtp_sink
 from tests.support import scene as scenes
 from tests.support.broker import ValkeyServer
 from tests.support.http_sink import HttpSink
@@ -27,8 +27,9 @@ hypothesis.settings.register_profile("wireroom", deadline=None, suppress_health_
 hypothesis.settings.load_profile("wireroom")
 
 
-def pytest_configure() -> None:
-    """Have pytest make its folders where they are quick, unless told otherwise."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Have pytest make its folders where they are quick, unless told otherwise, and look for what must not get out."""
+    config.pluginmanager.register(leak_check)
     if "TMPDIR" not in os.environ:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(processes.quick_root()))
 

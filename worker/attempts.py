@@ -4,6 +4,7 @@ import random
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import lru_cache
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -41,9 +42,10 @@ class Conduct(Protocol):
 
 
 class Attempts:
-    """Makes the attempts of one channel; ``conduct`` where that is not the operator's sender, but a workspace's.
+    """Makes the attempts of one channel.
 
-    ``sealed_for``: what the secrets that a webhook is signed with are sealed for.
+    ``conduct`` and ``sender``, its id, where that is not the operator's, but a workspace's. ``sealed_for``: what the
+    secrets that a webhook is signed with are sealed for.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Attempts:
         services: Services,
         conduct: Conduct | None = None,
         *,
+        sender: UUID | None = None,
         sealed_for: str = "webhook-secret",
     ) -> None:
+        self._sender = sender
         self._sealed_for = sealed_for
         self._channel = channel
         self._signs = channel.name is ChannelName.WEBHOOK
@@ -67,6 +71,10 @@ class Attempts:
 
     async def run(self, claim: Claim, prepared: Any) -> Ended:
         """Send; whatever happens, it ends in what is to be recorded. ``prepared`` may be why it cannot be sent."""
+        with self._services.traces.sending(claim, self._channel.name, self._sender) as attempt:
+            return attempt.ended(await self._run(claim, prepared, attempt.traceparent))
+
+    async def _run(self, claim: Claim, prepared: Any, traceparent: str | None) -> Ended:
         message_id = ids.show(ids.Kind.MESSAGE, claim.id)
         proceeded = False
 
@@ -78,7 +86,7 @@ class Attempts:
         try:
             if isinstance(prepared, SendError):
                 raise prepared
-            receipt = await self._channel.send(self._envelope(claim, message_id, proceed), prepared)
+            receipt = await self._channel.send(self._envelope(claim, message_id, proceed, traceparent), prepared)
         except SendError as error:
             return await self._ended(claim, message_id, error)
         except Exception as error:  # noqa: BLE001 - no message may be left without an end
@@ -126,7 +134,7 @@ class Attempts:
             message=message_id, workspace=workspace_id, fencing_token=claim.token, channel=self._channel.name
         )
 
-    def _envelope(self, claim: Claim, message_id: str, proceed: Any) -> Envelope:
+    def _envelope(self, claim: Claim, message_id: str, proceed: Any, traceparent: str | None) -> Envelope:
         if claim.address is None:
             raise Permanent("the message has no address any more", reason=FailureReason.ERASED)
         links = Links(self._services.keyring.tokens, self._services.public_url, claim.id, claim.run)
@@ -152,6 +160,7 @@ class Attempts:
             tries=claim.tries,
             bulk=claim.lane is Lane.BULK,
             rescued=claim.rescued,
+            traceparent=traceparent,
         )
 
     def _secrets(self, claim: Claim, message_id: str) -> tuple[str, ...]:

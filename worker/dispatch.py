@@ -148,7 +148,7 @@ class Dispatcher:
         with self._services.hand.reaching():
             try:
                 async with self._services.database.write() as connection:
-                    claimed, left = await claims.claim(
+                    taking = claims.claim(
                         connection,
                         self._channel.name,
                         lane,
@@ -158,6 +158,7 @@ class Dispatcher:
                         without=without,
                         allowed=self._slots.allowed,
                     )
+                    claimed, left = await self._services.traces.claiming(connection, self._channel.name, taking)
             except StorageUnavailable:
                 # Should it have been committed all the same, the sweep finds what nobody has in hand.
                 log.warning("dispatch.no_database", channel=self._channel.name)
@@ -265,11 +266,9 @@ class Dispatcher:
 
     async def _write_beginnings(self, claimed: Sequence[Claim]) -> set[UUID]:
         """Write down the beginning of those sends that are to be held when in doubt; returns what may be sent."""
-        begun = {claim.id for claim in claimed if claim.on_unknown is not OnUnknown.HOLD}
         careful = [claim for claim in claimed if claim.on_unknown is OnUnknown.HOLD]
-        for ours in await asyncio.gather(*(self._services.beginner.put(claim) for claim in careful)):
-            begun |= ours
-        return begun
+        written = await asyncio.gather(*(self._services.beginner.put(claim) for claim in careful))
+        return {claim.id for claim in claimed if claim.on_unknown is not OnUnknown.HOLD}.union(*written)
 
     async def _send(self, claim: Claim, route: Route, lane: Lane) -> None:
         began = time.monotonic()
@@ -279,7 +278,7 @@ class Dispatcher:
             self._slots.give_back(lane, claim.workspace_id)
         if route.is_counted:
             self._services.meter.attempted(self._channel.name, lane, ended, time.monotonic() - began)
-        await self._record(ended)
+        await self._services.traces.recording(claim, self._channel.name, self._record(ended))
         await route.runner.recorded(ended)
 
     async def _record(self, ended: Ended) -> None:

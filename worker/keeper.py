@@ -7,7 +7,7 @@ from models import light_start
 
 if __name__ == "__main__":
     light_start.begin()
-    light_start.load_structlog()
+    light_start.load_libraries()
 
 import asyncio
 import contextlib

@@ -3,7 +3,7 @@
 from models import light_start
 
 light_start.begin()
-light_start.load_structlog()
+light_start.load_libraries()
 
 import threading
 from collections.abc import Coroutine

@@ -19,7 +19,7 @@ from models.secrets import Keyring, load_keyring, load_own
 from models.session import Database
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Lane
-from worker import limits, queues, senders, telemetry, tracker, work
+from worker import limits, queues, senders, telemetry, traces, tracker, work
 from worker.courier import Courier
 from worker.dispatch import Dispatcher
 from worker.endpoint_rates import EndpointRates
@@ -61,6 +61,7 @@ class WorkerProcess:
         self._serves = serves
         self._wakeups = Wakeups(self._storage.redis_url, partial(self._do_instead, asyncio.get_running_loop()))
         self._recorder = recorder(self._database)
+        self._traces = traces.begin(self._worker_settings.traces, self._channel_settings.hosts)
         hand = Hand()
         self._lease = Lease(self._database, hand.ids, on_lost=_end_this_process, on_deaf=self._begin_to_leave)
         await self._lease.begin()
@@ -73,6 +74,7 @@ class WorkerProcess:
             self._recorder,
             beginner(self._database),
             self._worker_settings.public_url,
+            traces=self._traces,
         )
         self._limiter = limits.RedisLimiter(self._storage.redis_url)
         outfit = registry.Outfit(self._limiter, signing, self._worker_settings.max_inflight)
@@ -96,7 +98,7 @@ class WorkerProcess:
         # By the same channel as messages: an endpoint has its limits, whoever sends to it.
         quota = self._quota(Channel.WEBHOOK)
         self._courier = Courier(made[Channel.WEBHOOK], services, quota=quota, rates=endpoint_rates)
-        self._tracker = tracker.Tracker(self._database)
+        self._tracker = tracker.Tracker(self._database, self._traces)
         self._watching = asyncio.create_task(self._watch_broker())
         slots = {name: each.slots for name, each in self._dispatchers.items()}
         levels = telemetry.levels(slots, self._lease.holds, lambda: not self._limiter.away)
@@ -160,6 +162,7 @@ class WorkerProcess:
             await dispatcher.close()
         await asyncio.to_thread(self._wakeups.close)
         await asyncio.to_thread(self._limiter.close)
+        await asyncio.to_thread(self._traces.stop)
         await self._database.close()
 
     def _senders_of(

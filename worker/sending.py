@@ -134,7 +134,7 @@ class Sending:
         self.retired = False
         self.preparations = Preparations(channel, services.database, _TEXTS_BYTES)
         self._channel = channel
-        self._attempts = Attempts(channel, services, conduct)
+        self._attempts = Attempts(channel, services, conduct, sender=row.id)
         self._users = 0
         self._begun: OrderedDict[UUID, float] = OrderedDict()
 

@@ -14,6 +14,7 @@ from models.store.outcomes import Ended
 from worker.hand import Hand
 from worker.leases import Lease
 from worker.telemetry import SendingMeter
+from worker.traces import NoTraces, Traces
 from worker.wakeups import Wakeups
 
 _CHUNK: Final = 500
@@ -37,6 +38,7 @@ class Services:
     beginner: Coalescer[Claim, set[UUID]]
     public_url: str
     meter: SendingMeter = field(default_factory=SendingMeter)
+    traces: Traces = field(default_factory=NoTraces)
 
 
 def recorder(database: Database) -> Coalescer[Ended, None]:

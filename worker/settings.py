@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from models.errors import InvalidSetting
-from models.settings import is_port, place, public_url
+from models.settings import TraceSettings, is_port, place, public_url
 from models.vocabulary import Channel
 
 THREADS: Final = 8
@@ -51,13 +51,15 @@ class MetricsSettings:
 class WorkerSettings:
     """``max_inflight``: messages in hand per channel, of one process. ``public_url``: where our own links lead to.
 
-    ``rate``: messages begun per second by all processes together, None without a limit. ``metrics``: None for nowhere.
+    ``rate``: messages begun per second by all processes together, None without a limit. ``metrics`` and ``traces``:
+    None for nowhere.
     """
 
     public_url: str
     max_inflight: Mapping[Channel, int]
     rate: Mapping[Channel, float | None]
     metrics: MetricsSettings | None
+    traces: TraceSettings | None
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -68,8 +70,13 @@ class WorkerSettings:
             count = _number(environ, f"WIREROOM_MAX_INFLIGHT_{channel}")
             inflight[channel] = _MAX_INFLIGHT[channel] if count is None else int(count)
             rate[channel] = _number(environ, f"WIREROOM_RATE_{channel}")
-        metrics = MetricsSettings.read(environ)
-        return cls(public_url=public_url(environ), max_inflight=inflight, rate=rate, metrics=metrics)
+        return cls(
+            public_url=public_url(environ),
+            max_inflight=inflight,
+            rate=rate,
+            metrics=MetricsSettings.read(environ),
+            traces=TraceSettings.read(environ),
+        )
 
 
 def _number(environ: Mapping[str, str], name: str) -> float | None:

@@ -1,5 +1,6 @@
 """The tracker: raw events become facts, in chunks; what matches no message yet is parked."""
 
+import time
 from typing import Final
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import structlog
 from models.errors import StorageUnavailable
 from models.session import Database
 from models.store import applying, events, hits
+from worker.traces import NoTraces, Traces
 
 log = structlog.get_logger(__name__)
 
@@ -18,8 +20,9 @@ _CHUNK: Final = 500
 class Tracker:
     """Applies stored events to their messages."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, traces: Traces | None = None) -> None:
         self._database = database
+        self._traces = traces or NoTraces()
 
     async def pull(self) -> None:
         """Apply everything that waits; returns when nothing does, or the database is away (the keeper asks again)."""
@@ -47,12 +50,14 @@ class Tracker:
 
     async def _apply(self, most: int, taken: list[UUID]) -> None:
         """Apply up to ``most`` events; their ids are in ``taken`` however it ends."""
+        began_ns = time.time_ns()
         async with self._database.write() as connection:
             raw = await events.take(connection, most)
             taken.extend(event.id for event in raw)
             if raw:
                 judged = await hits.judge(connection, raw)
                 await applying.apply(connection, judged, await events.match(connection, judged))
+        await self._traces.applied(self._database, taken, began_ns)
 
     async def _apply_one(self) -> bool:
         taken: list[UUID] = []

@@ -1,6 +1,7 @@
 """Messages in the "workspace" dialect: sending them, one or many, and reading them back."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from api_shim import problems, waiting
@@ -8,6 +9,7 @@ from api_shim.decoding import decode
 from api_shim.intake import Accepted
 from api_shim.operations import BODY_LIMIT, Call, Reply
 from api_shim.problems import Problem
+from api_shim.traces import Creations
 from api_shim.workspaces.batches import split
 from api_shim.workspaces.command_types import MessageProblemBody
 from api_shim.workspaces.drafts import draft_in_batch, draft_of, idempotency_key, key_in_batch
@@ -54,8 +56,12 @@ async def send(call: Call, request: MessageRequest) -> Reply:
     draft = draft_of(request, call.caller, key)
     intake = await call.services.intake()
     try:
-        with call.services.keys_in_flight.hold(call.workspace_id, key):
-            accepted = await intake.submit(draft)
+        with (
+            call.services.keys_in_flight.hold(call.workspace_id, key),
+            call.services.traces.creating(call.traceparent, alone=True) as creation,
+        ):
+            accepted = await intake.submit(creation.begin(draft))
+            creation.end(draft, accepted)
     except NotFound:
         raise problems.not_found("contact") from None
     headers = _REPLAYED if accepted.replayed else {}
@@ -82,28 +88,41 @@ async def send_batch(call: Call) -> Reply:
     """Accept many messages, each for itself, in order."""
     key = idempotency_key(call.request.headers.get("idempotency-key"))
     items = split(await call.body(BATCH_BYTES), call.request.headers.get("content-type", ""))
+    with call.services.traces.creating(call.traceparent, alone=False) as creations:
+        drafts = await _drafts(call, creations, items, key)
+        good = [draft for draft in drafts if isinstance(draft, Draft)]
+        intake = await call.services.intake()
+        # A key of a single message holds no space: the two never meet.
+        with call.services.keys_in_flight.hold(call.workspace_id, None if key is None else f"batch {key}"):
+            results = iter(await intake.submit_many(good))
+        entries: list[BatchItem] = []
+        replayed = bool(good)
+        for position, draft in enumerate(drafts):
+            if isinstance(draft, Problem):
+                replayed = False
+                entries.append(_entry(draft))
+            else:
+                result = next(results)
+                creations.end(draft, result)
+                replayed = replayed and isinstance(result, Accepted) and result.replayed
+                entries.append(_entry(result))
+            if position % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+    return Reply(BatchReply(data=entries), headers=_REPLAYED if replayed else {})
+
+
+async def _drafts(call: Call, creations: Creations, items: Sequence[bytes], key: str | None) -> list[Draft | Problem]:
+    """What each item of a batch asks for, or why it cannot be read."""
     drafts: list[Draft | Problem] = []
     size = 0
     for position, item in enumerate(items):
-        drafts.append(_try_draft(call, item, None if key is None else key_in_batch(key, position)))
+        draft = _try_draft(call, item, None if key is None else key_in_batch(key, position))
+        drafts.append(creations.begin(draft) if isinstance(draft, Draft) else draft)
         size += len(item)
         if position % _AT_ONCE == 0 or size > _BYTES_AT_ONCE:
             size = 0
             await asyncio.sleep(0)
-    good = [draft for draft in drafts if isinstance(draft, Draft)]
-    intake = await call.services.intake()
-    # A key of a single message holds no space: the two never meet.
-    with call.services.keys_in_flight.hold(call.workspace_id, None if key is None else f"batch {key}"):
-        results = iter(await intake.submit_many(good))
-    entries: list[BatchItem] = []
-    replayed = bool(good)
-    for position, draft in enumerate(drafts):
-        result = draft if isinstance(draft, Problem) else next(results)
-        replayed = replayed and isinstance(result, Accepted) and result.replayed
-        entries.append(_entry(result))
-        if position % _AT_ONCE == 0:
-            await asyncio.sleep(0)
-    return Reply(BatchReply(data=entries), headers=_REPLAYED if replayed else {})
+    return drafts
 
 
 def _try_draft(call: Call, item: bytes, key: str | None) -> Draft | Problem:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from api_shim import bounce_mail, problems, waiting
+from api_shim import bounce_mail, problems, traces, waiting
 from api_shim.operations import Operation, taking
 from api_shim.workspaces import (
     commands,
@@ -49,7 +49,8 @@ OPERATIONS: Final = (
             problems.IDEMPOTENCY_IN_FLIGHT,
         ),
         error_bodies={422: MessageProblemBody},
-        headers=_IDEMPOTENT | waiting.HEADER,
+        headers=_IDEMPOTENT | waiting.HEADER | traces.HEADER,
+        traced=True,
         **taking(shapes.MessageRequest, messages.send),
     ),
     Operation(
@@ -63,7 +64,8 @@ OPERATIONS: Final = (
         request_media=("application/json", "application/x-ndjson"),
         responses={200: shapes.BatchReply},
         errors=(*BAD_BODY, problems.INVALID_HEADER, problems.IDEMPOTENCY_IN_FLIGHT),
-        headers=_IDEMPOTENT,
+        headers=_IDEMPOTENT | traces.HEADER,
+        traced=True,
     ),
     *replays.OPERATIONS,
     *lanes.OPERATIONS,

@@ -26,7 +26,8 @@ class Claim(msgspec.Struct, frozen=True):
     """A message in this worker's hands: all that the send needs. ``secrets`` are sealed.
 
     ``browsers``: (id, endpoint, p256dh, auth) of each, for PUSH. ``accepted``: the parts of this run that got through.
-    ``endpoint_fails``: a WEBHOOK's, when it was used last. ``waited_ms``: how long it had been due.
+    ``endpoint_fails``: a WEBHOOK's, when it was used last. ``waited_ms``: how long it had been due. ``traceparent``:
+    filled in by a process that traces.
     """
 
     id: UUID
@@ -51,6 +52,7 @@ class Claim(msgspec.Struct, frozen=True):
     endpoint_fails: bool = False
     waited_ms: int = 0
     lane: Lane = Lane.TRANSACTIONAL
+    traceparent: str | None = None
 
     @property
     def rescued(self) -> bool:

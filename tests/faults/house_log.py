@@ -6,6 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+from tests.support import leaks
+
 NAME: Final = "house.log"
 _COMPLAINT: Final = re.compile(r"[a-z]+\.(?:\w+_)?broke\b|Traceback \(most recent call last\)")
 _WIDTH: Final = 600
@@ -14,7 +16,8 @@ _WIDTH: Final = 600
 def complaints(folder: Path, provoked: Collection[str] = ()) -> list[str]:
     """A fault for each sort of complaint in the log of the house in ``folder``, with the first such line.
 
-    Lines with one of the words of ``provoked`` are none. Without a house there is no log.
+    Lines with one of the words of ``provoked`` are none, but what no line may hold is always one. Without a house
+    there is no log.
     """
     path = folder / NAME
     found: dict[str, list[str]] = defaultdict(list)
@@ -25,4 +28,5 @@ def complaints(folder: Path, provoked: Collection[str] = ()) -> list[str]:
             # A traceback goes on for lines; what it comes to stands at its end.
             words = " ".join(lines[number : number + 40]) if sort[0].startswith("Traceback") else line
             found[sort[0]].append(words)
-    return [f"{NAME}: {len(same)} of {sort}, as {same[0][:_WIDTH]}" for sort, same in found.items()]
+    said = [f"{NAME}: {len(same)} of {sort}, as {same[0][:_WIDTH]}" for sort, same in found.items()]
+    return said + leaks.leaks(NAME, "\n".join(lines))

@@ -4,19 +4,18 @@ import asyncio
 import contextlib
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
-from tests.support import quick_services
+from tests.support import leaks, quick_services
 from tests.support.processes import free_environment
 from tests.support.quick_services import Service
 from tests.support.waiting import wait_until
 from wireroom.ports import free_port
-
-_STDERR: Final = 2
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,9 @@ class ApiProcess:
 
 
 @asynccontextmanager
-async def api_process(folder: Path, database_url: str, redis_url: str, port: int = 0) -> AsyncIterator[ApiProcess]:
+async def api_process(
+    folder: Path, database_url: str, redis_url: str, port: int = 0, **settings: str
+) -> AsyncIterator[ApiProcess]:
     """A server that answers, killed at the end of the block; ``port`` 0: any that is free."""
     port = port or free_port()
     environment = free_environment() | {
@@ -106,14 +107,21 @@ async def api_process(folder: Path, database_url: str, redis_url: str, port: int
         "WIREROOM_BIND": f"127.0.0.1:{port}",
         "WIREROOM_SMTP_URL": "smtp+plain://127.0.0.1:25",
         "WIREROOM_EMAIL_FROM": "Wireroom <noreply@example.org>",
+        **settings,
     }
-    process = await asyncio.to_thread(quick_services.start, ("api_shim.app",), environment, _STDERR)
-    running = ApiProcess(port, process)
-    try:
-        await wait_until(lambda: _answers(running), timeout=60, interval=0.05)
-        yield running
-    finally:
-        await running.kill()
+    path = folder / f"api-{port}.log"
+    with path.open("ab+") as log:  # until the end: the folder may be gone by then
+        process = await asyncio.to_thread(quick_services.start, ("api_shim.app",), environment, log.fileno())
+        running = ApiProcess(port, process)
+        try:
+            await wait_until(lambda: _answers(running), timeout=60, interval=0.05)
+            yield running
+        finally:
+            await running.kill()
+            log.seek(0)
+            said = log.read().decode(errors="replace")
+            leaks.see(path.name, said)
+            sys.stdout.write(f"--- {path.name}\n{said[-4000:]}\n")
 
 
 async def _answers(running: ApiProcess) -> bool:

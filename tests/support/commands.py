@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from models.settings import StorageSettings
-from tests.support import quick_starts
+from tests.support import leaks, quick_starts
 from tests.support.no_tls import NO_TLS
 from tests.support.processes import free_environment, quick_root
 from tests.support.waiting import wait_until
@@ -75,6 +75,7 @@ async def module(name: str, *arguments: str) -> tuple[int, str]:
         env=free_environment(),
     )
     _, err = await process.communicate()
+    leaks.see(f"the log of {name}", err.decode())
     return process.returncode or 0, err.decode()
 
 
@@ -95,6 +96,7 @@ async def started(log: Path, /, **settings: str) -> AsyncIterator[Path]:
     finally:
         process.terminate()
         code = await asyncio.wait_for(process.wait(), 60)
+        leaks.read(log)
     assert code == 0
 
 
@@ -176,6 +178,7 @@ async def running(folder: Path, *arguments: str, **settings: str) -> AsyncIterat
         for child in left:
             if lives(child):
                 os.kill(child.pid, signal.SIGKILL)
+        leaks.read(folder.with_suffix(".log"))
 
 
 async def workspace_and_token(up: Up) -> tuple[str, str]:

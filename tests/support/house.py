@@ -9,7 +9,7 @@ from typing import Final
 
 import psutil
 
-from tests.support import quick_services
+from tests.support import leaks, quick_services
 from tests.support.processes import free_environment, stop
 from tests.support.quick_services import Service
 
@@ -70,6 +70,7 @@ class House:
             with contextlib.suppress(ProcessLookupError):  # a master that had to be killed leaves its child
                 os.killpg(process.pid, signal.SIGKILL)
         for path in sorted(self._folder.glob("*.log")):
+            leaks.read(path)
             sys.stdout.write(f"--- {path.name}\n{path.read_text(errors='replace')[-4000:]}\n")
 
     def _start(self, name: str, command: tuple[str, ...], settings: dict[str, str]) -> Service:

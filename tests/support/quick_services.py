@@ -123,7 +123,7 @@ def _serve() -> None:
     from models import light_start  # noqa: PLC0415 - for this process alone
 
     light_start.begin()
-    light_start.load_structlog()
+    light_start.load_libraries()
     for name in _LOADED:
         importlib.import_module(name)
     gc.freeze()
