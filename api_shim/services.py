@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 from typing import Final
 
+from api_shim.audit import Refusals
 from api_shim.auth import Authenticator
 from api_shim.house_levels import HouseLevels
 from api_shim.idempotency import KeysInFlight
@@ -59,6 +60,7 @@ class Services:
         self.authenticator = Authenticator(database)
         self.sessions = Sessions(database, settings.public_url)
         self.sign_ins = SignIns()
+        self.refusals = Refusals()
         self.reader_limits = ReaderLimits()
         self.passwords = Passwords()
         self.waiters = Waiters(database)

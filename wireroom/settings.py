@@ -13,6 +13,7 @@ _PREFIX: Final = "WIREROOM_"
 
 KNOWN: Final = frozenset(
     {
+        "WIREROOM_AUDIT_DAYS",
         "WIREROOM_BIND",
         "WIREROOM_BOUNCE_DOMAIN",
         "WIREROOM_DATABASE_URL",

@@ -27,7 +27,7 @@ from models.metrics import Process
 from models.session import Database
 from models.settings import StorageSettings
 from models.store import campaigns, clock, counts, endpoints, erasing, hook_tokens, keeping, workers
-from worker import work
+from worker import settings, work
 from worker.alarms import Alarms
 from worker.retention import Pruner
 from worker.settings import MetricsSettings
@@ -245,8 +245,8 @@ async def _repeat(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event, 
             await asyncio.wait_for(stopping.wait(), _TURN_S)
 
 
-async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> None:
-    """Do every duty, each at its own pace, until SIGTERM or SIGINT."""
+async def keep(storage: StorageSettings, metrics: MetricsSettings | None, audit_days: int) -> None:
+    """Do every duty, each at its own pace, until SIGTERM or SIGINT. ``audit_days``: as long is the audit log kept."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -255,7 +255,7 @@ async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> Non
     wakeups = Wakeups(storage.redis_url)
     meter = KeepingMeter()
     keeper = Keeper(database, wakeups, meter)
-    pruner = Pruner(database)
+    pruner = Pruner(database, audit_days)
     alarms = Alarms(database)
     server = answering(metrics, [Process("keeper"), *meter.families])
     # Apart: slow work must not keep the watch from looking, nor the wake-ups from going out.
@@ -284,7 +284,7 @@ def main() -> None:
     """Run the keeper until it is told to stop."""
     storage = StorageSettings.read()
     logs.configure(storage.log_level, storage.log_format)
-    asyncio.run(keep(storage, MetricsSettings.read()))
+    asyncio.run(keep(storage, MetricsSettings.read(), settings.audit_days()))
 
 
 if __name__ == "__main__":

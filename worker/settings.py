@@ -12,6 +12,11 @@ from models.vocabulary import Channel
 THREADS: Final = 8
 """Of one worker's process."""
 
+AUDIT_DAYS: Final = 400
+"""How long entries of the audit log are kept, unless ``WIREROOM_AUDIT_DAYS`` says otherwise: a year and a month."""
+_LEAST_AUDIT_DAYS: Final = 30
+_MOST_AUDIT_DAYS: Final = 36_500
+
 METRICS_VARIABLE: Final = "WIREROOM_METRICS_BIND"
 _METRICS_EXAMPLE: Final = "127.0.0.1:9410-9419"
 
@@ -70,6 +75,16 @@ class WorkerSettings:
             rate[channel] = _number(environ, f"WIREROOM_RATE_{channel}")
         metrics = MetricsSettings.read(environ)
         return cls(public_url=public_url(environ), max_inflight=inflight, rate=rate, metrics=metrics)
+
+
+def audit_days(environ: Mapping[str, str] = os.environ) -> int:
+    """How many days the keeper keeps the audit log (``WIREROOM_AUDIT_DAYS``); raises InvalidSetting."""
+    text = environ.get("WIREROOM_AUDIT_DAYS") or str(AUDIT_DAYS)
+    if not (text.isascii() and text.isdigit() and _LEAST_AUDIT_DAYS <= int(text) <= _MOST_AUDIT_DAYS):
+        raise InvalidSetting(
+            f"WIREROOM_AUDIT_DAYS: {text!r} is no number of days from {_LEAST_AUDIT_DAYS} to {_MOST_AUDIT_DAYS:,}"
+        )
+    return int(text)
 
 
 def _number(environ: Mapping[str, str], name: str) -> float | None:

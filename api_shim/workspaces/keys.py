@@ -9,6 +9,7 @@ from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim import problems
+from api_shim.audit import changing
 from api_shim.decoding import milliseconds
 from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
@@ -16,6 +17,7 @@ from api_shim.workspaces.key_types import KeyList, KeyPatch, KeyRequest, KeyView
 from api_shim.workspaces.paging import PageQuery, Pagination
 from api_shim.workspaces.stored import change_one, fetch_one, remove_one
 from models import ids
+from models.audit import Action
 from models.errors import Conflict
 from models.ids import Kind
 from models.secrets import new_token
@@ -51,9 +53,9 @@ async def create(call: Call, request: KeyRequest) -> Reply:
     if expires_at is not None and expires_at <= time.time() * 1000:
         raise problems.invalid("lies in the past", "#/expiresAt")
     token, digest = new_token(TOKEN_PREFIX)
-    async with call.services.database.write() as connection:
+    async with changing(call, Action.KEY_CREATE) as change:
         row = await keys.create(
-            connection,
+            change.connection,
             call.workspace_id,
             name=request.name,
             digest=digest,
@@ -61,6 +63,7 @@ async def create(call: Call, request: KeyRequest) -> Reply:
             scopes=scopes,
             expires_at=expires_at,
         )
+        change.of(Kind.KEY, row.id, scopes=sorted(scope.value for scope in scopes))
     return Reply(_view(row, token))
 
 
@@ -88,7 +91,7 @@ async def patch(call: Call, request: KeyPatch) -> Reply:
         named = {} if request.name is UNSET else {"name": request.name}
         return named if wanted is None else named | {"scopes": sorted(scope.value for scope in wanted)}
 
-    row = await change_one(call, Kind.KEY, "key", keys.change, values)
+    row = await change_one(call, Kind.KEY, "key", Action.KEY_CHANGE, keys.change, values)
     call.services.authenticator.forget()
     return Reply(_view(row))
 
@@ -106,7 +109,7 @@ async def revoke(call: Call) -> Reply:
         return await keys.revoke(connection, workspace_id, key_id)
 
     try:
-        await remove_one(call, Kind.KEY, "key", revoked)
+        await remove_one(call, Kind.KEY, "key", Action.KEY_REVOKE, revoked)
     finally:  # also where another process has revoked it already
         call.services.authenticator.forget()
     return Reply()

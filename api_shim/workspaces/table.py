@@ -5,6 +5,7 @@ from typing import Final
 from api_shim import bounce_mail, problems, waiting
 from api_shim.operations import Operation, taking
 from api_shim.workspaces import (
+    audit_log,
     commands,
     hook_types,
     hooks,
@@ -65,6 +66,7 @@ OPERATIONS: Final = (
         errors=(*BAD_BODY, problems.INVALID_HEADER, problems.IDEMPOTENCY_IN_FLIGHT),
         headers=_IDEMPOTENT,
     ),
+    *audit_log.OPERATIONS,
     *replays.OPERATIONS,
     *lanes.OPERATIONS,
     _MESSAGES.page(shapes.MessageQuery, shapes.MessageList, messages.list_all, "List messages, the newest first"),
