@@ -28,6 +28,7 @@ from api_shim.sessions import Session
 from api_shim.traffic import Measured
 from models import ids
 from models.errors import WireroomError
+from models.secrets import SealBroken
 from models.vocabulary import Scope as KeyScope
 
 T = TypeVar("T")
@@ -224,6 +225,9 @@ class Endpoint:
         except Problem as problem:
             await self._services.refusals.note(call, f"{operation.method} {operation.shown_path}", problem)
             return self.refuse(operation, request, problem)
+        except SealBroken as error:
+            report(error, operation.path)
+            return self.refuse(operation, request, Problem(problems.INTERNAL))
         except WireroomError as error:
             return self.refuse(operation, request, problems.problem_of(error))
         except ClientDisconnect:
@@ -267,6 +271,7 @@ async def _principal(call: Call, authorization: str | None) -> Principal:
             raise problems.not_found("workspace")
         return person
     key = await call.services.authenticator.principal(authorization)
+    call.services.key_limits.count(key.key_id)
     in_path = _WORKSPACE in call.request.path_params
     if in_path and call.path_id(_WORKSPACE, ids.Kind.WORKSPACE, "workspace") != key.workspace_id:
         raise problems.not_found("workspace")

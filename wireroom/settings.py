@@ -27,6 +27,7 @@ KNOWN: Final = frozenset(
         "WIREROOM_MACHINE_NETS",
         "WIREROOM_METRICS_BIND",
         "WIREROOM_PUBLIC_URL",
+        "WIREROOM_RATE_API",
         "WIREROOM_REDIS_URL",
         "WIREROOM_SECRET_KEY",
         "WIREROOM_SMTP_URL",

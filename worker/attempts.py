@@ -13,6 +13,7 @@ from channels.errors import Blame, Limited, Misconfigured, NotStarted, Permanent
 from models import ids
 from models.admission import with_own_links
 from models.logs import places
+from models.sealing import SealedFor
 from models.secrets import SealBroken
 from models.store import pauses
 from models.store.claims import Claim
@@ -51,7 +52,7 @@ class Attempts:
         services: Services,
         conduct: Conduct | None = None,
         *,
-        sealed_for: str = "webhook-secret",
+        sealed_for: SealedFor = SealedFor.WEBHOOK,
     ) -> None:
         self._sealed_for = sealed_for
         self._channel = channel

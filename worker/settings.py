@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from models.errors import InvalidSetting
-from models.settings import is_port, place, public_url
+from models.settings import is_port, number, place, public_url
 from models.vocabulary import Channel
 
 THREADS: Final = 8
@@ -70,9 +70,9 @@ class WorkerSettings:
         inflight = {}
         rate = {}
         for channel in Channel:
-            count = _number(environ, f"WIREROOM_MAX_INFLIGHT_{channel}")
+            count = number(environ, f"WIREROOM_MAX_INFLIGHT_{channel}")
             inflight[channel] = _MAX_INFLIGHT[channel] if count is None else int(count)
-            rate[channel] = _number(environ, f"WIREROOM_RATE_{channel}")
+            rate[channel] = number(environ, f"WIREROOM_RATE_{channel}")
         metrics = MetricsSettings.read(environ)
         return cls(public_url=public_url(environ), max_inflight=inflight, rate=rate, metrics=metrics)
 
@@ -85,16 +85,3 @@ def audit_days(environ: Mapping[str, str] = os.environ) -> int:
             f"WIREROOM_AUDIT_DAYS: {text!r} is no number of days from {_LEAST_AUDIT_DAYS} to {_MOST_AUDIT_DAYS:,}"
         )
     return int(text)
-
-
-def _number(environ: Mapping[str, str], name: str) -> float | None:
-    text = environ.get(name)
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        raise InvalidSetting(f"{name}: {text!r} is no number") from None
-    if not 1 <= number < float("inf"):
-        raise InvalidSetting(f"{name}: must be 1 or more")
-    return number

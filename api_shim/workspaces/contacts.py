@@ -29,13 +29,12 @@ from channels import standard_webhooks
 from models.audit import Action
 from models.errors import Conflict
 from models.ids import Kind
+from models.sealing import SealedFor
 from models.secrets import Keyring
 from models.store import contact_terms, contacts, erasing
 from models.store.contacts import ContactFilter, ContactRow
 from models.vocabulary import Channel
 
-# As the workers open it.
-_SEALED_AS: Final = "webhook-secret"
 _MOST_WORDS: Final = 8
 _ERASED_AT_ONCE: Final = 200
 _PLAIN: Final = ("phone", "first_name", "last_name", "timezone", "locale", "external_id")
@@ -83,7 +82,7 @@ class Change:
             secret = asked
         else:
             secret = self.new_secret = standard_webhooks.new_secret()
-        return rotation.rotated(self._keyring, _SEALED_AS, "webhook_secret", secret, had)
+        return rotation.rotated(self._keyring, SealedFor.WEBHOOK, "webhook_secret", secret, had)
 
 
 def _checked(channel: Channel, address: str | msgspec.UnsetType | None, pointer: str) -> str | msgspec.UnsetType | None:

@@ -28,15 +28,16 @@ from models import ids
 from models.audit import Action
 from models.evidence import Provider
 from models.ids import Kind
+from models.sealing import SealedFor
 from models.secrets import Keyring, token_digest
 from models.store import event_views, hooks
 from models.store.event_views import EventFilter, EventRow
 from models.store.hooks import HookRow, NewHook
 from models.timestamps import show, show_optional
 
-HOOK_KEY: Final = "hook-key"
-SIGNING_KEY: Final = "hook-signing-key"
-BASIC_AUTH: Final = "hook-basic-auth"
+HOOK_KEY: Final = SealedFor.HOOK_KEY
+SIGNING_KEY: Final = SealedFor.HOOK_SIGNING_KEY
+BASIC_AUTH: Final = SealedFor.HOOK_BASIC_AUTH
 _KEY_BYTES: Final = 24
 
 
