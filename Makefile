@@ -4,7 +4,7 @@
 PYTHON_IN_VENV := .venv/bin/python
 PACKAGES := models channels worker api_shim wireroom bench tests examples
 
-.PHONY: install run test check format migration lock lock-peers fuzz bench bench-full bench-lists faults faults-full namespaces newcomer clean help
+.PHONY: install run test check audit format migration lock lock-peers fuzz bench bench-full bench-lists faults faults-full namespaces newcomer clean help
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -28,6 +28,9 @@ check: .venv/installed ## style, types, import rules, budgets, schema
 	.venv/bin/lint-imports
 	$(PYTHON_IN_VENV) -m pytest -q tests/architecture
 
+audit: .venv/installed ## known vulnerabilities, dangerous code, licences, secrets; fails where nobody could say
+	@$(PYTHON_IN_VENV) -m tools.audit
+
 format: .venv/installed ## bring the code into the one form
 	$(PYTHON_IN_VENV) -m ruff check --fix .
 	$(PYTHON_IN_VENV) -m ruff format .
@@ -37,7 +40,7 @@ migration: .venv/installed ## a new revision from models/tables.py: make migrati
 	$(PYTHON_IN_VENV) -m ruff format models/migrations/versions
 
 lock: .venv/installed ## resolve pyproject.toml into requirements.lock; ARGS=--upgrade for newer versions
-	$(PYTHON_IN_VENV) -m uv pip compile pyproject.toml --extra bench --extra otel --group build --group test --group check \
+	$(PYTHON_IN_VENV) -m uv pip compile pyproject.toml --extra bench --extra otel --group build --group test --group check --group audit \
 	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --quiet $(ARGS) --output-file requirements.lock
 

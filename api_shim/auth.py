@@ -11,6 +11,7 @@ from api_shim import problems
 from api_shim.key_use import KeyUse
 from api_shim.problems import Problem
 from models import secrets
+from models.audit import Actor, ActorKind
 from models.session import Database
 from models.store import keys
 from models.vocabulary import Role, Scope
@@ -27,6 +28,15 @@ class Principal(msgspec.Struct, frozen=True):
     scopes: frozenset[Scope]
     key_id: UUID | None = None
     user_id: UUID | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """Who it is, as the audit log names it."""
+        if self.user_id is not None:
+            return Actor(ActorKind.USER, self.user_id)
+        if self.key_id is None:
+            raise RuntimeError("whoever calls is a key or a person")
+        return Actor(ActorKind.KEY, self.key_id)
 
     def need(self, scope: Scope) -> None:
         """Raises Problem (403) where the key does not have ``scope``."""

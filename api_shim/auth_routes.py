@@ -7,7 +7,7 @@ import structlog
 from msgspec import Meta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api_shim import problems
+from api_shim import audit, problems
 from api_shim.operations import Call, Operation, Reply, taking
 from api_shim.problems import Problem
 from api_shim.sessions import TOKEN_PREFIX, Session, session_of
@@ -15,6 +15,7 @@ from api_shim.sign_ins import Attempt, attempt_of, device_cookie, too_many
 from api_shim.workspaces.nouns import BAD_BODY
 from channels.addresses import check_address
 from models import ids, passwords
+from models.audit import Action, Ending
 from models.ids import Kind
 from models.secrets import new_token, token_digest
 from models.store import sessions, sign_ins, users
@@ -106,6 +107,7 @@ async def sign_in(call: Call, request: SignInRequest) -> Reply:
         user, attempt = await _charged(call, _as_kept(request.email))
         right = await services.passwords.verify(None if user is None else user.password_hash, request.password)
         if user is None or not right:
+            await _note_refusal(call, Action.SIGN_IN, user)
             raise _refused()
         return await _begin(call, user, attempt, request.password)
 
@@ -133,6 +135,11 @@ async def _charged(call: Call, email: str) -> tuple[UserRow | None, Attempt]:
     return user, attempt
 
 
+async def _note_refusal(call: Call, action: Action, user: UserRow | None) -> None:
+    async with call.services.database.write() as connection:
+        await audit.of_account(connection, call, action, None if user is None else user.id, Ending.REFUSED)
+
+
 async def _begin(call: Call, user: UserRow, attempt: Attempt, password: str) -> Reply:
     """The session of a person whose password was right; the one that the browser had ends."""
     services = call.services
@@ -147,6 +154,7 @@ async def _begin(call: Call, user: UserRow, attempt: Attempt, password: str) -> 
         await sign_ins.settle(connection, cleared=attempt.own, give_back=attempt.client)
         session, token = await _new_session(connection, user)
         memberships = await users.workspaces_of(connection, user.id)
+        await audit.of_account(connection, call, Action.SIGN_IN, user.id)
     log.info("signed in", user=ids.show(Kind.USER, user.id))
     cookies = (services.sessions.cookie(token), device_cookie(services.sessions.cookies, attempt))
     return Reply(_view(session, memberships), headers=_NOT_KEPT, cookies=cookies)
@@ -171,6 +179,7 @@ async def sign_out(call: Call) -> Reply:
     if token is not None:
         async with services.database.write() as connection:
             await sessions.end(connection, token_digest(token))
+            await audit.of_account(connection, call, Action.SIGN_OUT, call.signed_in.user_id)
     return Reply(headers=_NOT_KEPT, cookies=(services.sessions.no_cookie(),))
 
 
@@ -192,6 +201,7 @@ async def change_password(call: Call, request: PasswordRequest) -> Reply:
             raise problems.invalid(str(error), "#/newPassword") from None
         user, attempt = await _charged(call, email)
         if user is None or not await services.passwords.verify(user.password_hash, request.current_password):
+            await _note_refusal(call, Action.OWN_PASSWORD, user)
             raise problems.invalid("is not the present password", "#/currentPassword")
         hashed = await services.passwords.hash(request.new_password)
     async with services.database.write() as connection:
@@ -200,6 +210,7 @@ async def change_password(call: Call, request: PasswordRequest) -> Reply:
         await users.set_password(connection, user.id, hashed)
         session, token = await _new_session(connection, user)
         memberships = await users.workspaces_of(connection, user.id)
+        await audit.of_account(connection, call, Action.OWN_PASSWORD, user.id)
     log.info("password changed", user=ids.show(Kind.USER, user.id))
     return Reply(_view(session, memberships), headers=_NOT_KEPT, cookies=(services.sessions.cookie(token),))
 

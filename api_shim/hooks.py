@@ -5,10 +5,12 @@ import base64
 import binascii
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final, ParamSpec, TypeVar
 
 import msgspec
+import structlog
 from msgspec import UNSET, UnsetType
 
 from api_shim import bounce_mail, hook_effects, incoming, problems
@@ -20,9 +22,10 @@ from api_shim.problems import Problem
 from api_shim.workspaces.hooks import BASIC_AUTH, SIGNING_KEY
 from channels.providers import sns, telegram
 from channels.providers.contract import BadSignature, HookRequest, HookSecrets, ProviderAdapter, TooManyEvents
+from models import ids
 from models.events import ParsedEvent
 from models.evidence import Provider
-from models.secrets import Keyring, token_digest
+from models.secrets import Keyring, SealBroken, token_digest
 from models.store import hooks
 from models.store.hooks import HookRow
 from models.vocabulary import EventType
@@ -34,6 +37,11 @@ _LONG_BYTES: Final = 64 << 10
 _BY_PASSWORD: Final = 'Basic realm="hook"'
 # No registered scheme: signatures are told by headers that each provider names for itself.
 _BY_SIGNATURE: Final = 'Webhook-Signature realm="hook"'
+
+# Somebody has to put a key back; the provider's own schedule lasts for hours.
+_MENDED_S: Final = 60
+
+log = structlog.get_logger("api_shim")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,13 +72,29 @@ class HookThere(msgspec.Struct):
 async def look(call: Call) -> Reply:
     """Say that the hook is there: some providers look, by HEAD, before they use an address."""
     hook = await _hook(call)
-    _check_basic_auth(hook, await call.services.keyring(), call.request.headers.get("authorization", ""))
+    with _secrets_of(hook):
+        _check_basic_auth(hook, await call.services.keyring(), call.request.headers.get("authorization", ""))
     return Reply(HookThere(hook.provider))
 
 
 async def receive(call: Call) -> Reply:
     """Take in a provider's request."""
     hook = await _hook(call)
+    with _secrets_of(hook):
+        return await _take_in(call, hook)
+
+
+@contextmanager
+def _secrets_of(hook: HookRow) -> Iterator[None]:
+    """Raises Problem (503) where the hook's secrets do not open, which is our own fault: the provider comes again."""
+    try:
+        yield
+    except SealBroken:
+        log.error("hook.secret_sealed_by_unknown_key", hook=ids.show(ids.Kind.HOOK, hook.id), provider=hook.provider)
+        raise Problem(problems.SECRET_UNREADABLE, headers={"Retry-After": str(_MENDED_S)}) from None
+
+
+async def _take_in(call: Call, hook: HookRow) -> Reply:
     keyring = await call.services.keyring()
     headers = dict(call.request.headers.items())
     _check_basic_auth(hook, keyring, headers.get("authorization", ""))
@@ -105,7 +129,11 @@ async def receive(call: Call) -> Reply:
 async def _prove(call: Call, hook: HookRow, adapter: ProviderAdapter, keyring: Keyring, request: HookRequest) -> None:
     """Raises Problem (401 or 406) where the request is not its provider's, 503 where nobody can tell now."""
     known, now = PROVIDERS[hook.provider], time.time()
-    given = HookSecrets(signing_keys=_signing_keys(hook, keyring, now), topic_arns=tuple(hook.topic_arns))
+    keys = _sealed_keys(hook, now)
+    known_keys = tuple(_opened(keyring, keys))
+    if keys and not known_keys:
+        raise SealBroken("none of the hook's signing keys")
+    given = HookSecrets(signing_keys=known_keys, topic_arns=tuple(hook.topic_arns))
     url: str | None = None
     try:
         if hook.provider is Provider.SES:
@@ -113,6 +141,8 @@ async def _prove(call: Call, hook: HookRow, adapter: ProviderAdapter, keyring: K
             given = msgspec.structs.replace(given, certificate=await call.services.sns.certificate(url))
         await _of_body(request.body, adapter.verify, request, given, now)
     except BadSignature:
+        if len(known_keys) < len(keys):
+            raise SealBroken("it may be signed by the key that does not open") from None
         if known.refusal is problems.UNAUTHORIZED:
             raise _unauthorized(_NOT_PROVED, _BY_SIGNATURE) from None
         raise Problem(known.refusal, _NOT_PROVED) from None
@@ -164,12 +194,18 @@ async def _hook(call: Call) -> HookRow:
     return hook
 
 
-def _signing_keys(hook: HookRow, keyring: Keyring, now: float) -> tuple[str, ...]:
-    """The keys that prove a request at ``now`` (Unix seconds): two while they rotate."""
+def _sealed_keys(hook: HookRow, now: float) -> list[bytes]:
+    """The keys that prove a request at ``now`` (Unix seconds), sealed: two while they rotate."""
     sealed = [hook.signing_key]
     if hook.signing_key_previous_until is not None and now * 1000 < hook.signing_key_previous_until:
         sealed.append(hook.signing_key_previous)
-    return tuple(keyring.open_text(each, SIGNING_KEY) for each in sealed if each is not None)
+    return [each for each in sealed if each is not None]
+
+
+def _opened(keyring: Keyring, keys: Iterable[bytes]) -> Iterator[str]:
+    for each in keys:
+        with suppress(SealBroken):
+            yield keyring.open_text(each, SIGNING_KEY)
 
 
 def _check_basic_auth(hook: HookRow, keyring: Keyring, authorization: str) -> None:

@@ -21,7 +21,7 @@ _REF: Final = "#/components/schemas/{name}"
 _EARLY: Final = (problems.MALFORMED_REQUEST, problems.HEAD_TOO_LARGE)
 _ALWAYS: Final = (problems.INVALID_PARAMETER, *_EARLY, problems.INTERNAL, problems.STORAGE_UNAVAILABLE)
 _BY_COOKIE: Final = (problems.UNAUTHORIZED, problems.CSRF_TOKEN, problems.CROSS_ORIGIN)
-_WITH_KEY: Final = (problems.UNAUTHORIZED, problems.MISSING_SCOPE)
+_WITH_KEY: Final = (problems.UNAUTHORIZED, problems.MISSING_SCOPE, problems.TOO_MANY_REQUESTS)
 _SHORT: Final = ".short"
 _TEXT: Final = {"type": "string"}
 # Headers of problems, by the status that they come with.

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from api_shim import problems
+from api_shim import audit, problems
 from api_shim.auth import Principal
 from api_shim.decoding import check_names, convert_query, decode, read_body
 from api_shim.problems import Problem, ProblemBody, ProblemType
@@ -29,6 +29,7 @@ from api_shim.traffic import Measured
 from models import ids
 from models.errors import WireroomError
 from models.sandboxes import live_of
+from models.secrets import SealBroken
 from models.vocabulary import Scope as KeyScope
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ log = structlog.get_logger("api_shim")
 
 
 class Call:
-    """One request, as a handler sees it."""
+    """One request, as a handler sees it. ``given``: its body. ``request_id``: where the audit log tells of it."""
 
     def __init__(self, operation: "Operation", services: Services, request: Request) -> None:
         self.services = services
@@ -51,6 +52,8 @@ class Call:
         self.session: Session | None = None
         self.csrf_token: str | None = None
         self.traceparent: str | None = None
+        self.given: msgspec.Struct | None = None
+        self.request_id: str | None = None
         self._operation = operation
 
     async def begin(self) -> None:
@@ -174,7 +177,9 @@ def taking(request: type[T], handler: Callable[[Call, T], Awaitable[Reply]]) -> 
     """The ``request`` and ``handler`` of an operation with a JSON body: one type for both."""
 
     async def with_body(call: Call) -> Reply:
-        return await handler(call, await call.json(request))
+        body = await call.json(request)
+        call.given = body if isinstance(body, msgspec.Struct) else None
+        return await handler(call, body)
 
     return {"request": request, "handler": with_body}
 
@@ -214,14 +219,24 @@ class Endpoint:
         await response(scope, receive, send)
 
     async def _answer(self, operation: Operation, request: Request, traceparent: str | None = None) -> Response:
+        call = self.call(operation, request)
+        call.traceparent = traceparent
+        response = await self._try(call, operation, request)
+        if call.request_id is not None:
+            response.headers[audit.REQUEST_ID] = call.request_id
+        return response
+
+    async def _try(self, call: Call, operation: Operation, request: Request) -> Response:
         try:
-            call = self.call(operation, request)
-            call.traceparent = traceparent
             await call.begin()
             await _admit(call, operation)
             return write(await operation.handler(call), operation.path, operation.status)
         except Problem as problem:
+            await self._services.refusals.note(call, f"{operation.method} {operation.shown_path}", problem)
             return self.refuse(operation, request, problem)
+        except SealBroken as error:
+            report(error, operation.path)
+            return self.refuse(operation, request, Problem(problems.INTERNAL))
         except WireroomError as error:
             return self.refuse(operation, request, problems.problem_of(error))
         except ClientDisconnect:
@@ -265,6 +280,7 @@ async def _principal(call: Call, authorization: str | None) -> Principal:
             raise problems.not_found("workspace")
         return person
     key = await call.services.authenticator.principal(authorization)
+    call.services.key_limits.count(key.key_id)
     if _WORKSPACE in call.request.path_params:
         wanted = call.path_id(_WORKSPACE, ids.Kind.WORKSPACE, "workspace")
         # A test key goes by its workspace's address, so that a program changes nothing but its key.

@@ -104,7 +104,8 @@ BY_NAME: Final[Mapping[str, Help]] = {
         "Wait for the seconds of `Retry-After`.",
     ),
     "too-many-requests": Help(
-        "Too much was changed by the links of this message, or too many links that are none came from this address.",
+        "The API key makes more requests a second than this server takes of one, too much was changed by the links of "
+        "this message, or too many links that are none came from this address.",
         "Wait for the seconds of `Retry-After`.",
     ),
     "too-many-streams": Help(
@@ -115,6 +116,11 @@ BY_NAME: Final[Mapping[str, Help]] = {
     "certificate-unavailable": Help(
         "The certificate by which the provider signed cannot be fetched from it now, so nothing was stored.",
         f"{_OURS} The provider repeats it.",
+    ),
+    "secret-unreadable": Help(
+        "What would prove the request is sealed under a secret key that this server does not have. Nothing was stored.",
+        "The provider repeats it. Whoever runs the server puts the key that is missing back, behind the newest one: "
+        "`WIREROOM_SECRET_KEY=new,old`.",
     ),
     "storage-unavailable": Help(
         "The database cannot be reached now. Whether the request took effect is not known.",

@@ -71,6 +71,7 @@ INTERNAL: Final = ProblemType("internal", "An error of ours", 500)
 CERTIFICATE_UNAVAILABLE: Final = ProblemType(
     "certificate-unavailable", "The provider's certificate cannot be fetched now", 503
 )
+SECRET_UNREADABLE: Final = ProblemType("secret-unreadable", "A secret that is needed cannot be opened now", 503)
 STORAGE_UNAVAILABLE: Final = ProblemType("storage-unavailable", "The database cannot be reached now", 503)
 
 REFUSALS: Final = {
@@ -108,6 +109,7 @@ ALL_TYPES: Final = (
     INTERNAL,
     STORAGE_UNAVAILABLE,
     CERTIFICATE_UNAVAILABLE,
+    SECRET_UNREADABLE,
     *REFUSALS.values(),
 )
 

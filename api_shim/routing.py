@@ -64,7 +64,7 @@ _OWN: Final = (
         tag=_INCOMING,
         scope=None,
         responses={200: hooks.HookThere},
-        errors=(problems.UNAUTHORIZED, problems.NOT_FOUND),
+        errors=(problems.UNAUTHORIZED, problems.NOT_FOUND, problems.SECRET_UNREADABLE),
     ),
     Operation(
         "POST",
@@ -85,6 +85,7 @@ _OWN: Final = (
             problems.TOO_LARGE,
             problems.UNSUPPORTED_ENCODING,
             problems.CERTIFICATE_UNAVAILABLE,
+            problems.SECRET_UNREADABLE,
         ),
         headers=hook_bodies.HEADERS,
     ),

@@ -4,11 +4,13 @@ import asyncio
 from functools import partial
 from typing import Final
 
+from api_shim.audit import Refusals
 from api_shim.auth import Authenticator
 from api_shim.house_levels import HouseLevels
 from api_shim.idempotency import KeysInFlight
 from api_shim.inbox_stream import Streams
 from api_shim.intake import Intake
+from api_shim.key_limits import KeyLimits
 from api_shim.link_targets import LinkTargets
 from api_shim.origins import Origins
 from api_shim.reader_limits import ReaderLimits
@@ -61,7 +63,9 @@ class Services:
         self.authenticator = Authenticator(database)
         self.sessions = Sessions(database, settings.public_url)
         self.sign_ins = SignIns()
+        self.refusals = Refusals()
         self.reader_limits = ReaderLimits()
+        self.key_limits = KeyLimits(settings.key_rate)
         self.passwords = Passwords()
         self.waiters = Waiters(database)
         self.inbox_streams = Streams(database)

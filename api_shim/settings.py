@@ -9,7 +9,7 @@ from typing import Final, Self
 from api_shim import networks
 from api_shim.networks import NamedNetwork
 from models.errors import InvalidSetting
-from models.settings import DEFAULT_BIND, TraceSettings, place, public_url
+from models.settings import DEFAULT_BIND, TraceSettings, number, place, public_url
 
 LMTP_VARIABLE: Final = "WIREROOM_LMTP_BIND"
 DRAIN_S: Final = 30
@@ -23,7 +23,8 @@ class ApiSettings:
     ``proxies`` is ``FORWARDED_ALLOW_IPS``, uvicorn's own: addresses and networks, or ``*``, whose ``X-Forwarded-For``
     is believed. Nobody's, unless it is set: a client on this machine would name itself as it likes. ``lmtp`` is
     ``WIREROOM_LMTP_BIND``, where bounce mail is taken in; None: nowhere. ``machine_nets``: ``WIREROOM_MACHINE_NETS``,
-    from where no person follows a link.
+    from where no person follows a link. ``key_rate``: ``WIREROOM_RATE_API``, requests a second of one API key to this
+    process; None: as many as it likes.
     """
 
     host: str
@@ -33,6 +34,7 @@ class ApiSettings:
     lmtp: tuple[str, int] | None = None
     machine_nets: tuple[NamedNetwork, ...] = ()
     traces: TraceSettings | None = None
+    key_rate: float | None = None
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -47,6 +49,7 @@ class ApiSettings:
             lmtp=place(LMTP_VARIABLE, lmtp, "127.0.0.1:2424") if lmtp else None,
             machine_nets=_machine_nets(environ.get("WIREROOM_MACHINE_NETS", "")),
             traces=TraceSettings.read(environ),
+            key_rate=number(environ, "WIREROOM_RATE_API"),
         )
 
 

@@ -44,6 +44,7 @@ class Kind(StrEnum):
     SUPPRESSION = "sup"
     SUBSCRIPTION = "sub"
     SENDER = "snd"
+    AUDIT_ENTRY = "aud"
 
 
 DIALECT_B: Final = {Kind.MESSAGE: "mesg", Kind.CONTACT: "cust", Kind.CAMPAIGN: "camp"}

@@ -102,10 +102,9 @@ class Keyring:
         """The same, sealed by the newest key; raises SealBroken."""
         return sealed if self._envelopes.is_newest(sealed) else self.seal(self.open(sealed, purpose), purpose)
 
-    @property
-    def newest_header(self) -> bytes:
-        """What every envelope begins with that the newest key seals: version and key id."""
-        return self._envelopes.newest_header
+    def alias(self, name: str) -> str:
+        """32 hex digits that stand for a name outside the database: keyed, so that nobody guesses it back."""
+        return self.address_digest("alias", name).hex()
 
     def address_digest(self, channel: str, address: str) -> bytes:
         """16 bytes that stand for an address without telling it: HMAC-SHA256, truncated, keyed.

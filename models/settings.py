@@ -118,6 +118,20 @@ def place(variable: str, bind: str, example: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def number(environ: Mapping[str, str], name: str) -> float | None:
+    """A number of 1 or more, None where there is none; raises InvalidSetting, naming the variable."""
+    text = environ.get(name)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise InvalidSetting(f"{name}: {text!r} is no number") from None
+    if not 1 <= value < float("inf"):
+        raise InvalidSetting(f"{name}: must be 1 or more")
+    return value
+
+
 def is_port(text: str) -> bool:
     """Whether ``text`` is the number of a port, or 0 for any that is free."""
     return text.isascii() and text.isdigit() and int(text) <= _HIGHEST_PORT

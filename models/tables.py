@@ -645,6 +645,24 @@ resubscriptions = Table(  # the last time that a reader subscribed again at the 
     _time("said_at", required=True),
 )
 
+audit_entries = Table(  # what people, keys and the command line did; never changed (a trigger of migration 0012)
+    "audit_entries",
+    metadata,
+    _id(),
+    Column("workspace_id", Uuid),  # null: it concerns none, or nobody knows which
+    _time("at", required=True),
+    _word("actor_kind"),
+    Column("actor_id", Uuid),
+    _word("action"),
+    _word("ending"),
+    _word("object_kind", required=False),
+    Column("object_id", Uuid),
+    Column("details", JSON, nullable=False),
+    Column("request_id", String(64)),
+    Index(None, "workspace_id", "id"),
+    Index(None, "object_id", "id", postgresql_where=text("object_id IS NOT NULL")),
+)
+
 failing_endpoints = Table(  # a webhook's, from its first failure after a success to the next success
     "failing_endpoints",
     metadata,

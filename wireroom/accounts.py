@@ -6,12 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from models import ids, migrate
+from models.audit import COMMAND, Action, Details, Thing
 from models.errors import Conflict, NotFound, WireroomError
 from models.sandboxes import is_sandbox
 from models.secrets import new_token
 from models.session import Database
-from models.store import keys, sandboxes, workspaces
+from models.store import audit, keys, sandboxes, workspaces
+from models.store.audit import NewEntry
 from models.vocabulary import Scope
 from wireroom import moments
 
@@ -50,7 +54,7 @@ async def create_workspace(database_url: str, name: str) -> str:
     """The shown id of a new workspace; raises Conflict, which names the other's id, where the name is taken."""
     async with opened(database_url) as database, database.write() as connection:
         try:
-            return _shown(await workspaces.create(connection, name))
+            made = await workspaces.create(connection, name)
         except Conflict as error:
             found = await workspaces.find(connection, name)
             if found is None:
@@ -59,6 +63,8 @@ async def create_workspace(database_url: str, name: str) -> str:
                 f"{error}, its id is {_shown(found)}: use it, or choose another name; "
                 "`wireroom workspace list` shows all"
             ) from error
+        await audit.add(connection, NewEntry(made.id, COMMAND, Action.WORKSPACE_CREATE))
+        return _shown(made)
 
 
 async def list_workspaces(database_url: str) -> list[tuple[str, str]]:
@@ -80,12 +86,7 @@ async def create_token(
     ``expires_at`` is milliseconds (UTC). ``test``: of its sandbox. Raises NotFound for an unknown workspace.
     """
     async with opened(database_url) as database, database.write() as connection:
-        found = await workspaces.find(connection, workspace)
-        if found is None:
-            raise NotFound(
-                f"no workspace {workspace}: `wireroom workspace create NAME` makes one, `wireroom workspace list` "
-                "shows all"
-            )
+        found = await workspace_of(connection, workspace)
         owner = await sandboxes.ensure(connection, found.id) if test else found.id
         secret, digest = new_token(keys.prefix_of(owner))
         key = await keys.create(
@@ -97,7 +98,21 @@ async def create_token(
             scopes=scopes,
             expires_at=expires_at,
         )
+        details: Details = {"scopes": sorted(scope.value for scope in scopes)}
+        thing = Thing(ids.Kind.KEY, key.id)
+        await audit.add(connection, NewEntry(found.id, COMMAND, Action.KEY_CREATE, thing=thing, details=details))
         return ids.show(ids.Kind.KEY, key.id), secret
+
+
+async def workspace_of(connection: AsyncConnection, name_or_id: str) -> workspaces.WorkspaceRow:
+    """The workspace with that name or shown id; raises NotFound, saying how to find one."""
+    found = await workspaces.find(connection, name_or_id)
+    if found is None:
+        raise NotFound(
+            f"no workspace {name_or_id}: `wireroom workspace create NAME` makes one, `wireroom workspace list` "
+            "shows all"
+        )
+    return found
 
 
 def expiry(text: str) -> int:

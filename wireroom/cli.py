@@ -21,7 +21,7 @@ import typer
 from models.errors import WireroomError
 from models.settings import StorageSettings
 from models.vocabulary import Channel, Scope
-from wireroom import data_dir, replay, send_file, users, watch
+from wireroom import audit, data_dir, replay, reseal, send_file, users, watch
 from wireroom.options import AsJson, TokenOption, UrlOption, WorkspaceOption
 from wireroom.options import client as _client
 from wireroom.output import database_url as _database_url
@@ -41,7 +41,9 @@ token_app = typer.Typer(help="API tokens.", no_args_is_help=True)
 app.add_typer(workspace_app, name="workspace")
 app.add_typer(token_app, name="token")
 app.add_typer(users.app, name="user")
+app.command("audit")(audit.run)
 app.command("replay")(replay.run)
+app.command("reseal")(reseal.run)
 app.command("send-file")(send_file.run)
 app.command("watch")(watch.run)
 

@@ -13,6 +13,7 @@ _PREFIX: Final = "WIREROOM_"
 
 KNOWN: Final = frozenset(
     {
+        "WIREROOM_AUDIT_DAYS",
         "WIREROOM_BIND",
         "WIREROOM_BOUNCE_DOMAIN",
         "WIREROOM_DATABASE_URL",
@@ -26,6 +27,7 @@ KNOWN: Final = frozenset(
         "WIREROOM_MACHINE_NETS",
         "WIREROOM_METRICS_BIND",
         "WIREROOM_PUBLIC_URL",
+        "WIREROOM_RATE_API",
         "WIREROOM_REDIS_URL",
         "WIREROOM_SECRET_KEY",
         "WIREROOM_SMTP_URL",

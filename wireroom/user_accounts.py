@@ -1,17 +1,19 @@
 """The accounts of people, in the database itself."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.addresses import check_address
 from models import ids
+from models.audit import COMMAND, Action, Thing
 from models.errors import Conflict, NotFound, WireroomError
 from models.passwords import Passwords
-from models.store import users, workspaces
-from models.store.workspaces import WorkspaceRow
+from models.store import audit, users
+from models.store.audit import NewEntry
 from models.vocabulary import Role
-from wireroom.accounts import opened
+from wireroom.accounts import opened, workspace_of
 
 
 class Unusable(WireroomError):
@@ -27,7 +29,7 @@ async def create(database_url: str, email: str, workspace: str, role: Role, pass
     async with opened(database_url) as database:
         hashed = await _hashed(password, email)
         async with database.write() as connection:
-            found = await _workspace(connection, workspace)
+            found = await workspace_of(connection, workspace)
             try:
                 made = await users.create(connection, email, hashed)
             except Conflict as error:
@@ -36,6 +38,7 @@ async def create(database_url: str, email: str, workspace: str, role: Role, pass
                     "`wireroom user password EMAIL` sets another"
                 ) from error
             await users.join(connection, made.id, found.id, role)
+            await _note(connection, Action.USER_CREATE, made.id, found.id, role=role.value)
     return ids.show(ids.Kind.USER, made.id)
 
 
@@ -48,11 +51,12 @@ async def create_or_join(
     the workspace already.
     """
     async with opened(database_url) as database, database.write() as connection:
-        found = await _workspace(connection, workspace)
+        found = await workspace_of(connection, workspace)
         known = await users.by_email(connection, _checked(email))
         if known is not None:
             await users.lock(connection, known.id)
             await users.join(connection, known.id, found.id, role)
+            await _note(connection, Action.USER_JOIN, known.id, found.id, role=role.value)
             return ids.show(ids.Kind.USER, known.id), False
     return await create(database_url, email, workspace, role, ask()), True
 
@@ -67,6 +71,8 @@ async def set_password(database_url: str, email: str, ask: Callable[[], str]) ->
         hashed = await _hashed(ask(), known.email)
         async with database.write() as connection:
             await users.set_password(connection, known.id, hashed)
+            theirs = [each.id for each in await users.workspaces_of(connection, known.id)]
+            await _note(connection, Action.USER_CHANGE, known.id, *theirs, fields=["password"])
     return ids.show(ids.Kind.USER, known.id)
 
 
@@ -88,11 +94,10 @@ async def _hashed(password: str, email: str) -> str:
         passwords.close()
 
 
-async def _workspace(connection: AsyncConnection, name_or_id: str) -> WorkspaceRow:
-    found = await workspaces.find(connection, name_or_id)
-    if found is None:
-        raise NotFound(
-            f"no workspace {name_or_id}: `wireroom workspace create NAME` makes one, `wireroom workspace list` "
-            "shows all"
-        )
-    return found
+async def _note(
+    connection: AsyncConnection, action: Action, user_id: UUID, *workspace_ids: UUID, **details: str | list[str]
+) -> None:
+    thing = Thing(ids.Kind.USER, user_id)
+    entries = [NewEntry(each, COMMAND, action, thing=thing, details=dict(details)) for each in workspace_ids]
+    if entries:
+        await audit.add(connection, *entries)

@@ -14,6 +14,7 @@ from channels.errors import Blame, Limited, Misconfigured, NotStarted, Permanent
 from models import ids
 from models.admission import with_own_links
 from models.logs import places
+from models.sealing import SealedFor
 from models.secrets import SealBroken
 from models.store import pauses
 from models.store.claims import Claim
@@ -55,7 +56,7 @@ class Attempts:
         conduct: Conduct | None = None,
         *,
         sender: UUID | None = None,
-        sealed_for: str = "webhook-secret",
+        sealed_for: SealedFor = SealedFor.WEBHOOK,
     ) -> None:
         self._sender = sender
         self._sealed_for = sealed_for

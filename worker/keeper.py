@@ -29,7 +29,7 @@ from models.session import Database
 from models.settings import StorageSettings
 from models.store import campaigns, clock, endpoints, erasing, hook_tokens, keeping, workers
 from models.store.turns import Group
-from worker import work
+from worker import settings, work
 from worker.alarms import Alarms
 from worker.folding import Folder
 from worker.retention import Pruner
@@ -249,8 +249,8 @@ async def _repeat(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event, 
             await asyncio.wait_for(stopping.wait(), pause_s)
 
 
-async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> None:
-    """Do every duty, each at its own pace, until SIGTERM or SIGINT."""
+async def keep(storage: StorageSettings, metrics: MetricsSettings | None, audit_days: int) -> None:
+    """Do every duty, each at its own pace, until SIGTERM or SIGINT. ``audit_days``: as long is the audit log kept."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -260,7 +260,7 @@ async def keep(storage: StorageSettings, metrics: MetricsSettings | None) -> Non
     meter = KeepingMeter()
     keeper = Keeper(database, wakeups, meter)
     folder = Folder(database)
-    pruner = Pruner(database)
+    pruner = Pruner(database, audit_days)
     alarms = Alarms(database)
     server = answering(metrics, [Process("keeper"), *meter.families])
     # Apart: slow work must not keep the watch from looking, nor the wake-ups from going out.
@@ -289,7 +289,7 @@ def main() -> None:
     """Run the keeper until it is told to stop."""
     storage = StorageSettings.read()
     logs.configure(storage.log_level, storage.log_format)
-    uvloop.run(keep(storage, MetricsSettings.read()))
+    uvloop.run(keep(storage, MetricsSettings.read(), settings.audit_days()))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -139,6 +140,11 @@ class LocalLimiter:
         return found
 
 
+def _key(alias: Callable[[str], str], name: str) -> str:
+    kind, _, _ = name.partition(":")
+    return f"{_PREFIX}{kind}:{alias(name)}"
+
+
 class RedisLimiter:
     """Keeps limits over all processes that share a Redis.
 
@@ -147,8 +153,12 @@ class RedisLimiter:
     failed nobody waits for the next: twice a second one looks whether it is back.
     """
 
-    def __init__(self, redis_url: str) -> None:
-        """Connect on first use; raises InvalidSetting where ``redis_url`` is no address."""
+    def __init__(self, redis_url: str, alias: Callable[[str], str]) -> None:
+        """Connect on first use; raises InvalidSetting where ``redis_url`` is no address.
+
+        ``alias``: what Redis knows a limit's name by, in every process the same. Names tell who is written to.
+        """
+        self._key = lru_cache(_MOST_BUCKETS)(partial(_key, alias))
         self._client = connect(redis_url, connections=_THREADS, timeout_s=_TIMEOUT_S)
         self._taking = self._client.register_script(_TAKE)
         self._granting = self._client.register_script(_GRANT)
@@ -238,7 +248,7 @@ class RedisLimiter:
                 self._client.zrem(LIMITERS, self._id)
 
     def _take(self, limits: Sequence[Limit]) -> float:
-        keys = [LIMITERS, *(_PREFIX + limit.name for limit in limits)]
+        keys = [LIMITERS, *(self._key(limit.name) for limit in limits)]
         numbers = [number for limit in limits for number in (1_000_000 / limit.per_second, limit.burst)]
         answer = self._taking(keys, [self._id, _SEEN_FOR_S, *numbers])
         microseconds, self._processes = msgspec.convert(answer, tuple[int, int])
@@ -246,7 +256,7 @@ class RedisLimiter:
 
     def _grant(self, limit: Limit, most: int) -> Grant:
         arguments: list[str | float] = [self._id, _SEEN_FOR_S, 1_000_000 / limit.per_second, limit.burst, most]
-        answer = self._granting([LIMITERS, _PREFIX + limit.name], arguments)
+        answer = self._granting([LIMITERS, self._key(limit.name)], arguments)
         number, microseconds, self._processes = msgspec.convert(answer, tuple[int, int, int])
         return Grant(number, microseconds / 1_000_000)
 

@@ -15,9 +15,11 @@ from channels.senders import TYPES, SenderMaker
 from channels.settings import ChannelSettings
 from models.errors import StorageUnavailable
 from models.metrics import Process
+from models.resealing import reseal
 from models.secrets import Keyring, load_keyring, load_own
 from models.session import Database
 from models.settings import StorageSettings
+from models.store.sealed import SENDERS
 from models.vocabulary import Channel, Lane
 from worker import limits, queues, senders, telemetry, traces, tracker, work
 from worker.courier import Courier
@@ -76,7 +78,7 @@ class WorkerProcess:
             self._worker_settings.public_url,
             traces=self._traces,
         )
-        self._limiter = limits.RedisLimiter(self._storage.redis_url)
+        self._limiter = limits.RedisLimiter(self._storage.redis_url, keyring.alias)
         outfit = registry.Outfit(self._limiter, signing, self._worker_settings.max_inflight)
         operators = registry.configured(self._channel_settings)
         directory = senders.Directory(self._database)
@@ -212,7 +214,7 @@ class WorkerProcess:
         while True:
             try:
                 keyring = await load_keyring(self._database, self._storage)
-                await senders.reseal(self._database, keyring)
+                await reseal(self._database, keyring, [SENDERS])
                 keep = partial(load_own, self._database, keyring)
                 return keyring, await vapid.load(settings.vapid_private_key_file, settings.vapid_subject, keep)
             except StorageUnavailable:

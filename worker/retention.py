@@ -9,10 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import StorageUnavailable
 from models.session import Database
-from models.store import clock, pruning, settings
+from models.store import audit, clock, pruning, settings
 from models.store.pruning import FIRST, Walked
 from models.store.settings import WorkspaceSettings
 from models.store.sign_ins import FORGOTTEN_MS
+from worker.settings import AUDIT_DAYS
 
 _BATCH: Final = 500
 _ROUNDS: Final = 4
@@ -30,8 +31,10 @@ class Pruner:
     Where it stands is kept in memory alone: who begins anew, or walks beside another one, finds less to remove.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit_days: int = AUDIT_DAYS) -> None:
+        """``audit_days``: how long entries of the audit log are kept."""
         self._database = database
+        self._audit_ms = audit_days * _DAY_MS
         self._walks: list[_Step] = []
         self._place = FIRST
         self._begins_at = float("-inf")
@@ -68,7 +71,7 @@ class Pruner:
         async with self._database.read() as connection:
             now = await clock.read(connection)
             kept = await settings.retentions(connection)
-        walks: list[_Step] = [_sessions, _sign_in_failures, _status_events]
+        walks: list[_Step] = [_sessions, _sign_in_failures, _status_events, self._audit_entries]
         items = {own: now - days * _DAY_MS for own, each in kept.items() if (days := _inbox_days(each)) is not None}
         if items:
             walks.append(lambda it, after: pruning.remove_inbox_items(it, items, after=after, most=_BATCH))
@@ -77,6 +80,10 @@ class Pruner:
                 before = now - each.retention_days * _DAY_MS
                 walks += [_of(pruning.remove_unmatched_events, own, before), _of(pruning.remove_messages, own, before)]
         return walks
+
+    async def _audit_entries(self, connection: AsyncConnection, after: UUID) -> Walked:
+        removed = await audit.forget(connection, self._audit_ms, _BATCH)
+        return Walked(after if removed == _BATCH else None, removed)
 
 
 def _inbox_days(kept: WorkspaceSettings) -> int | None:

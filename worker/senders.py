@@ -19,7 +19,7 @@ from channels.errors import Limited
 from channels.senders import PURPOSE, TYPES, SenderMaker
 from models import ids
 from models.errors import InvalidSetting
-from models.secrets import Keyring, SealBroken
+from models.secrets import SealBroken
 from models.session import Database
 from models.store import senders as store
 from models.store.claims import Claim
@@ -257,20 +257,3 @@ class Senders:
                 return
             del self._sendings[sender_id]
             await oldest.retire()
-
-
-async def reseal(database: Database, keyring: Keyring) -> None:
-    """Seal all credentials by the newest secret key that an older one sealed; raises StorageUnavailable.
-
-    Done as a worker starts, since that is when the keys can have changed: afterwards the older ones may go.
-    """
-    async with database.read() as connection:
-        old = await store.sealed_otherwise(connection, keyring.newest_header)
-    for sender_id, sealed in old:
-        try:
-            new = keyring.reseal(sealed, PURPOSE)
-        except SealBroken:
-            log.warning("sender.sealed_by_unknown_key", sender=ids.show(ids.Kind.SENDER, sender_id))
-            continue
-        async with database.write() as connection:
-            await store.reseal(connection, sender_id, sealed, new)

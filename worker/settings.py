@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from models.errors import InvalidSetting
-from models.settings import TraceSettings, is_port, place, public_url
+from models.settings import TraceSettings, is_port, number, place, public_url
 from models.vocabulary import Channel
 
 THREADS: Final = 8
 """Of one worker's process."""
+
+AUDIT_DAYS: Final = 400
+"""How long entries of the audit log are kept, unless ``WIREROOM_AUDIT_DAYS`` says otherwise: a year and a month."""
+_LEAST_AUDIT_DAYS: Final = 30
+_MOST_AUDIT_DAYS: Final = 36_500
 
 METRICS_VARIABLE: Final = "WIREROOM_METRICS_BIND"
 _METRICS_EXAMPLE: Final = "127.0.0.1:9410-9419"
@@ -67,9 +72,9 @@ class WorkerSettings:
         inflight = {}
         rate = {}
         for channel in Channel:
-            count = _number(environ, f"WIREROOM_MAX_INFLIGHT_{channel}")
+            count = number(environ, f"WIREROOM_MAX_INFLIGHT_{channel}")
             inflight[channel] = _MAX_INFLIGHT[channel] if count is None else int(count)
-            rate[channel] = _number(environ, f"WIREROOM_RATE_{channel}")
+            rate[channel] = number(environ, f"WIREROOM_RATE_{channel}")
         return cls(
             public_url=public_url(environ),
             max_inflight=inflight,
@@ -79,14 +84,11 @@ class WorkerSettings:
         )
 
 
-def _number(environ: Mapping[str, str], name: str) -> float | None:
-    text = environ.get(name)
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        raise InvalidSetting(f"{name}: {text!r} is no number") from None
-    if not 1 <= number < float("inf"):
-        raise InvalidSetting(f"{name}: must be 1 or more")
-    return number
+def audit_days(environ: Mapping[str, str] = os.environ) -> int:
+    """How many days the keeper keeps the audit log (``WIREROOM_AUDIT_DAYS``); raises InvalidSetting."""
+    text = environ.get("WIREROOM_AUDIT_DAYS") or str(AUDIT_DAYS)
+    if not (text.isascii() and text.isdigit() and _LEAST_AUDIT_DAYS <= int(text) <= _MOST_AUDIT_DAYS):
+        raise InvalidSetting(
+            f"WIREROOM_AUDIT_DAYS: {text!r} is no number of days from {_LEAST_AUDIT_DAYS} to {_MOST_AUDIT_DAYS:,}"
+        )
+    return int(text)

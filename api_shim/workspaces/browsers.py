@@ -111,11 +111,11 @@ async def patch(call: Call, request: BrowserPatch) -> Reply:
     topic = request.topic
     if topic is UNSET:
         return await get(call)
-    row = await change_one(call, Kind.PUSH_SUBSCRIPTION, _NOUN, push_subscriptions.change, topic=topic)
+    row = await change_one(call, Kind.PUSH_SUBSCRIPTION, _NOUN, None, push_subscriptions.change, topic=topic)
     return Reply(browser_view(row))
 
 
 async def remove(call: Call) -> Reply:
     """Forget a browser."""
-    await remove_one(call, Kind.PUSH_SUBSCRIPTION, _NOUN, push_subscriptions.remove)
+    await remove_one(call, Kind.PUSH_SUBSCRIPTION, _NOUN, None, push_subscriptions.remove)
     return Reply()

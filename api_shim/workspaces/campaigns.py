@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import UNSET
 
+from api_shim.audit import changing
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.campaign_types import (
     CampaignList,
@@ -19,6 +20,7 @@ from api_shim.workspaces.campaign_types import (
 from api_shim.workspaces.paging import PageQuery, Pagination
 from api_shim.workspaces.stored import change_one, fetch_in_use, remove_one
 from api_shim.workspaces.views import campaign_view
+from models.audit import Action
 from models.ids import Kind
 from models.store import campaign_numbers, campaigns
 from models.store.campaign_numbers import CampaignNumbers
@@ -29,12 +31,18 @@ from models.vocabulary import CampaignState, Fact, Status
 # long as that takes no longer than this. The keeper takes a large one further.
 _AT_ONCE: Final = 500
 _PATIENCE_S: Final = 0.5
+_CALLED: Final = {
+    CampaignState.PAUSED: Action.CAMPAIGN_PAUSE,
+    CampaignState.RUNNING: Action.CAMPAIGN_RESUME,
+    CampaignState.CANCELLED: Action.CAMPAIGN_CANCEL,
+}
 
 
 async def create(call: Call, request: CampaignRequest) -> Reply:
     """Make a campaign, running."""
-    async with call.services.database.write() as connection:
-        row = await campaigns.create_campaign(connection, call.workspace_id, request.name)
+    async with changing(call, Action.CAMPAIGN_CREATE) as change:
+        row = await campaigns.create_campaign(change.connection, call.workspace_id, request.name)
+        change.of(Kind.CAMPAIGN, row.id)
     return Reply(campaign_view(row))
 
 
@@ -61,13 +69,13 @@ async def patch(call: Call, request: CampaignPatch) -> Reply:
     name = request.name
     if name is UNSET:
         return await get(call)
-    row = await change_one(call, Kind.CAMPAIGN, "campaign", campaigns.rename_campaign, name)
+    row = await change_one(call, Kind.CAMPAIGN, "campaign", Action.CAMPAIGN_CHANGE, campaigns.rename_campaign, name)
     return Reply(campaign_view(row))
 
 
 async def remove(call: Call) -> Reply:
     """Remove a campaign that has nothing left to send; its messages stay, and show it still."""
-    await remove_one(call, Kind.CAMPAIGN, "campaign", campaigns.remove_campaign)
+    await remove_one(call, Kind.CAMPAIGN, "campaign", Action.CAMPAIGN_REMOVE, campaigns.remove_campaign)
     return Reply()
 
 
@@ -88,7 +96,7 @@ async def cancel(call: Call) -> Reply:
 
 async def _set_state(call: Call, state: CampaignState) -> Reply:
     """From the commit of the state on no claim sends the campaign's messages against it; their rows follow."""
-    row = await change_one(call, Kind.CAMPAIGN, "campaign", campaigns.set_state, state)
+    row = await change_one(call, Kind.CAMPAIGN, "campaign", _CALLED[state], campaigns.set_state, state)
     answer_at = time.monotonic() + _PATIENCE_S
     more = True
     while more and time.monotonic() < answer_at:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim import problems
+from api_shim.audit import changing
 from api_shim.operations import Call, Handler, Operation, Reply
 from api_shim.problems import ProblemType
 from api_shim.workspaces import messages
@@ -14,6 +15,7 @@ from api_shim.workspaces.command_types import LastErrorView, WhyView
 from api_shim.workspaces.stored import fetch_one
 from api_shim.workspaces.types import MessageDetailView
 from models import ids
+from models.audit import Action
 from models.errors import NotFound
 from models.faults import fault_of
 from models.ids import Kind
@@ -63,14 +65,15 @@ def _last_error(attempt: Attempt) -> LastErrorView:
     return LastErrorView(at=show(attempt.ended_at), outcome=attempt.outcome, code=attempt.code, detail=attempt.detail)
 
 
-def _obeying(command: Obeyed) -> Handler:
+def _obeying(action: Action, command: Obeyed) -> Handler:
     """A handler that does ``command``, wakes the lane that got work by it, and shows the message."""
 
     async def obey(call: Call) -> Reply:
         message_id = call.path_id("messageId", Kind.MESSAGE, "message")
         try:
-            async with call.services.database.write() as connection:
-                woken = await command(connection, call.workspace_id, message_id)
+            async with changing(call, action) as change:
+                change.of(Kind.MESSAGE, message_id)
+                woken = await command(change.connection, call.workspace_id, message_id)
         except NotFound:
             raise problems.not_found("message") from None
         if woken is not None:
@@ -82,10 +85,10 @@ def _obeying(command: Obeyed) -> Handler:
 
 
 HANDLERS: Final[Mapping[Command, Handler]] = {
-    Command.CANCEL: _obeying(commands.cancel),
-    Command.RETRY: _obeying(commands.retry),
-    Command.RELEASE: _obeying(commands.release),
-    Command.FAIL: _obeying(commands.fail),
+    Command.CANCEL: _obeying(Action.MESSAGE_CANCEL, commands.cancel),
+    Command.RETRY: _obeying(Action.MESSAGE_RETRY, commands.retry),
+    Command.RELEASE: _obeying(Action.MESSAGE_RELEASE, commands.release),
+    Command.FAIL: _obeying(Action.MESSAGE_FAIL, commands.fail),
 }
 """How each command is done to the message of the path: the same for programs and for the console."""
 

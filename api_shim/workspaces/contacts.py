@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from api_shim import addresses, problems
+from api_shim.audit import changing
 from api_shim.operations import Call, Reply
 from api_shim.problems import FieldError, Problem
 from api_shim.workspaces import rotation
@@ -25,15 +26,15 @@ from api_shim.workspaces.paging import Pagination, Word
 from api_shim.workspaces.stored import change_one, fetch_one
 from api_shim.workspaces.views import contact_view
 from channels import standard_webhooks
+from models.audit import Action
 from models.errors import Conflict
 from models.ids import Kind
+from models.sealing import SealedFor
 from models.secrets import Keyring
 from models.store import contact_terms, contacts, erasing
 from models.store.contacts import ContactFilter, ContactRow
 from models.vocabulary import Channel
 
-# As the workers open it.
-_SEALED_AS: Final = "webhook-secret"
 _MOST_WORDS: Final = 8
 _ERASED_AT_ONCE: Final = 200
 _PLAIN: Final = ("phone", "first_name", "last_name", "timezone", "locale", "external_id")
@@ -81,7 +82,7 @@ class Change:
             secret = asked
         else:
             secret = self.new_secret = standard_webhooks.new_secret()
-        return rotation.rotated(self._keyring, _SEALED_AS, "webhook_secret", secret, had)
+        return rotation.rotated(self._keyring, SealedFor.WEBHOOK, "webhook_secret", secret, had)
 
 
 def _checked(channel: Channel, address: str | msgspec.UnsetType | None, pointer: str) -> str | msgspec.UnsetType | None:
@@ -172,7 +173,7 @@ async def fetch_living(call: Call) -> ContactRow:
 async def patch(call: Call, request: ContactRequest) -> Reply:
     """Change a contact."""
     change = Change(request, await call.services.keyring())
-    row = await change_one(call, Kind.CONTACT, "contact", contacts.change, change.values)
+    row = await change_one(call, Kind.CONTACT, "contact", None, contacts.change, change.values)
     return Reply(contact_view(row, new_secret=change.new_secret))
 
 
@@ -211,7 +212,7 @@ async def change_tags(call: Call, request: TagsRequest) -> Reply:
             raise problems.invalid(f"a contact has at most {MOST_TAGS} tags", "#/add")
         return {"tags": tags}
 
-    row = await change_one(call, Kind.CONTACT, "contact", contacts.change, changed)
+    row = await change_one(call, Kind.CONTACT, "contact", None, contacts.change, changed)
     return Reply(contact_view(row))
 
 
@@ -219,10 +220,12 @@ async def erase(call: Call) -> Reply:
     """Erase the person behind a contact; repeated after a failure, it goes on where it stopped."""
     contact_id = call.path_id("contactId", Kind.CONTACT, "contact")
     keyring = await call.services.keyring()
-    async with call.services.database.write() as connection:
+    async with changing(call, Action.CONTACT_ERASE) as change:
+        change.of(Kind.CONTACT, contact_id)
         found = await erasing.erase(
-            connection, call.workspace_id, contact_id, lambda contact: addresses.digests(contact, keyring)
+            change.connection, call.workspace_id, contact_id, lambda contact: addresses.digests(contact, keyring)
         )
+        change.happened = found
     if not await _wipe(call, contact_id) and not found:
         raise problems.not_found("contact")
     return Reply()

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import UNSET
 
+from api_shim.audit import changing
 from api_shim.hook_providers import changed_key, check_topics
 from api_shim.hook_providers import signing_key as new_key
 from api_shim.operations import Call, Reply
@@ -24,17 +25,19 @@ from api_shim.workspaces.rotation import rotated
 from api_shim.workspaces.stored import change_one, fetch_one, remove_one
 from api_shim.workspaces.views import event_fields, shown
 from models import ids
+from models.audit import Action
 from models.evidence import Provider
 from models.ids import Kind
+from models.sealing import SealedFor
 from models.secrets import Keyring, token_digest
 from models.store import event_views, hooks
 from models.store.event_views import EventFilter, EventRow
 from models.store.hooks import HookRow, NewHook
 from models.timestamps import show, show_optional
 
-HOOK_KEY: Final = "hook-key"
-SIGNING_KEY: Final = "hook-signing-key"
-BASIC_AUTH: Final = "hook-basic-auth"
+HOOK_KEY: Final = SealedFor.HOOK_KEY
+SIGNING_KEY: Final = SealedFor.HOOK_SIGNING_KEY
+BASIC_AUTH: Final = SealedFor.HOOK_BASIC_AUTH
 _KEY_BYTES: Final = 24
 
 
@@ -68,8 +71,9 @@ async def create(call: Call, request: HookRequest) -> Reply:
         basic_auth=None if request.basic_auth is None else keyring.seal(request.basic_auth.encode(), BASIC_AUTH),
         topic_arns=request.topic_arns,
     )
-    async with call.services.database.write() as connection:
-        row = await hooks.create(connection, call.workspace_id, new)
+    async with changing(call, Action.HOOK_CREATE) as change:
+        row = await hooks.create(change.connection, call.workspace_id, new)
+        change.of(Kind.HOOK, row.id, provider=provider.value)
     return Reply(_view(call, keyring, row, signing_key=signing_key))
 
 
@@ -107,13 +111,13 @@ async def patch(call: Call, request: HookPatch) -> Reply:
             return changed
         return changed | rotated(keyring, SIGNING_KEY, "signing_key", signing_key, old.signing_key)
 
-    row = await change_one(call, Kind.HOOK, "hook", hooks.change, values)
+    row = await change_one(call, Kind.HOOK, "hook", Action.HOOK_CHANGE, hooks.change, values)
     return Reply(_view(call, keyring, row, signing_key=signing_key))
 
 
 async def remove(call: Call) -> Reply:
     """Remove a hook: what comes in by it from now on is refused."""
-    await remove_one(call, Kind.HOOK, "hook", hooks.remove)
+    await remove_one(call, Kind.HOOK, "hook", Action.HOOK_REMOVE, hooks.remove)
     return Reply()
 
 

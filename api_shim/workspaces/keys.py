@@ -9,6 +9,7 @@ from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim import problems
+from api_shim.audit import changing
 from api_shim.decoding import milliseconds
 from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
@@ -16,6 +17,7 @@ from api_shim.workspaces.key_types import KeyList, KeyPatch, KeyRequest, KeyView
 from api_shim.workspaces.paging import PageQuery, Pagination
 from api_shim.workspaces.stored import change_one, fetch_one, remove_one
 from models import ids
+from models.audit import Action
 from models.errors import Conflict
 from models.ids import Kind
 from models.sandboxes import is_sandbox, sandbox_of
@@ -54,11 +56,11 @@ async def create(call: Call, request: KeyRequest) -> Reply:
         raise problems.invalid("lies in the past", "#/expiresAt")
     owner = sandbox_of(call.workspace_id) if request.test else call.workspace_id
     token, digest = new_token(prefix_of(owner))
-    async with call.services.database.write() as connection:
+    async with changing(call, Action.KEY_CREATE) as change:
         if request.test:
-            await sandboxes.ensure(connection, call.workspace_id)
+            await sandboxes.ensure(change.connection, call.workspace_id)
         row = await keys.create(
-            connection,
+            change.connection,
             owner,
             name=request.name,
             digest=digest,
@@ -66,6 +68,7 @@ async def create(call: Call, request: KeyRequest) -> Reply:
             scopes=scopes,
             expires_at=expires_at,
         )
+        change.of(Kind.KEY, row.id, scopes=sorted(scope.value for scope in scopes))
     return Reply(_view(row, token))
 
 
@@ -93,7 +96,7 @@ async def patch(call: Call, request: KeyPatch) -> Reply:
         named = {} if request.name is UNSET else {"name": request.name}
         return named if wanted is None else named | {"scopes": sorted(scope.value for scope in wanted)}
 
-    row = await change_one(call, Kind.KEY, "key", keys.change, values)
+    row = await change_one(call, Kind.KEY, "key", Action.KEY_CHANGE, keys.change, values)
     call.services.authenticator.forget()
     return Reply(_view(row))
 
@@ -111,7 +114,7 @@ async def revoke(call: Call) -> Reply:
         return await keys.revoke(connection, workspace_id, key_id)
 
     try:
-        await remove_one(call, Kind.KEY, "key", revoked)
+        await remove_one(call, Kind.KEY, "key", Action.KEY_REVOKE, revoked)
     finally:  # also where another process has revoked it already
         call.services.authenticator.forget()
     return Reply()

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim import problems
+from api_shim.audit import changing
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.paging import Pagination
 from api_shim.workspaces.stored import change_one
@@ -13,6 +14,7 @@ from api_shim.workspaces.suppression_types import ReleaseList, ReleaseQuery, Rel
 from api_shim.workspaces.suppression_views import release_view
 from api_shim.workspaces.suppressions import addresses_of
 from models import ids
+from models.audit import Action
 from models.ids import Kind
 from models.store import releases, replays, suppressions
 from models.store.releases import ReleaseRow, Subject
@@ -29,9 +31,9 @@ async def remove(call: Call) -> Reply:
     async def removed(connection: AsyncConnection, workspace_id: UUID, wanted: UUID) -> ReleaseRow | None:
         if await suppressions.get(connection, workspace_id, wanted) is None:
             return None
-        return await releases.release(connection, workspace_id, wanted, by=_who(call), note=None)
+        return await releases.release(connection, workspace_id, wanted, by=call.caller.actor.shown(), note=None)
 
-    await change_one(call, Kind.SUPPRESSION, "suppression", removed)
+    await change_one(call, Kind.SUPPRESSION, "suppression", Action.SUPPRESSION_RELEASE, removed)
     return Reply()
 
 
@@ -49,14 +51,16 @@ async def release(call: Call, request: ReleaseRequest) -> Reply:
     if request.dry_run:
         return await _count(call, wanted)
     done = _NOTHING
-    async with call.services.database.write() as connection:
-        row = await releases.release(connection, call.workspace_id, wanted, by=_who(call), note=request.note)
+    async with changing(call, Action.SUPPRESSION_RELEASE) as change:
+        by = call.caller.actor.shown()
+        row = await releases.release(change.connection, call.workspace_id, wanted, by=by, note=request.note)
         if row is None:
             raise problems.not_found("suppression")
         if request.resend:
             done = await replays.retry_some(
-                connection, call.workspace_id, _stopped(row), after=after, most=_RESENT_AT_ONCE
+                change.connection, call.workspace_id, _stopped(row), after=after, most=_RESENT_AT_ONCE
             )
+        change.of(Kind.SUPPRESSION, wanted, retried=done.retried)
     for channel, lane in done.woken:
         call.services.wakeups.poke(channel.value.lower(), lane.value)
     more = None if done.last is None else ids.show(Kind.MESSAGE, done.last)
@@ -85,16 +89,6 @@ def _stopped(about: Subject) -> Wanted:
         address_digest=about.address_digest,
         topic=about.topic or None,
     )
-
-
-def _who(call: Call) -> str:
-    """The key or the person, by id."""
-    caller = call.caller
-    if caller.user_id is not None:
-        return ids.show(Kind.USER, caller.user_id)
-    if caller.key_id is None:
-        raise RuntimeError("whoever calls is a key or a person")
-    return ids.show(Kind.KEY, caller.key_id)
 
 
 async def list_all(call: Call, query: ReleaseQuery) -> Reply:

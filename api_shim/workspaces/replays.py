@@ -6,10 +6,12 @@ import msgspec
 from msgspec import Meta
 
 from api_shim import problems
+from api_shim.audit import changing
 from api_shim.operations import Call, Operation, Reply, taking
 from api_shim.workspaces.nouns import BAD_BODY, BASE
 from api_shim.workspaces.paging import Moment
 from models import ids, timestamps
+from models.audit import Action
 from models.errors import Refused
 from models.faults import Fault
 from models.ids import Kind
@@ -59,8 +61,9 @@ async def replay(call: Call, request: ReplayRequest) -> Reply:
     after = None if request.after is None else ids.parse(Kind.MESSAGE, request.after)
     if request.after is not None and after is None:
         raise problems.invalid("It is no message's id.", "#/after")
-    async with call.services.database.write() as connection:
-        done = await replays.retry_some(connection, call.workspace_id, wanted, after=after, most=request.limit)
+    async with changing(call, Action.MESSAGE_REPLAY) as change:
+        done = await replays.retry_some(change.connection, call.workspace_id, wanted, after=after, most=request.limit)
+        change.details = {"retried": done.retried}
     for channel, lane in done.woken:
         call.services.wakeups.poke(channel.value.lower(), lane.value)
     more = None if done.last is None else ids.show(Kind.MESSAGE, done.last)

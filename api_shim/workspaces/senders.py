@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from api_shim import problems
+from api_shim.audit import changing
 from api_shim.operations import Call, Reply
 from api_shim.problems import FieldError, Problem
 from api_shim.workspaces.sender_types import (
@@ -20,6 +21,7 @@ from api_shim.workspaces.sender_types import (
 )
 from channels.senders import PURPOSE, TYPES, BadCredentials, Credentials, check, keep
 from models import ids
+from models.audit import Action
 from models.ids import Kind
 from models.store import clock, sender_rests, senders
 from models.store.senders import NewSender, SenderRow
@@ -81,11 +83,12 @@ async def create(call: Call, request: SenderRequest) -> Reply:
         paused=request.paused,
         **kept,
     )
-    async with call.services.database.write() as connection:
-        _check_room(channel, await senders.lock(connection, call.workspace_id, channel))
-        row = await senders.create(connection, call.workspace_id, new)
-        await sender_rests.wake(connection, call.workspace_id, channel)
-        now = await clock.read(connection)
+    async with changing(call, Action.SENDER_CREATE) as change:
+        _check_room(channel, await senders.lock(change.connection, call.workspace_id, channel))
+        row = await senders.create(change.connection, call.workspace_id, new)
+        await sender_rests.wake(change.connection, call.workspace_id, channel)
+        now = await clock.read(change.connection)
+        change.of(Kind.SENDER, row.id, channel=channel.value)
     await _felt(call)
     return Reply(view_of(row, now))
 
@@ -117,13 +120,14 @@ async def patch(call: Call, request: SenderPatch) -> Reply:
     def values(old: SenderRow) -> Mapping[str, Any]:
         return changed
 
-    async with call.services.database.write() as connection:
-        row = await senders.change(connection, call.workspace_id, channel, sender_id, values)
+    async with changing(call, Action.SENDER_CHANGE) as change:
+        change.of(Kind.SENDER, sender_id)
+        row = await senders.change(change.connection, call.workspace_id, channel, sender_id, values)
         if row is None:
             raise problems.not_found("sender")
         if not row.paused:
-            await sender_rests.wake(connection, call.workspace_id, channel)
-        now = await clock.read(connection)
+            await sender_rests.wake(change.connection, call.workspace_id, channel)
+        now = await clock.read(change.connection)
     await _felt(call)
     return Reply(view_of(row, now))
 
@@ -131,10 +135,11 @@ async def patch(call: Call, request: SenderPatch) -> Reply:
 async def remove(call: Call) -> Reply:
     """Remove a sender with its credentials; what waits for it goes by the others."""
     channel, sender_id = channel_in(call), call.path_id("senderId", Kind.SENDER, "sender")
-    async with call.services.database.write() as connection:
-        if not await senders.remove(connection, call.workspace_id, channel, sender_id):
+    async with changing(call, Action.SENDER_REMOVE) as change:
+        change.of(Kind.SENDER, sender_id)
+        if not await senders.remove(change.connection, call.workspace_id, channel, sender_id):
             raise problems.not_found("sender")
-        await sender_rests.wake(connection, call.workspace_id, channel)
+        await sender_rests.wake(change.connection, call.workspace_id, channel)
     await _felt(call)
     return Reply()
 

@@ -8,9 +8,11 @@ from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
 from api_shim import problems
+from api_shim.audit import changing
 from api_shim.operations import Call, Reply
 from api_shim.text_forms import LOCALE, TIMEZONE
 from channels.guard import parse_url
+from models.audit import Action
 from models.store import settings
 from models.store.settings import WorkspaceSettings
 
@@ -113,8 +115,8 @@ async def get(call: Call) -> Reply:
 async def patch(call: Call, request: SettingsPatch) -> Reply:
     """Change the settings: at once in this process, within 5 seconds in others."""
     changed = _changed(request)
-    async with call.services.database.write() as connection:
-        row = await settings.change(connection, call.workspace_id, lambda old: replace(old, **changed))
+    async with changing(call, Action.SETTINGS_CHANGE) as change:
+        row = await settings.change(change.connection, call.workspace_id, lambda old: replace(old, **changed))
     (await call.services.intake()).settings.forget(call.workspace_id)
     return Reply(_view(row))
 

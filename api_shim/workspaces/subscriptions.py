@@ -6,6 +6,7 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from api_shim import problems
+from api_shim.audit import changing
 from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
 from api_shim.workspaces.paging import PageQuery, Pagination
@@ -23,6 +24,7 @@ from api_shim.workspaces.subscription_types import (
 )
 from channels.guard import normal_url
 from models import ids
+from models.audit import Action
 from models.ids import Kind, event_id
 from models.store import status_event_views, subscriptions
 from models.store.status_event_views import Notice
@@ -65,17 +67,18 @@ async def create(call: Call, request: SubscriptionRequest) -> Reply:
     url = _url(request.url)
     secret = given_or_new(request.secret, "#/secret")
     keyring = await call.services.keyring()
-    async with call.services.database.write() as connection:
-        if await subscriptions.lock(connection, call.workspace_id) >= _MOST:
+    async with changing(call, Action.SUBSCRIPTION_CREATE) as change:
+        if await subscriptions.lock(change.connection, call.workspace_id) >= _MOST:
             raise Problem(problems.CONFLICT, f"A workspace has at most {_MOST} subscriptions.")
         row = await subscriptions.create(
-            connection,
+            change.connection,
             call.workspace_id,
             url=url,
             events=_sorted(request.events or StatusEvent),
             secret=keyring.seal(secret.encode(), SEALED_FOR),
             paused=request.paused,
         )
+        change.of(Kind.SUBSCRIPTION, row.id)
     return Reply(_view(row, secret))
 
 
@@ -108,13 +111,15 @@ async def patch(call: Call, request: SubscriptionPatch) -> Reply:
     def values(old: SubscriptionRow) -> Mapping[str, Any]:
         return changed if secret is None else changed | rotated(keyring, SEALED_FOR, "secret", secret, old.secret)
 
-    row = await change_one(call, Kind.SUBSCRIPTION, "subscription", subscriptions.change, values)
+    row = await change_one(
+        call, Kind.SUBSCRIPTION, "subscription", Action.SUBSCRIPTION_CHANGE, subscriptions.change, values
+    )
     return Reply(_view(row, secret))
 
 
 async def remove(call: Call) -> Reply:
     """Remove a subscription."""
-    await remove_one(call, Kind.SUBSCRIPTION, "subscription", subscriptions.remove)
+    await remove_one(call, Kind.SUBSCRIPTION, "subscription", Action.SUBSCRIPTION_REMOVE, subscriptions.remove)
     return Reply()
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from api_shim import addresses, csv_cells, problems
+from api_shim.audit import changing
 from api_shim.decoding import decode, milliseconds
 from api_shim.operations import Call, Operation, Reply, asking
 from api_shim.problems import FieldError, Problem
@@ -24,6 +25,7 @@ from api_shim.workspaces.suppression_list_types import (
 )
 from api_shim.workspaces.suppression_views import suppression_view
 from api_shim.workspaces.suppressions import kind_of
+from models.audit import Action
 from models.secrets import Keyring
 from models.store import suppression_lists
 from models.store.suppressions import NewSuppression, SuppressionFilter
@@ -67,8 +69,9 @@ async def import_all(call: Call) -> Reply:
     if wrong:
         detail = "Nothing was imported. What is wrong is listed by line."
         raise Problem(problems.INVALID_BODY, detail, errors=tuple(wrong[:_MOST_ERRORS]))
-    async with call.services.database.write() as connection:
-        created = await suppression_lists.take_in(connection, call.workspace_id, new)
+    async with changing(call, Action.SUPPRESSION_IMPORT) as change:
+        created = await suppression_lists.take_in(change.connection, call.workspace_id, new)
+        change.details = {"read": len(items), "created": created}
     return Reply(ImportReply(read=len(items), created=created, erased=len(items) - len(new)))
 
 

@@ -7,6 +7,7 @@ from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim import addresses, problems
+from api_shim.audit import changing
 from api_shim.decoding import milliseconds
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.paging import Pagination
@@ -19,6 +20,7 @@ from api_shim.workspaces.suppression_types import (
 )
 from api_shim.workspaces.suppression_views import suppression_view
 from models import ids
+from models.audit import Action
 from models.ids import Kind
 from models.store import contacts, suppressions
 from models.store.suppressions import Address, NewSuppression, SuppressionFilter
@@ -30,8 +32,8 @@ async def create(call: Call, request: SuppressionRequest) -> Reply:
     keyring = await call.services.keyring()
     kind = kind_of(request.kind, request.topic)
     expires_at = milliseconds(request.expires_at, "#/expiresAt")
-    async with call.services.database.write() as connection:
-        address = await _address(connection, call, request)
+    async with changing(call, Action.SUPPRESSION_ADD) as change:
+        address = await _address(change.connection, call, request)
         new = NewSuppression(
             channel=request.channel,
             address_digest=keyring.address_digest(request.channel.value, address),
@@ -42,7 +44,8 @@ async def create(call: Call, request: SuppressionRequest) -> Reply:
             expires_at=expires_at,
             note=request.note,
         )
-        row, is_new = await suppressions.create(connection, call.workspace_id, new)
+        row, is_new = await suppressions.create(change.connection, call.workspace_id, new)
+        change.of(Kind.SUPPRESSION, row.id, channel=request.channel.value, kind=kind.value)
     return Reply(suppression_view(row), status=201 if is_new else 200)
 
 
@@ -125,5 +128,7 @@ async def patch(call: Call, request: SuppressionPatch) -> Reply:
         values["note"] = request.note
     if request.expires_at is not UNSET:
         values["expires_at"] = milliseconds(request.expires_at, "#/expiresAt")
-    row = await change_one(call, Kind.SUPPRESSION, "suppression", suppressions.change, values)
+    row = await change_one(
+        call, Kind.SUPPRESSION, "suppression", Action.SUPPRESSION_CHANGE, suppressions.change, values
+    )
     return Reply(suppression_view(row))

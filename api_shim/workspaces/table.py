@@ -5,6 +5,7 @@ from typing import Final
 from api_shim import bounce_mail, problems, traces, waiting
 from api_shim.operations import Operation, taking
 from api_shim.workspaces import (
+    audit_log,
     commands,
     hook_types,
     hooks,
@@ -67,6 +68,7 @@ OPERATIONS: Final = (
         headers=_IDEMPOTENT | traces.HEADER,
         traced=True,
     ),
+    *audit_log.OPERATIONS,
     *replays.OPERATIONS,
     *lanes.OPERATIONS,
     _MESSAGES.page(shapes.MessageQuery, shapes.MessageList, messages.list_all, "List messages, the newest first"),

@@ -9,6 +9,7 @@ from msgspec import UNSET, to_builtins
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim import problems
+from api_shim.audit import changing
 from api_shim.filling import compiled, fill_subject, missing
 from api_shim.operations import Call, Reply
 from api_shim.workspaces.paging import PageQuery, Pagination
@@ -25,6 +26,7 @@ from api_shim.workspaces.template_types import (
 from api_shim.workspaces.views import template_view
 from models import ids
 from models.admission import OPT_OUT_VARIABLE, PREFERENCES_VARIABLE, Recipient, attributes_of, format_of, variables_of
+from models.audit import Action
 from models.ids import Kind
 from models.parts import ANY, Parts, default_of, joined, normal_locale, others_of, part_for
 from models.store import settings, templates
@@ -53,8 +55,9 @@ async def create(call: Call, request: TemplateRequest) -> Reply:
     default = {"subject": request.subject, "body": request.body, "format": request.format}
     await _check(default, request.parts)
     parts = joined(default, _stored(request.parts))
-    async with call.services.database.write() as connection:
-        row = await templates.create(connection, call.workspace_id, name=request.name, parts=parts)
+    async with changing(call, Action.TEMPLATE_CREATE) as it:
+        row = await templates.create(it.connection, call.workspace_id, name=request.name, parts=parts)
+        it.of(Kind.TEMPLATE, row.id)
     return Reply(template_view(row))
 
 
@@ -87,12 +90,12 @@ async def patch(call: Call, request: TemplatePatch) -> Reply:
         name = old.name if request.name is UNSET else request.name
         return await templates.change(connection, workspace_id, old, name=name, parts=parts)
 
-    return Reply(template_view(await change_one(call, Kind.TEMPLATE, "template", change)))
+    return Reply(template_view(await change_one(call, Kind.TEMPLATE, "template", Action.TEMPLATE_CHANGE, change)))
 
 
 async def remove(call: Call) -> Reply:
     """Take a template out of use."""
-    await remove_one(call, Kind.TEMPLATE, "template", templates.remove)
+    await remove_one(call, Kind.TEMPLATE, "template", Action.TEMPLATE_REMOVE, templates.remove)
     return Reply()
 
 

@@ -5,6 +5,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_shim import problems
+from api_shim.audit import changing
 from api_shim.auth import scopes_of
 from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
@@ -13,6 +14,7 @@ from api_shim.workspaces.stored import fetch_one
 from api_shim.workspaces.user_types import UserList, UserPatch, UserRequest, UserView
 from channels.addresses import check_address
 from models import ids
+from models.audit import Action
 from models.errors import Conflict
 from models.ids import Kind
 from models.store import users
@@ -44,9 +46,9 @@ async def create(call: Call, request: UserRequest) -> Reply:
     except ValueError as error:
         raise problems.invalid(str(error), "#/email") from None
     hashed = await _hashed(call, request.password, email)
-    async with call.services.database.write() as connection:
+    async with changing(call, Action.USER_CREATE) as change:
         try:
-            made = await users.create(connection, email, hashed)
+            made = await users.create(change.connection, email, hashed)
         except Conflict:
             # Not put into this workspace: whoever made the account elsewhere may still know its password.
             raise Problem(
@@ -54,7 +56,8 @@ async def create(call: Call, request: UserRequest) -> Reply:
                 "This e-mail address has an account. Who runs Wireroom adds it to another workspace: "
                 "wireroom user create EMAIL --workspace NAME_OR_ID",
             ) from None
-        await users.join(connection, made.id, call.workspace_id, request.role)
+        await users.join(change.connection, made.id, call.workspace_id, request.role)
+        change.of(Kind.USER, made.id, role=request.role.value)
     return Reply(_view(MemberRow(made.id, made.email, request.role, made.created_at)))
 
 
@@ -88,15 +91,17 @@ async def patch(call: Call, request: UserPatch) -> Reply:
     hashed = None
     if isinstance(request.password, str):
         hashed = await _hashed(call, request.password, wanted.email)
-    async with call.services.database.write() as connection:
-        await _hold(call, connection, wanted)
+    async with changing(call, Action.USER_CHANGE) as change:
+        change.of(Kind.USER, wanted.id)
+        await _hold(call, change.connection, wanted)
         if isinstance(request.role, Role) and request.role is not wanted.role:
             _not_oneself(call, wanted)
-            await _not_the_last_admin(call, connection, wanted)
-            await users.set_role(connection, call.workspace_id, wanted.id, request.role)
+            await _not_the_last_admin(call, change.connection, wanted)
+            await users.set_role(change.connection, call.workspace_id, wanted.id, request.role)
+            change.details["role"] = request.role.value
         if hashed is not None:
-            await _set_password(call, connection, wanted, hashed)
-        changed = await users.member(connection, call.workspace_id, wanted.id)
+            await _set_password(call, change.connection, wanted, hashed)
+        changed = await users.member(change.connection, call.workspace_id, wanted.id)
     return Reply(_view(changed or wanted))
 
 
@@ -134,8 +139,9 @@ async def remove(call: Call) -> Reply:
     wanted = await fetch_one(call, Kind.USER, _NOUN, users.member)
     _not_oneself(call, wanted)
     _need_all_of(call, wanted.role)
-    async with call.services.database.write() as connection:
-        await _hold(call, connection, wanted)
-        await _not_the_last_admin(call, connection, wanted)
-        await users.leave(connection, call.workspace_id, wanted.id)
+    async with changing(call, Action.USER_REMOVE) as change:
+        change.of(Kind.USER, wanted.id)
+        await _hold(call, change.connection, wanted)
+        await _not_the_last_admin(call, change.connection, wanted)
+        await users.leave(change.connection, call.workspace_id, wanted.id)
     return Reply()

@@ -11,14 +11,11 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    and_,
     bindparam,
     case,
     delete,
-    func,
     or_,
     select,
-    update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -223,17 +220,3 @@ async def usable(connection: AsyncConnection, channel: Channel, workspace_ids: C
         .order_by(senders.c.workspace_id, senders.c.position, senders.c.id)
     )
     return [read(row, Usable) for row in rows]
-
-
-async def sealed_otherwise(connection: AsyncConnection, header: bytes) -> list[tuple[UUID, bytes]]:
-    """(id, credentials) of the senders whose envelopes do not begin with ``header``."""
-    beginning = func.substr(senders.c.credentials, 1, len(header))
-    rows = await connection.execute(select(senders.c.id, senders.c.credentials).where(beginning != header))
-    return [(row.id, row.credentials) for row in rows]
-
-
-async def reseal(connection: AsyncConnection, sender_id: UUID, old: bytes, new: bytes) -> None:
-    """Exchange one envelope of the same credentials for another; nothing where somebody changed them meanwhile."""
-    await connection.execute(
-        update(senders).where(and_(senders.c.id == sender_id, senders.c.credentials == old)).values(credentials=new)
-    )

@@ -8,11 +8,12 @@ import msgspec
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.sealing import SealedFor
 from models.store.rows import change_one, fetch_one, fetch_page, insert_one
 from models.tables import subscriptions, workspaces
 from models.vocabulary import StatusEvent
 
-SEALED_FOR: Final = "subscription-secret"
+SEALED_FOR: Final = SealedFor.SUBSCRIPTION
 """What a subscription's secret is sealed for."""
 
 

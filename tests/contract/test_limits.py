@@ -1,6 +1,7 @@
 """Limits that all workers keep together, on a real Valkey."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ import structlog
 from redis import Redis
 
 from channels.contract import Limit
+from models.secrets import Keyring
 from models.vocabulary import Lane
 from tests.support.broker import ValkeyServer
 from tests.support.waiting import wait_until
@@ -27,7 +29,7 @@ THIRTY = Limit("bot", 30.0)
 async def limiters(redis_url: str) -> AsyncIterator[tuple[RedisLimiter, RedisLimiter]]:
     """Two processes' limiters."""
     with ExitStack() as stack:
-        both = RedisLimiter(redis_url), RedisLimiter(redis_url)
+        both = RedisLimiter(redis_url, str), RedisLimiter(redis_url, str)
         for each in both:
             stack.callback(each.close)
         yield both
@@ -165,14 +167,14 @@ async def test_nothing_is_left_behind(limiters: tuple[RedisLimiter, RedisLimiter
 async def test_a_clock_that_was_set_back_stops_nobody(limiters: tuple[RedisLimiter, RedisLimiter]) -> None:
     first, _ = limiters
     hour_ahead = (time.time() + 3600) * 1e6
-    first._client.set("wireroom:limit:chat", f"{hour_ahead:.0f}")
+    first._client.set("wireroom:limit:chat:chat", f"{hour_ahead:.0f}")
     assert 0 < await first.take([Limit("chat", 2.0)]) <= 0.5
 
 
 async def test_without_redis_each_keeps_to_its_share(valkey: ValkeyServer) -> None:
     limit = Limit("bot", 10.0, 10.0)
     with ExitStack() as stack:
-        limiters = [RedisLimiter(valkey.url), RedisLimiter(valkey.url)]
+        limiters = [RedisLimiter(valkey.url, str), RedisLimiter(valkey.url, str)]
         for each in limiters:
             stack.callback(each.close)
         assert [await each.take([limit]) for each in (*limiters, *limiters)] == [0.0] * 4
@@ -200,7 +202,7 @@ async def test_without_redis_each_keeps_to_its_share(valkey: ValkeyServer) -> No
 
 async def test_nobody_waits_for_a_redis_that_did_not_answer(valkey: ValkeyServer) -> None:
     with ExitStack() as stack:
-        limiter = RedisLimiter(valkey.url)
+        limiter = RedisLimiter(valkey.url, str)
         stack.callback(limiter.close)
         assert not await limiter.take([THIRTY])
         pid = valkey.pid
@@ -249,3 +251,20 @@ async def test_while_somebody_else_uses_its_keys_each_process_keeps_to_its_share
         assert await first.take([Limit("one", 1.0)]) == 0.0
         assert await first.take([Limit("one", 1.0)]) > 1.0, "half of it is another process's"
     assert [entry["error"] for entry in logs] == ["wireroom:limiters is a string, not a zset"]
+
+
+async def test_redis_is_not_told_who_is_written_to(redis_url: str) -> None:
+    chat = "telegram:chat:bot:987654321"
+    ours, same, other = (Keyring([b"any key"], bytes([key]) * 32).alias for key in (1, 1, 2))
+    with ExitStack() as stack:
+        limiters = [RedisLimiter(redis_url, alias) for alias in (ours, same, other)]
+        for each in limiters:
+            stack.callback(each.close)
+        waits = [await each.take([Limit(chat, 0.01)]) for each in limiters]
+        names = [name.decode() for name in cast("list[bytes]", limiters[0]._client.keys("wireroom:limit:*"))]
+    # The same key is the same limit, whatever the process; what another key makes of the name tells nothing of it.
+    assert [bool(wait) for wait in waits] == [False, True, False]
+    assert len(set(names)) == 2
+    assert all(name.startswith("wireroom:limit:telegram:") for name in names)
+    guesses = {chat, "987654321", *(hashlib.sha256(each.encode()).hexdigest()[:24] for each in (chat, "987654321"))}
+    assert not [guess for guess in guesses for name in names if guess in name]

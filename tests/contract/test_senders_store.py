@@ -7,9 +7,11 @@ import pytest
 from sqlalchemy import select, update
 
 from channels.senders import PURPOSE
+from models.resealing import reseal
 from models.secrets import Keyring, SealBroken
 from models.session import Database, now_ms
 from models.store import claims, pauses, sender_rests, senders, suppressions, why
+from models.store.sealed import SENDERS
 from models.store.sender_rests import RESTS_MS
 from models.store.senders import SenderRow
 from models.store.suppressions import NewSuppression, SuppressionFilter
@@ -19,7 +21,6 @@ from models.vocabulary import Channel, FailureReason, Lane, State, SuppressionKi
 from models.why import Gate, explain
 from tests.support.scene import Scene
 from tests.support.sending import mail_credentials, mail_sender
-from worker.senders import reseal
 
 
 async def one(scene: Scene, row: SenderRow) -> SenderRow:
@@ -220,11 +221,11 @@ async def test_credentials_are_sealed_anew_under_a_new_key(scene: Scene, databas
     former = Keyring([b"former"], b"d" * 32)
     await change(scene, old, credentials=former.seal(b"words", PURPOSE))
     both = Keyring([b"newest", b"former"], b"d" * 32)
-    await reseal(database, both)
+    await reseal(database, both, [SENDERS])
     changed = await one(scene, old)
     assert Keyring([b"newest"], b"d" * 32).open(changed.credentials, PURPOSE) == b"words"
     assert changed.version == old.version
     with pytest.raises(SealBroken):
         former.open(changed.credentials, PURPOSE)
-    await reseal(database, both)
+    await reseal(database, both, [SENDERS])
     assert (await one(scene, old)).credentials == changed.credentials

@@ -1,5 +1,6 @@
 import asyncio
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -8,7 +9,7 @@ from models import ids
 from models.ids import Kind
 from models.secrets import new_token
 from models.vocabulary import Scope
-from tests.support.api import Api, Tenant
+from tests.support.api import Api, Tenant, serving
 from tests.support.no_tls import NO_TLS
 from tests.support.waiting import wait_until
 
@@ -105,3 +106,23 @@ async def test_methods_that_an_address_does_not_know(tenant: Tenant) -> None:
     answer = await tenant.call("PUT", "/messages")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
     assert (await tenant.call("HEAD", "/messages")).status_code == 200
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_key_that_asks_too_often_is_told_to_wait_and_no_other(
+    tmp_path: Path, database_url: str, redis_url: str
+) -> None:
+    async with serving(tmp_path, database_url, redis_url, WIREROOM_RATE_API="1") as api:
+        tenant = await api.tenant()
+        answers = [await tenant.call("GET", "/keys") for _ in range(40)]
+        codes = [each.status_code for each in answers]
+        allowed = codes.index(429)
+        assert allowed >= 10
+        assert set(codes) == {200, 429}
+        refused = answers[allowed]
+        assert refused.json()["type"] == "/problems/too-many-requests"
+        assert refused.headers["retry-after"] == "1"
+        short = await tenant.root.get("/messages")
+        assert (short.status_code, short.json()) == (429, {"internal_code": None, "message": "Too many requests"})
+        other = await api.tenant(of=tenant)
+        assert (await other.call("GET", "/keys")).status_code == 200

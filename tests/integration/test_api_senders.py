@@ -143,7 +143,7 @@ async def test_another_workspaces_sender_is_as_good_as_none(tenant: Tenant, api:
     assert unknown.status_code == 404
 
 
-_KEY: Final = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"
+_KEY: Final = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"  # pragma: allowlist secret
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

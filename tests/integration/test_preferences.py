@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 from sqlalchemy import func, select
 
-from api_shim.reader_limits import OF_A_MESSAGE, UNPROVED, Pace
+from api_shim.paced import Pace
+from api_shim.reader_limits import OF_A_MESSAGE, UNPROVED
 from models import ids
 from models.secrets import Keyring
 from models.session import Database

@@ -115,7 +115,7 @@ PKCS8 = serialization.PrivateFormat.PKCS8
         encode(b"canary" * 5).encode(),
         encode(bytes(32)).encode(),
         encode(b"\xff" * 32).encode(),
-        b"-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n",
+        b"-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n",  # pragma: allowlist secret
         pem(ec.generate_private_key(ec.SECP384R1()), PKCS8),
         pem(ed25519.Ed25519PrivateKey.generate(), PKCS8),
         pem(parse_key(TEXT), PKCS8, password=b"secret"),
