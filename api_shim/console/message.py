@@ -7,6 +7,7 @@ import msgspec
 from api_shim import problems
 from api_shim.console.messages import name_of
 from api_shim.console.pages import Page, PageCall, Values, see_other
+from api_shim.console.questions import Words
 from api_shim.replies import Reply
 from api_shim.workspaces import commands, messages
 from api_shim.workspaces.types import MessageDetailView
@@ -19,15 +20,6 @@ from models.why import FOR_GOOD, Situation
 
 _ONE: Final = "/messages/{messageId}"
 _ASKED: Final = f"{_ONE}/{{command}}"
-
-
-class Words(msgspec.Struct, frozen=True):
-    """How a command is called, what is asked before it is done, and what is said then."""
-
-    label: str
-    question: str
-    meaning: str
-    done: str
 
 
 WORDS: Final = {

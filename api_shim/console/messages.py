@@ -1,16 +1,15 @@
 """The list of messages, with filters; pages begin at a message, so that none moves while new ones arrive."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api_shim import problems
 from api_shim.console.pages import Page, PageCall, Values
-from api_shim.problems import FieldError, Problem
+from api_shim.console.words import one_of
 from api_shim.workspaces.contact_types import ContactView
 from api_shim.workspaces.views import message_view
 from models import ids
@@ -22,8 +21,6 @@ from models.store.message_lists import NEWEST_FIRST, Anchor
 from models.store.message_views import ListedPage, MessageFilter
 from models.subject_words import words_of
 from models.vocabulary import Channel, Scope, Status
-
-E = TypeVar("E", Channel, Status, Fault)
 
 _ROWS: Final = 50
 _MOST_WORDS: Final = 8
@@ -117,24 +114,14 @@ def _filter(query: ListQuery, contact_id: UUID | None) -> MessageFilter | None:
     if query.campaign and campaign_id is None:
         return None
     return MessageFilter(
-        channel=_one_of(Channel, "channel", query.channel),
-        status=_one_of(Status, "status", query.status),
+        channel=one_of(Channel, "channel", query.channel),
+        status=one_of(Status, "status", query.status),
         contact_id=contact_id,
         campaign_id=campaign_id,
         held=True if query.held else None,
-        fault=_one_of(Fault, "fault", query.fault),
+        fault=one_of(Fault, "fault", query.fault),
         phrases=tuple((word,) for word in words_of(query.subject)[:_MOST_WORDS]),
     )
-
-
-def _one_of(vocabulary: type[E], name: str, text: str) -> E | None:
-    if not text:
-        return None
-    try:
-        return vocabulary(text)
-    except ValueError:
-        detail = f"must be one of {', '.join(vocabulary)}"
-        raise Problem(problems.INVALID_PARAMETER, errors=(FieldError(detail, parameter=name),)) from None
 
 
 def _link(filters: Mapping[str, str], name: str, message_id: UUID) -> str:

@@ -68,7 +68,8 @@ View = Callable[[PageCall], Awaitable[Values | Reply]]
 class Page:
     """A page of a workspace: ``path`` below it, the template and what fills it.
 
-    ``title``: its name in the navigation; None: it is reached from other pages.
+    ``title``: its name in the navigation; None: it is reached from other pages. ``frames``: it shows another of our
+    pages in a frame. Values may name another ``template``, and a ``status``.
     """
 
     path: str
@@ -78,13 +79,15 @@ class Page:
     scope: Scope = Scope.MESSAGES_READ
     query: type[msgspec.Struct] | None = None
     method: str = "GET"
+    frames: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A page in the navigation."""
+    """A page in the navigation of those who have the scope."""
 
     path: str
     title: str
+    scope: Scope
 
 
 def root_of(services: Services) -> str:
@@ -113,7 +116,7 @@ async def framed(call: PageCall, navigation: Sequence[Entry]) -> dict[str, Any]:
         "person": call.signed_in.email,
         "here": call.here,
         "section": below.partition("/")[0],
-        "navigation": navigation,
+        "navigation": [entry for entry in navigation if entry.scope in call.caller.scopes],
         "scopes": call.caller.scopes,
         "workspaces": [
             {"id": ids.show(Kind.WORKSPACE, each.id), "name": each.name, "current": each.id == call.workspace_id}
@@ -131,7 +134,8 @@ def operation_of(page: Page, navigation: Sequence[Entry]) -> Operation:
         values = await page.view(call)
         if isinstance(values, Reply):
             return values
-        return render(page.template, {**await framed(call, navigation), **values}, values.get("status", 200))
+        shown = {**await framed(call, navigation), **values}
+        return render(values.get("template", page.template), shown, values.get("status", 200), frames=page.frames)
 
     return Operation(
         page.method,

@@ -19,10 +19,16 @@ _MEDIA: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; chars
 _SECOND: Final = 1000
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
+_POLICY: Final = "Content-Security-Policy"
+_OF_MAILS: Final = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'self'"
+)
+
 # Forms are sent with Referrer-Policy "same-origin", else browsers would give their Origin as null.
 GUARDED: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    _POLICY: "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
     "trusted-types 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -53,10 +59,18 @@ def files() -> Mapping[str, File]:
     }
 
 
-def render(template: str, values: Mapping[str, Any], status: int = 200) -> Reply:
-    """A page; raises jinja2.TemplateError for a template that is wrong."""
+def render(template: str, values: Mapping[str, Any], status: int = 200, *, frames: bool = False) -> Reply:
+    """A page, which may show our own pages in a frame; raises jinja2.TemplateError for a template that is wrong."""
     html = _environment().get_template(template).render(values)
-    return Reply(html.encode(), status, dict(GUARDED), HTML)
+    headers = dict(GUARDED)
+    if frames:
+        headers[_POLICY] += "; frame-src 'self'"
+    return Reply(html.encode(), status, headers, HTML)
+
+
+def framed_mail(html: str) -> Reply:
+    """The HTML of a mail for a frame of ours: nothing in it runs, loads, or is sent, and it is of no origin."""
+    return Reply(html.encode(), 200, {**GUARDED, "X-Frame-Options": "SAMEORIGIN", _POLICY: _OF_MAILS}, HTML)
 
 
 @cache
@@ -77,6 +91,7 @@ def _environment() -> "Environment":
         "duration": duration,
         "spaced": spaced,
         "pretty": pretty,
+        "share": share,
     }
     environment.globals["version"] = _version()
     return environment
@@ -105,6 +120,11 @@ def spaced(word: str) -> str:
 def pretty(value: Any) -> str:
     """A value as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(value)).decode()
+
+
+def share(part: float) -> str:
+    """A part of something, from 0 to 1, in percent."""
+    return f"{part:.1%}"
 
 
 def duration(milliseconds: int) -> str:

@@ -9,15 +9,38 @@ from typing import Final
 from starlette.routing import BaseRoute
 
 from api_shim import problems
-from api_shim.console import lanes, message, messages, overview, signing
+from api_shim.console import (
+    campaigns,
+    endpoints,
+    keys,
+    lanes,
+    message,
+    messages,
+    overview,
+    signing,
+    suppressions,
+    templates,
+    users,
+)
 from api_shim.console.pages import HOME, Entry, PageEndpoint, operation_of
 from api_shim.console.rendering import files
 from api_shim.operations import Call, Operation, routes_of
 from api_shim.replies import Reply
 from api_shim.services import Services
 
-_PAGES: Final = (*overview.PAGES, *messages.PAGES, *lanes.PAGES, *message.PAGES)
-_NAVIGATION: Final = [Entry(page.path, page.title) for page in _PAGES if page.title is not None]
+_PAGES: Final = (
+    *overview.PAGES,
+    *messages.PAGES,
+    *lanes.PAGES,
+    *message.PAGES,
+    *campaigns.PAGES,
+    *templates.PAGES,
+    *suppressions.PAGES,
+    *endpoints.PAGES,
+    *keys.PAGES,
+    *users.PAGES,
+)
+_NAVIGATION: Final = [Entry(page.path, page.title, page.scope) for page in _PAGES if page.title is not None]
 # Their addresses change with them.
 _KEPT: Final = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 
@@ -34,6 +57,7 @@ _SHOWN: Final = (*signing.OPERATIONS, *(operation_of(page, _NAVIGATION) for page
 _SERVED: Final = (
     Operation("GET", f"{HOME}/static/{{name}}", _file, summary="What pages load", tag="Console", scope=None),
     *lanes.OPERATIONS,
+    *templates.OPERATIONS,
 )
 
 

@@ -101,7 +101,11 @@ async def remove(call: Call) -> Reply:
 
 async def preview(call: Call, request: PreviewRequest) -> Reply:
     """Show a template as its reader would get it."""
-    row = await _in_use(call)
+    return Reply(await preview_of(call, await _in_use(call), request))
+
+
+async def preview_of(call: Call, row: TemplateRow, request: PreviewRequest) -> PreviewView:
+    """A template, at whichever version, as its reader would get it; raises Problem (404), Refused (422)."""
     recipient, locale = await _reader(call, request)
     part = part_for(row.parts, request.channel or ANY, locale)
     body = part["body"]
@@ -113,10 +117,8 @@ async def preview(call: Call, request: PreviewRequest) -> Reply:
             variables[name] = f"{call.services.settings.public_url}/u/{path}"
     subject = fill_subject(texts, variables)
     filled = "" if texts.body is None else texts.body.fill(variables)
-    view = PreviewView(
-        version=row.version, subject=subject, body=filled, format=form, warnings=missing(texts, variables)
-    )
-    return Reply(view)
+    warnings = missing(texts, variables)
+    return PreviewView(version=row.version, subject=subject, body=filled, format=form, warnings=warnings)
 
 
 async def _in_use(call: Call) -> TemplateRow:

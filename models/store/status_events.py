@@ -230,9 +230,13 @@ async def _judge_endpoints(connection: AsyncConnection, counted: Sequence[tuple[
 
 
 def _key(told: Told) -> endpoints.Key:
+    return endpoint_key(told.subscription.workspace_id, told.subscription.id, told.subscription.url)
+
+
+def endpoint_key(workspace_id: UUID, subscription_id: UUID, url: str) -> endpoints.Key:
+    """What the failures of a subscription's endpoint are counted under."""
     # Whoever changes the URL begins anew: what failed there, or fails there yet, says nothing of the new one.
-    of = told.subscription
-    return of.workspace_id, hashlib.blake2b(of.id.bytes + of.url.encode(), digest_size=_DIGEST_BYTES).digest()
+    return workspace_id, hashlib.blake2b(subscription_id.bytes + url.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
 async def _switch_off(connection: AsyncConnection, told: Told, reason: str) -> None:

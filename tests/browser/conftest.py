@@ -14,6 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from models.session import Database
+from tests.browser.desks import Desk, desk_of
 from tests.browser.visits import Visit
 from tests.support.api import Api
 from tests.support.api_process import ApiProcess, api_process
@@ -69,6 +70,12 @@ async def visit(
     """A contact of a workspace that allows the site, and whose inbox its pages show."""
     async with _visit(shared_server, shared_site, database, browser) as visiting:
         yield visiting
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(visit: Visit) -> Desk:
+    """Robin's desk: an admin who is signed in at the console."""
+    return await desk_of(visit)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,15 +1,13 @@
 """The console in a real browser: by keyboard, on a phone, by day and by night, and as axe-core sees it."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import BrowserContext, Page, Route, expect
+from playwright.async_api import Page, Route, expect
 from sqlalchemy import update
 
 from models import ids
@@ -17,41 +15,15 @@ from models.ids import Kind
 from models.session import now_ms
 from models.tables import attempts, messages
 from models.vocabulary import Channel, FailureReason, Lane, Outcome, State
+from tests.browser.desks import WIDER_THAN_THEIR_CARDS, Desk, robin
 from tests.browser.visits import Visit
 from tests.support.browser import Watch, needs_chromium
-from tests.support.people import PASSWORD, person
+from tests.support.people import PASSWORD
 
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
 HOSTILE: Final = "<img src=x onerror=alert(1)>"
 LONG: Final = "Asubjectofonewordthatislongerthananytelephoneiswideandhasnowheretobreakit"
-
-
-@dataclass
-class Desk:
-    """Somebody who is signed in at the console of a workspace in which this and that has happened."""
-
-    url: str
-    visit: Visit
-    context: BrowserContext
-    message: str = ""
-
-    async def open(self, path: str = "") -> Page:
-        """A new tab with a page of the workspace."""
-        page = await self.context.new_page()
-        await page.goto(self.url + path)
-        return page
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk(visit: Visit) -> Desk:
-    """Robin's desk."""
-    email = await robin(visit)
-    answer = await visit.context.request.post(
-        f"{visit.api.url}/console/sign-in", form={"email": email, "password": PASSWORD}, max_redirects=0
-    )
-    assert answer.status == 303
-    return Desk(f"{visit.api.url}/console/{visit.tenant.workspace}", visit, visit.context)
 
 
 async def happened(desk: Desk) -> None:
@@ -129,13 +101,6 @@ async def test_a_person_finds_and_cancels_a_message_by_keyboard(visit: Visit) ->
     await expect(page.get_by_role("link", name="Retry")).to_be_visible()
     assert watch.faults == []
     assert watch.hosts == {visit.api.url}
-
-
-async def robin(visit: Visit) -> str:
-    """The address of an admin of the workspace."""
-    email = f"{visit.tenant.workspace}@example.org".replace("_", ".")
-    await person(str(visit.database.engine.url), visit.tenant.workspace, email)
-    return email
 
 
 async def sign_in_by_keyboard(page: Page, email: str) -> None:
@@ -225,12 +190,6 @@ async def test_the_theme_is_chosen_and_stays(desk: Desk) -> None:
     assert watch.faults == []
 
 
-_WIDER_THAN_THEIR_CARDS: Final = """
-[...document.querySelectorAll(".card, .standing, .tiles a")]
-  .filter((each) => each.scrollWidth > each.clientWidth).length
-"""
-
-
 @pytest.mark.parametrize(("width", "height", "scheme"), [(390, 844, "dark"), (1440, 900, "light")])
 async def test_the_pages_fit_and_can_be_read(
     desk: Desk, tmp_path: Path, width: int, height: int, scheme: Literal["light", "dark"]
@@ -260,7 +219,7 @@ async def test_the_pages_fit_and_can_be_read(
         await expect(page.get_by_role("heading", level=1)).to_be_visible()
         await page.screenshot(path=tmp_path / f"{name}-{width}-{scheme}.png", full_page=True)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
-        assert await page.evaluate(_WIDER_THAN_THEIR_CARDS) == 0, name
+        assert await page.evaluate(WIDER_THAN_THEIR_CARDS) == 0, name
         found = await Axe().run(page)
         assert found.violations_count == 0, f"{name}: {found.generate_report()}"
     assert watch.faults == []

@@ -1,4 +1,4 @@
-"""The HTTP server, once on each kind of database."""
+"""The HTTP server, once on each kind of database, and somebody who looks at its console."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +9,8 @@ import pytest
 from models.secrets import Keyring, load_keyring
 from models.session import Database
 from tests.support.api import Api, Tenant, serving
+from tests.support.consoles import Desk, desk
+from tests.support.people import person
 from tests.support.scene import storage_settings
 
 
@@ -36,3 +38,13 @@ async def reader(api: Api) -> AsyncIterator[httpx.AsyncClient]:
     """Anybody: no key, no cookie."""
     async with httpx.AsyncClient(base_url=api.url, trust_env=False, timeout=20) as anybody:
         yield anybody
+
+
+@pytest.fixture
+async def robin(api: Api, tenant: Tenant, database_url: str) -> AsyncIterator[Desk]:
+    """An admin of the tenant's workspace, signed in at the console."""
+    await person(database_url, tenant.workspace)
+    async with desk(api.url) as opened:
+        answer = await opened.sign_in()
+        assert answer.status_code == 303, answer.text
+        yield opened

@@ -1,7 +1,5 @@
 """The console: who may see what, that nothing in it is taken for markup, and what its pages show and do."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +13,7 @@ from models.session import Database, now_ms
 from models.store import pauses
 from models.tables import subscriptions, workspaces
 from models.vocabulary import Channel, Role, Status
-from tests.support.api import Api, Tenant, serving
+from tests.support.api import Api, Tenant
 from tests.support.consoles import EMAIL, Desk, desk, links, words
 from tests.support.html_seen import Seen
 from tests.support.people import person
@@ -28,22 +26,6 @@ HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}&lt;b
 def database_url(sqlite_url: str) -> str:
     """One kind: what differs between databases is tested below the pages."""
     return sqlite_url
-
-
-@pytest.fixture
-async def api(tmp_path: Path, database_url: str, redis_url: str) -> AsyncIterator[Api]:
-    async with serving(tmp_path, database_url, redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def robin(api: Api, tenant: Tenant, database_url: str) -> AsyncIterator[Desk]:
-    """An admin of the tenant's workspace, signed in."""
-    await person(database_url, tenant.workspace)
-    async with desk(api.url) as opened:
-        answer = await opened.sign_in()
-        assert answer.status_code == 303, answer.text
-        yield opened
 
 
 def below(tenant: Tenant, path: str = "") -> str:

@@ -1,7 +1,10 @@
-// What every page does: shows what needs a script, keeps the theme, closes menus.
+// What every page does: shows what needs a script and where one is, keeps the theme, closes menus.
 
 for (const each of document.querySelectorAll("[data-needs-script]")) each.hidden = false;
 for (const each of document.querySelectorAll("[data-needs-no-script]")) each.hidden = true;
+
+// On a phone the pages' names are one line that is wider than the screen.
+document.querySelector("nav [aria-current=page]")?.scrollIntoView({ inline: "center", block: "nearest" });
 
 const theme = document.getElementById("theme");
 theme?.addEventListener("change", () => {

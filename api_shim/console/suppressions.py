@@ -1,0 +1,137 @@
+"""Suppressions: which addresses are not written to and why; to add one, and to let one be written to again."""
+
+from typing import Any, Final
+
+from api_shim.console.forms import answered, request_of, tried
+from api_shim.console.listing import ListQuery, paged, place_of
+from api_shim.console.pages import Page, PageCall, Values, see_other
+from api_shim.console.questions import DoneQuery
+from api_shim.console.words import one_of
+from api_shim.masking import masked
+from api_shim.problems import Problem
+from api_shim.replies import Reply
+from api_shim.workspaces import releases
+from api_shim.workspaces import suppressions as api
+from api_shim.workspaces.suppression_types import ReleaseReply, ReleaseRequest, SuppressionRequest, SuppressionView
+from api_shim.workspaces.suppression_views import suppression_view
+from models.ids import Kind
+from models.store import listed
+from models.store.suppressions import SuppressionFilter
+from models.suppression_reasons import SuppressionReason
+from models.vocabulary import Channel, Scope, SuppressionKind
+
+_PATH: Final = "/suppressions"
+_ONE: Final = f"{_PATH}/{{suppressionId}}"
+_KINDS: Final = {
+    SuppressionKind.DEAD: "Everything",
+    SuppressionKind.OPT_OUT: "All that is not essential",
+}
+
+
+class SuppressionsQuery(ListQuery):
+    """What is looked for, as forms send it: a field that is left empty asks for nothing. ``scope``: what is stopped."""
+
+    channel: str = ""
+    reason: str = ""
+    scope: str = ""
+    address: str = ""
+
+
+async def view(call: PageCall) -> Values:
+    """A page of suppressions, the newest first."""
+    query = call.query(SuppressionsQuery)
+    channel = one_of(Channel, "channel", query.channel)
+    reason = one_of(SuppressionReason, "reason", query.reason)
+    wanted = SuppressionFilter(
+        channel=channel,
+        kind=one_of(SuppressionKind, "scope", query.scope),
+        reason=None if reason is None else reason.value,
+        addresses=await api.addresses_of(call, channel, query.address.strip() or None),
+    )
+    async with call.services.database.read() as connection:
+        page = await listed.of_suppressions(connection, call.workspace_id, wanted, place_of(query, Kind.SUPPRESSION))
+    return {
+        "rows": [_shown(suppression_view(row)) for row in page.rows],
+        "channels": list(Channel),
+        "reasons": list(SuppressionReason),
+        "kinds": _KINDS,
+        **paged(page, query, Kind.SUPPRESSION),
+    }
+
+
+def _shown(each: SuppressionView) -> dict[str, Any]:
+    """What is shown of one: its address in part, as wherever others may look over a shoulder."""
+    if each.address is None:
+        address = "of a person who was erased"
+    else:
+        address = masked(each.channel, each.address) or "the contact itself"
+    return {"it": each, "address": address, "stops": _KINDS[each.kind]}
+
+
+async def one(call: PageCall) -> Values:
+    """One suppression, and the form that releases it."""
+    added = call.query(DoneQuery).done == "add"
+    return await _one(call) | {"done": "It is not written to any more." if added else None}
+
+
+async def _one(call: PageCall, problem: Problem | None = None) -> dict[str, Any]:
+    shown = _shown(answered(await api.get(call), SuppressionView))
+    return shown | {
+        "given": call.form,
+        "done": None,
+        "can_resend": Scope.MESSAGES_WRITE in call.caller.scopes,
+        "refused": None if problem is None else problem.body,
+        "status": 200 if problem is None else problem.type.status,
+    }
+
+
+async def release(call: PageCall) -> Values:
+    """Release a suppression, and say what came of it; asked again, it goes on with what is to be sent again."""
+    fields = {name: call.form.get(name, "").strip() for name in ("note", "after")}
+    came = await tried(_release(call, fields | {"resend": bool(call.form.get("resend"))}))
+    if isinstance(came, Problem):
+        return await _one(call, came)
+    return {"template": "released.html", "came": came, "resend": bool(call.form.get("resend"))}
+
+
+async def _release(call: PageCall, fields: dict[str, Any]) -> ReleaseReply:
+    return answered(await releases.release(call, request_of(ReleaseRequest, fields)), ReleaseReply)
+
+
+async def form(call: PageCall) -> Values:
+    """The form for an address that is not to be written to."""
+    return _form(call)
+
+
+def _form(call: PageCall, problem: Problem | None = None) -> dict[str, Any]:
+    return {
+        "given": call.form,
+        "channels": list(Channel),
+        "kinds": _KINDS,
+        "refused": None if problem is None else problem.body,
+        "status": 200 if problem is None else problem.type.status,
+    }
+
+
+async def create(call: PageCall) -> Values | Reply:
+    """Suppress an address."""
+    made = await tried(_create(call))
+    if isinstance(made, Problem):
+        return _form(call, made)
+    return see_other(f"{call.here}{_PATH}/{made.id}?done=add")
+
+
+async def _create(call: PageCall) -> SuppressionView:
+    fields = {name: call.form.get(name, "").strip() for name in ("channel", "address", "kind", "topic", "note")}
+    until = call.form.get("expiresAt", "")
+    request = request_of(SuppressionRequest, fields | {"expiresAt": until and f"{until}T23:59:59Z"})
+    return answered(await api.create(call, request), SuppressionView)
+
+
+PAGES: Final = (
+    Page(_PATH, "suppressions.html", view, title="Suppressions", scope=Scope.CONTACTS, query=SuppressionsQuery),
+    Page(f"{_PATH}/add", "suppression_form.html", form, scope=Scope.CONTACTS),
+    Page(f"{_PATH}/add", "suppression_form.html", create, scope=Scope.CONTACTS, method="POST"),
+    Page(_ONE, "suppression.html", one, scope=Scope.CONTACTS, query=DoneQuery),
+    Page(_ONE, "suppression.html", release, scope=Scope.CONTACTS, method="POST"),
+)
