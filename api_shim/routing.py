@@ -24,7 +24,8 @@ from api_shim import (
     widget,
 )
 from api_shim.console import table as console
-from api_shim.operations import Operation, asking, routes_of
+from api_shim.endpoints import routes_of
+from api_shim.operations import Operation, asking
 from api_shim.services import Services
 from api_shim.workspaces import table as workspaces
 from api_shim.workspaces import users_table as users

@@ -645,7 +645,7 @@ resubscriptions = Table(  # the last time that a reader subscribed again at the 
     _time("said_at", required=True),
 )
 
-audit_entries = Table(  # what people, keys and the command line did; never changed (a trigger of migration 0012)
+audit_entries = Table(  # what people, keys and the command line did; never changed (a trigger of migration 0011)
     "audit_entries",
     metadata,
     _id(),

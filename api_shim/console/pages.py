@@ -12,7 +12,8 @@ from starlette.responses import Response
 from api_shim import problems
 from api_shim.console.rendering import render
 from api_shim.decoding import read_body
-from api_shim.operations import Call, Endpoint, Operation
+from api_shim.endpoints import Endpoint
+from api_shim.operations import Call, Operation
 from api_shim.problems import Problem
 from api_shim.replies import Reply, write
 from api_shim.services import Services

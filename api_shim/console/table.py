@@ -24,7 +24,8 @@ from api_shim.console import (
 )
 from api_shim.console.pages import HOME, Entry, PageEndpoint, operation_of
 from api_shim.console.rendering import files
-from api_shim.operations import Call, Operation, routes_of
+from api_shim.endpoints import routes_of
+from api_shim.operations import Call, Operation
 from api_shim.replies import Reply
 from api_shim.services import Services
 

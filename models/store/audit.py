@@ -1,4 +1,4 @@
-"""The audit log: entries are written beside what they tell of, and never changed (a trigger of migration 0012)."""
+"""The audit log: entries are written beside what they tell of, and never changed (a trigger of migration 0011)."""
 
 from collections.abc import Sequence
 from typing import Final

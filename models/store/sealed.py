@@ -71,12 +71,12 @@ async def headers(connection: AsyncConnection, length: int) -> dict[bytes, dict[
     Reads each of them; the contacts, of which there may be millions, last.
     """
     found: dict[bytes, dict[str, int]] = {}
-    for place, column in ((place, place.table.c[name]) for place in EVERYTHING for name in place.columns):
+    for table, column in ((each.table, each.table.c[name]) for each in EVERYTHING for name in each.columns):
         header = func.substr(column, 1, length, type_=LargeBinary)
         rows = await connection.execute(select(header, func.count()).where(column.is_not(None)).group_by(header))
         for begins, count in rows.all():
             tables = found.setdefault(bytes(begins), {})
-            tables[place.name] = tables.get(place.name, 0) + count
+            tables[table.name] = tables.get(table.name, 0) + count
     return found
 
 
