@@ -9,8 +9,9 @@ import asyncio
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tests.faults import source_tree
 from tests.faults.builds import BUILDS, Broken
@@ -32,7 +33,7 @@ async def run(place: Place, size: Size) -> Found:
         make(place.folder / name, BUILDS[name])
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(name: str, experiment: str) -> list[str]:
+    async def one(name: str, experiment: str) -> _Caught:
         async with gate:
             place.say(f"{name}, {experiment}")
             return await _caught(place.folder / name, experiment, place.seed)
@@ -40,15 +41,17 @@ async def run(place: Place, size: Size) -> Found:
     results = await asyncio.gather(*(one(*pair) for pair in pairs))
     figures: dict[str, dict[str, Any]] = {}
     faults = []
-    for (name, experiment), found in zip(pairs, results, strict=True):
+    left_out = []
+    for (name, experiment), (found, why_not) in zip(pairs, results, strict=True):
         shows = BUILDS[name].shows
+        left_out += [f"{name}, {experiment}: {each}" for each in why_not]
         seen = next((fault for fault in found if shows in fault and not fault.startswith(BROKE_OFF)), None)
         figures.setdefault(name, {})[experiment] = seen or "nothing"
-        if seen is None:
+        if seen is None and not why_not:
             faults.append(
                 f"{experiment} of a build of the sort {name} does not find {shows!r}, but {found or 'nothing'}"
             )
-    return Found(figures, faults)
+    return Found(figures, faults, left_out=left_out)
 
 
 def make(folder: Path, broken: Broken) -> None:
@@ -69,8 +72,14 @@ def changed(broken: Broken) -> dict[str, str]:
     return files
 
 
-async def _caught(build: Path, experiment: str, seed: int) -> list[str]:
-    """What the experiment finds wrong with the build."""
+class _Caught(NamedTuple):
+    """What an experiment finds wrong with a build, and what of it could not be tried here."""
+
+    faults: list[str]
+    left_out: Sequence[str] = ()
+
+
+async def _caught(build: Path, experiment: str, seed: int) -> _Caught:
     lines, said = build / f"{experiment}.jsonl", build / f"{experiment}.log"
     options = ("--size", Size.SHORT.value, "--seed", str(seed), "--only", experiment, "--json", str(lines))
     path = f"{build}:{source_tree.ROOT}"
@@ -85,12 +94,12 @@ async def _caught(build: Path, experiment: str, seed: int) -> list[str]:
         try:
             await asyncio.wait_for(process.wait(), _PATIENCE_S)
         except TimeoutError:
-            return [f"{BROKE_OFF}no end after {_PATIENCE_S:.0f} s"]
+            return _Caught([f"{BROKE_OFF}no end after {_PATIENCE_S:.0f} s"])
         finally:
             if process.returncode is None:
                 process.terminate()
                 await process.wait()
     if not lines.exists():
-        return [f"{BROKE_OFF}{' '.join(said.read_text(errors='replace')[-2000:].split())}"]
+        return _Caught([f"{BROKE_OFF}{' '.join(said.read_text(errors='replace')[-2000:].split())}"])
     found = json.loads(lines.read_text().splitlines()[-1])
-    return [str(fault) for fault in found["faults"]]
+    return _Caught([str(fault) for fault in found["faults"]], found["left_out"])

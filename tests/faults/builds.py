@@ -230,5 +230,12 @@ BUILDS: Final = {
         ("clocks",),
         "came before its time",
     ),
+    "lost-machine-keeps-its-lease": _broken(
+        "models/store/workers.py",
+        "LEASE_MS = 15_000",
+        "LEASE_MS = 60_000",
+        ("many-machines",),
+        "it was not taken for dead in",
+    ),
     "keeps-what-it-sent": _broken("worker/dispatch.py", _DROP, _DROP + _KEEP, ("memory",), "worker-1 grew by"),
 }

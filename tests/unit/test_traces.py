@@ -95,17 +95,23 @@ async def test_a_collector_that_is_away_is_told_of_once(web_sink: HttpSink, monk
     ]
 
 
-async def test_a_collector_that_hangs_holds_nobody_up(web_sink: HttpSink, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_collector_that_hangs_holds_nobody_up(web_sink: HttpSink) -> None:
     """What does not fit into the queue is dropped, and the process ends without the rest."""
-    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
-    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
     web_sink.script(delay_s=60)
-    tracing = Tracing(provider("a", web_sink.url(collector.PATH)), leaves_s=0.2)
+    code = (
+        "import sys; from models.traces import Tracing; from models.traces_export import provider;"
+        "tracing = Tracing(provider('a', sys.argv[1]), leaves_s=0.2);"
+        "spans = [tracing.begin('a', 'CLIENT', {}, parent=None) for _ in range(1000)];"
+        "[each.end({}) for each in spans]; input(); tracing.stop()"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, web_sink.url(collector.PATH)),
+        env={**free_environment(), "OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "1"},
+        stdin=subprocess.PIPE,
+    )
+    await wait_until(lambda: len(web_sink.requests) == 1, timeout=30)
     began = time.monotonic()
-    span(tracing)
-    await wait_until(lambda: len(web_sink.requests) == 1)
-    for _ in range(1000):
-        span(tracing)
-    await asyncio.to_thread(tracing.stop)
+    await process.communicate(b"\n")
+    assert process.returncode == 0
     assert time.monotonic() - began < 20
     assert len(web_sink.requests) == 1
