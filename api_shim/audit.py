@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 REQUEST_ID: Final = "X-Request-Id"
 _OF_A_CLIENT: Final = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
-_PATCHES: Final = frozenset({"PATCH", "PUT"})
 _REMEMBERED_S: Final = 60.0
 _MOST_REMEMBERED: Final = 1000
 _NO_USER: Final = UUID(int=0)
@@ -74,7 +73,7 @@ async def changing(call: "Call", action: Action) -> AsyncIterator[Change]:
 def _given(call: "Call") -> Details:
     """Of a change of something that stands, the names of the fields that the request gives."""
     body = call.given
-    if body is None or call.request.method not in _PATCHES:
+    if body is None or not call.changes:
         return {}
     return {"fields": [each.encode_name for each in fields(body) if getattr(body, each.name) is not UNSET]}
 

@@ -28,12 +28,16 @@ T = TypeVar("T")
 BODY_LIMIT: Final = 1 << 20
 WORKSPACE: Final = "workspaceId"
 """The part of a path that names a workspace."""
+_CHANGES: Final = frozenset({"PATCH", "PUT"})
 _BELOW: Final = f"/api/workspaces/{{{WORKSPACE}}}/"
 _PATH_PART: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 
 class Call:
-    """One request, as a handler sees it. ``given``: its body. ``request_id``: where the audit log tells of it."""
+    """One request, as a handler sees it. ``given``: its body. ``request_id``: where the audit log tells of it.
+
+    ``changes``: whether the body names what is to be changed of something that stands, and is not all of something new.
+    """
 
     def __init__(self, operation: "Operation", services: Services, request: Request) -> None:
         self.services = services
@@ -43,6 +47,7 @@ class Call:
         self.csrf_token: str | None = None
         self.traceparent: str | None = None
         self.given: msgspec.Struct | None = None
+        self.changes = request.method in _CHANGES
         self.request_id: str | None = None
         self._operation = operation
 

@@ -187,10 +187,12 @@ class ApiTraces:
     def serving(self, request: Request, route: str) -> Served:
         """As ``Traces.serving``."""
         given = request.headers.getlist("traceparent")
+        # What stands where a workspace should may be anything: a key that was put into the wrong place, too.
+        known = ids.parse(ids.Kind.WORKSPACE, request.path_params["workspaceId"]) is not None
         attributes = {
             "http.request.method": request.method,
             "http.route": route,
-            "url.path": request.url.path,
+            "url.path": request.url.path if known else route,
             "url.scheme": request.url.scheme,
         }
         parent = given[0] if len(given) == 1 else None  # two say nothing (W3C Trace Context, section 3.2.1)

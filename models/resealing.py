@@ -10,9 +10,11 @@ from typing import Final
 import msgspec
 import structlog
 
+from models.audit import COMMAND, Action, Details
 from models.secrets import Keyring, SealBroken
 from models.session import Database
-from models.store import sealed
+from models.store import audit, sealed
+from models.store.audit import NewEntry
 from models.store.sealed import EVERYTHING, Envelope, Sealed
 
 _BATCH: Final = 500
@@ -60,6 +62,10 @@ async def _walk(
         older = _look(keyring, place, envelopes, tally)
         if older and not dry_run:
             async with database.write() as connection:
+                if not tally.resealed:
+                    # Beside the change: whatever ends this in the middle, the log tells that it was begun.
+                    details: Details = {"table": str(place.name)}
+                    await audit.add(connection, NewEntry(None, COMMAND, Action.SECRETS_RESEAL, details=details))
                 for envelope, new in older:
                     tally.resealed += await sealed.exchange(connection, place, envelope, new)
         advance(rows)

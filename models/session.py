@@ -176,6 +176,8 @@ def async_url(url: str) -> URL:
         raise InvalidSetting("WIREROOM_DATABASE_URL: not a database URL") from error
     match target.get_backend_name():
         case "sqlite":
+            if target.host or target.username or target.password or target.port:
+                raise InvalidSetting("WIREROOM_DATABASE_URL: a file is named as in sqlite:///var/wireroom.db")
             return target.set(drivername="sqlite+aiosqlite")
         case "postgresql" | "postgres":
             sslmode = target.query.get("sslmode")

@@ -25,6 +25,7 @@ from wireroom import audit, data_dir, replay, reseal, send_file, users, watch
 from wireroom.options import AsJson, TokenOption, UrlOption, WorkspaceOption
 from wireroom.options import client as _client
 from wireroom.output import database_url as _database_url
+from wireroom.output import printable
 from wireroom.output import show as _print
 from wireroom.settings import child_environment
 
@@ -267,7 +268,7 @@ def run_bench(context: typer.Context) -> None:
 
 
 def _fail(error: WireroomError) -> NoReturn:
-    said = str(error)
+    said = printable(str(error))
     if "--json" in sys.argv:
         typer.echo(json.dumps({"error": said}))
     typer.echo(f"wireroom: {said}", err=True)

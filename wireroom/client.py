@@ -358,8 +358,10 @@ def verify(body: bytes, headers: Mapping[str, str], secret: str, *, now: float |
     if abs((time.time() if now is None else now) - int(at)) > TOLERANCE_S:
         raise BadSignature("webhook-timestamp lies more than five minutes from our clock")
     encoded = secret.removeprefix("whsec_")
+    if not (key := base64.b64decode(encoded + "=" * (-len(encoded) % 4))):  # anybody could sign by an empty one
+        raise BadSignature("the secret holds no key")
     signed = f"{sender}.{at}.".encode("utf-8", "surrogateescape") + body
-    digest = hmac.digest(base64.b64decode(encoded + "=" * (-len(encoded) % 4)), signed, "sha256")
+    digest = hmac.digest(key, signed, "sha256")
     expected = b"v1," + base64.b64encode(digest)
     if not any(hmac.compare_digest(expected, one.encode("utf-8", "surrogateescape")) for one in signatures.split(" ")):
         raise BadSignature("no signature is of this secret")
@@ -398,13 +400,14 @@ def _read(outcome: _Outcome) -> Any:
 
 def _problem(answer: httpx.Response) -> dict[str, Any]:
     try:
-        said = answer.json()
-    except ValueError:
+        said = dict(answer.json())
+    except (TypeError, ValueError, RecursionError):
         return {}
-    if not isinstance(said, dict):
-        return {}
-    # Lists are of the "messages" dialect, whose errors are a sentence alone.
-    return {"title": said["message"]} if "internal_code" in said else said
+    # Lists are of the "messages" dialect, whose errors are a sentence alone. What is neither is of a proxy on the way.
+    problem = {"title": said.get("message")} if "internal_code" in said else said
+    texts = [problem.get(name) for name in ("type", "title", "detail", "failureReason")]
+    ours = isinstance(errors := problem.get("errors", []), list) and all(isinstance(each, dict) for each in errors)
+    return problem if ours and all(isinstance(text, str | None) for text in texts) else {}
 
 
 def _following(page: Mapping[str, Any]) -> Mapping[str, Any] | None:

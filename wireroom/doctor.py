@@ -1,6 +1,7 @@
 """``wireroom doctor``: whether every configured part works from here, and what mends it if not."""
 
 import asyncio
+import dataclasses
 import ssl
 import stat
 import time
@@ -35,7 +36,7 @@ from wireroom import (
     seal_check,
 )
 from wireroom.finding import TIMEOUT_S, Finding
-from wireroom.output import console
+from wireroom.output import console, printable
 from wireroom.settings import unknown_variables
 from worker.settings import WorkerSettings
 
@@ -76,6 +77,7 @@ def show(findings: list[Finding]) -> None:
     """Print the findings: as a table on a terminal, else a line each, and one for what mends it."""
     screen = console()
     screen.print(_WHOSE, style="dim", highlight=False)
+    findings = [dataclasses.replace(one, detail=printable(one.detail)) for one in findings]
     if not screen.is_terminal:
         for one in findings:
             sign = "✗" if not one.ok else "✓" if one.mend is None else "!"

@@ -20,6 +20,11 @@ def show(data: dict[str, Any], plain: str, *, as_json: bool) -> None:
     typer.echo(json.dumps(data) if as_json else plain)
 
 
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: a server's words may hold anything."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
 def console(*, stderr: bool = False) -> "Console":
     """A console on standard output, or standard error; lines are broken for a terminal alone."""
     from rich.console import Console  # noqa: PLC0415 - most commands print a line, and need not load it

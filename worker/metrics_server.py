@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, cast
 
 import structlog
 import uvicorn
@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from models import metrics
 from models.metrics import Family, Page
@@ -19,7 +20,8 @@ from worker.settings import MetricsSettings
 
 _LOOK_AGAIN_S: Final = 5.0
 _MOST_AT_ONCE: Final = 20
-_KEEP_ALIVE_S: Final = 75
+_LONGEST_S: Final = 10.0
+_MOST_BYTES: Final = 64 << 10
 _DRAIN_S: Final = 1
 
 log = structlog.get_logger(__name__)
@@ -29,13 +31,19 @@ class MetricsServer:
     """Answers with ``families``. While no port is free it waits for one, and the work goes on."""
 
     def __init__(
-        self, settings: MetricsSettings, families: Sequence[Family], *, look_again_s: float = _LOOK_AGAIN_S
+        self,
+        settings: MetricsSettings,
+        families: Sequence[Family],
+        *,
+        look_again_s: float = _LOOK_AGAIN_S,
+        longest_s: float = _LONGEST_S,
     ) -> None:
-        """``look_again_s``: how often it looks for a port while none is free."""
+        """``look_again_s``: how often it looks for a port while none is free. ``longest_s``: how long one may ask."""
         self._settings = settings
         self._families = families
         self._page = Page()
         self._look_again_s = look_again_s
+        self._longest_s = longest_s
         self.port: int | None = None
         """Where it answers; None while it does not."""
         self._server: _Server | None = None
@@ -61,13 +69,13 @@ class MetricsServer:
             app = Starlette(routes=[Route("/metrics", self._answer)])
             config = uvicorn.Config(
                 app,
+                http=_protocol(self._longest_s),
                 lifespan="off",
                 ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 limit_concurrency=_MOST_AT_ONCE,
-                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_DRAIN_S,
             )
             self._server = _Server(config)
@@ -90,7 +98,35 @@ class MetricsServer:
             await asyncio.sleep(self._look_again_s)
 
     async def _answer(self, _request: Request) -> Response:
-        return Response(self._page.text(lambda: self._families), media_type=metrics.CONTENT_TYPE)
+        shown = self._page.text(lambda: self._families)
+        return Response(shown, headers={"Connection": "close"}, media_type=metrics.CONTENT_TYPE)
+
+
+def _protocol(longest_s: float) -> type[HttpToolsProtocol]:
+    """HTTP/1.1 on connections that live so long at most: those that never ask would leave no room for others.
+
+    They say little, too: the parser would keep a head of any length.
+    """
+
+    class Brief(HttpToolsProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            # cast: uvicorn asks for more than asyncio says that it gives.
+            super().connection_made(cast(asyncio.Transport, transport))
+            self._end = self.loop.call_later(longest_s, self.transport.abort)
+            self._left = _MOST_BYTES
+
+        def data_received(self, data: bytes) -> None:
+            self._left -= len(data)
+            if self._left < 0:
+                self.transport.abort()
+            else:
+                super().data_received(data)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._end.cancel()
+            super().connection_lost(exc)
+
+    return Brief
 
 
 class _Server(uvicorn.Server):

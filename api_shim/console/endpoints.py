@@ -102,11 +102,11 @@ async def _one(call: PageCall) -> dict[str, Any]:
 
 
 async def _pause(call: PageCall) -> None:
-    await api.patch(call, SubscriptionPatch(paused=True))
+    await api.patch(call, call.patching(SubscriptionPatch(paused=True)))
 
 
 async def _resume(call: PageCall) -> None:
-    await api.patch(call, SubscriptionPatch(paused=False))
+    await api.patch(call, call.patching(SubscriptionPatch(paused=False)))
 
 
 _DEEDS: Final = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
@@ -22,6 +22,7 @@ from models.ids import Kind
 from models.store import users
 from models.vocabulary import Scope
 
+P = TypeVar("P", bound=msgspec.Struct)
 Values = Mapping[str, Any]
 
 HOME: Final = "/console"
@@ -38,11 +39,18 @@ class PageCall(Call):
 
     form: Mapping[str, str] = {}
 
+    def patching(self, patch: P) -> P:
+        """The change that a command stands for, so that the audit log names its fields as those of a PATCH."""
+        self.given, self.changes = patch, True
+        return patch
+
     async def begin(self) -> None:
         """Read the form, which holds the session's CSRF token."""
         if self.request.method != "POST":
             return
         raw = await read_body(self.request, _FORM_BYTES)
+        if b"%00" in raw or b"\0" in raw:  # which no database can look up
+            raise problems.invalid("holds the character U+0000", "#")
         try:
             fields = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
         except ValueError:

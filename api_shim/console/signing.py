@@ -18,8 +18,9 @@ from models.store import users
 
 _SIGN_IN: Final = f"{HOME}/sign-in"
 _SIGN_OUT: Final = f"{HOME}/sign-out"
-# What leads on after signing in: an address below the console's own, so that nobody is led elsewhere.
-_NEXT: Final = re.compile(r"ws_[\w./?=&%+:~-]{1,500}", re.ASCII)
+# What leads on after signing in: an address below the console's own, so that nobody is led elsewhere. Its path has
+# neither a dot nor a ``%``: a browser goes up by ``..``, however it is written.
+_NEXT: Final = re.compile(r"ws_[\w/-]{1,100}(?:\?[\w./?=&%+:~-]{0,400})?", re.ASCII)
 
 
 async def home(call: Call) -> Reply:

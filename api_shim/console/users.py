@@ -89,16 +89,16 @@ def _shown_once(call: PageCall, title: str, user: UserView, password: str) -> di
 
 
 async def _make_admin(call: PageCall) -> None:
-    await api.patch(call, UserPatch(role=Role.ADMIN))
+    await api.patch(call, call.patching(UserPatch(role=Role.ADMIN)))
 
 
 async def _make_member(call: PageCall) -> None:
-    await api.patch(call, UserPatch(role=Role.MEMBER))
+    await api.patch(call, call.patching(UserPatch(role=Role.MEMBER)))
 
 
 async def _set_password(call: PageCall) -> Values:
     password = secrets.token_urlsafe(_RANDOM_BYTES)
-    user = answered(await api.patch(call, UserPatch(password=password)), UserView)
+    user = answered(await api.patch(call, call.patching(UserPatch(password=password))), UserView)
     return _shown_once(call, "The password was set", user, password)
 
 

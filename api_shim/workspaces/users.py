@@ -17,6 +17,7 @@ from models import ids
 from models.audit import Action
 from models.errors import Conflict
 from models.ids import Kind
+from models.sandboxes import is_sandbox
 from models.store import users
 from models.store.users import MemberRow
 from models.timestamps import show
@@ -40,6 +41,9 @@ def _need_all_of(call: Call, role: Role) -> None:
 
 async def create(call: Call, request: UserRequest) -> Reply:
     """Make a person who may sign in."""
+    if is_sandbox(call.workspace_id):
+        # Accounts are the whole house's: a test key would make them outside of its sandbox.
+        raise Problem(problems.CONFLICT, "Whoever belongs to a workspace belongs to its sandbox: let them in there.")
     _need_all_of(call, request.role)
     try:
         email = check_address(request.email.strip())

@@ -54,7 +54,9 @@ async def test_a_secret_is_read_without_the_key_that_sealed_it(settings: dict[st
     finally:
         await database.close()
     told = (await wireroom("audit", "--action", "secrets.reseal", "--json", **both)).json()["data"]
-    assert [each["details"] for each in reversed(told)] == [{"resealed": 1, "lost": 0}, {"resealed": 0, "lost": 0}]
+    began, *ended = [each["details"] for each in reversed(told)]
+    assert began == {"table": "contacts"}
+    assert ended == [{"resealed": 1, "lost": 0}, {"resealed": 0, "lost": 0}]
 
 
 async def test_what_no_key_opens_is_named(settings: dict[str, str], sqlite_url: str) -> None:

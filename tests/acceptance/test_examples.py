@@ -1,7 +1,9 @@
 """The programs in examples/, run as a reader of docs/client.md would, against a running API."""
 
 import asyncio
+import base64
 import contextlib
+import hmac
 import os
 import re
 import shutil
@@ -109,6 +111,15 @@ async def test_events_are_proved_and_taken_once(program: str, end: str) -> None:
     assert posted == [204, 204, 401, 401, 401, 401]
     assert process.stdout is not None
     assert (await process.stdout.read()).decode().count("message.delivered msg_1\n") == 1
+
+
+@pytest.mark.parametrize(("program", "end"), [PYTHON, NODE])
+async def test_without_a_secret_nothing_is_taken(program: str, end: str) -> None:
+    at, body = str(int(time.time())), b'{"type": "message.delivered", "data": {"messageId": "msg_1"}}'
+    forged = base64.b64encode(hmac.digest(b"", f"msg_1.{at}.".encode() + body, "sha256")).decode()
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": at, "webhook-signature": f"v1,{forged}"}
+    async with receiving(program, end, "whsec_") as (url, _), httpx.AsyncClient(trust_env=False, verify=NO_TLS) as one:
+        assert (await one.post(url, content=body, headers=headers)).status_code == 401
 
 
 def test_the_page_shows_the_very_programs() -> None:

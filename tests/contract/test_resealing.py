@@ -5,11 +5,13 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import LargeBinary, Table, insert, select, update
 
+from models.audit import Action
 from models.ids import new_id
 from models.resealing import Tally, reseal
 from models.secrets import Keyring, SealBroken
 from models.session import Database, now_ms
-from models.store import sealed
+from models.store import audit, sealed
+from models.store.audit import EntryFilter
 from models.store.sealed import EVERYTHING, Sealed
 from models.tables import contacts, hooks, metadata, secrets, senders, subscriptions
 from tests.support.scene import Scene
@@ -109,6 +111,33 @@ async def test_what_nobody_opens_is_counted_and_stays(scene: Scene) -> None:
     assert whole(await reseal(scene.database, BOTH)) == (0, 0, 0, 10)
     with pytest.raises(SealBroken):
         await read_all(scene.database, BOTH)
+
+
+class Killed(Exception):
+    """Whatever ends it in the middle."""
+
+
+async def test_what_was_begun_is_told_although_it_was_not_ended(scene: Scene) -> None:
+    await one_of_everything(scene, OLD)
+
+    async def told() -> list[Any]:
+        async with scene.database.read() as connection:
+            rows, _ = await audit.house_page(connection, EntryFilter(action=Action.SECRETS_RESEAL), limit=100)
+        return [row.details for row in reversed(rows)]
+
+    def killed(_: int) -> None:
+        raise Killed
+
+    assert await told() == []
+    await reseal(scene.database, BOTH, dry_run=True)
+    assert await told() == []
+    with pytest.raises(Killed):
+        await reseal(scene.database, BOTH, advance=killed)
+    assert await told() == [{"table": "secrets"}]
+    await reseal(scene.database, BOTH)
+    assert await told() == [{"table": place.name} for place in EVERYTHING]
+    await reseal(scene.database, BOTH)
+    assert len(await told()) == len(EVERYTHING)
 
 
 async def test_a_walk_goes_on_behind_its_batch_and_leaves_what_was_changed_meanwhile(

@@ -9,7 +9,7 @@ from models import ids
 from models.ids import Kind
 from models.sandboxes import sandbox_of
 from tests.support.api import Api, Tenant
-from tests.support.people import browser, person
+from tests.support.people import PASSWORD, browser, person
 
 
 @pytest.fixture
@@ -145,3 +145,17 @@ async def test_people_see_the_sandbox_of_their_workspace(
         none = await opened.get(f"/api/workspaces/{sandbox(untested)}/messages")
     assert [each["id"] for each in own.json()["data"]] == [sent["id"]]
     assert (others.status_code, live.json()["data"], none.status_code) == (404, [], 404)
+
+
+async def test_nobody_gets_an_account_by_a_test_key(
+    api: Api, tenant: Tenant, tester: Tenant, database_url: str
+) -> None:
+    sam = {"email": "sam@example.org", "password": PASSWORD}
+    refused = await tester.call("POST", "/users", json=sam)
+    assert (refused.status_code, "belongs to its sandbox" in refused.json()["detail"]) == (409, True)
+    await person(database_url, tenant.workspace)
+    async with browser(api.url) as opened:
+        await opened.sign_in("robin@example.org")
+        assert (await opened.post(f"/api/workspaces/{sandbox(tenant)}/users", json=sam)).status_code == 409
+        assert (await opened.sign_in(sam["email"])).status_code == 401
+    assert (await tenant.call("POST", "/users", json=sam)).status_code == 201

@@ -51,7 +51,14 @@ async def test_who_is_not_signed_in_is_asked_to_and_led_on(api: Api, tenant: Ten
         assert (await anybody.get("/console")).headers["location"] == f"/console/{tenant.workspace}"
 
 
-@pytest.mark.parametrize("wanted", ["//evil.example", "https://evil.example", "../docs", "ws_1\r\nX: y", "ws_1\\@evil"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        *("//evil.example", "https://evil.example", "../docs", "ws_1\r\nX: y", "ws_1\\@evil"),
+        # A browser goes up by these, and from a link in a message on to wherever its sender wants.
+        *("ws_1/../../t/c/x", "ws_1/%2e%2e/%2E./t/c/x", "ws_1/./messages"),
+    ],
+)
 async def test_signing_in_leads_nowhere_else(api: Api, tenant: Tenant, database_url: str, wanted: str) -> None:
     await person(database_url, tenant.workspace)
     async with desk(api.url) as anybody:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -181,6 +181,50 @@ async def test_each_process_takes_a_port_and_gives_it_back() -> None:
         for server in servers:
             await server.stop()
     assert await answered(first) is None
+
+
+async def is_closed(reader: asyncio.StreamReader) -> None:
+    with suppress(ConnectionError):  # where the server had not read all that was sent
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+
+
+async def test_those_who_say_nothing_leave_room_for_others() -> None:
+    port = free_port()
+    server = MetricsServer(MetricsSettings("127.0.0.1", range(port, port + 1)), [Process("worker")], longest_s=0.5)
+    server.start()
+    streams = []
+    try:
+        await wait_until(lambda: server.port is not None)
+        for said in [b"", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"] * 15:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(said)
+            streams.append((reader, writer))
+
+        async def scraped() -> bool:
+            async with client_of(f"http://127.0.0.1:{port}") as client:
+                return (await client.get("/metrics")).status_code == 200
+
+        await wait_until(scraped)
+        for reader, _ in streams:
+            await is_closed(reader)
+    finally:
+        for _, writer in streams:
+            writer.close()
+        await server.stop()
+
+
+async def test_a_head_without_end_is_not_kept() -> None:
+    port = free_port()
+    server = MetricsServer(MetricsSettings("127.0.0.1", range(port, port + 1)), [Process("worker")], longest_s=600)
+    server.start()
+    try:
+        await wait_until(lambda: server.port is not None)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (1 << 20))
+        await is_closed(reader)
+        writer.close()
+    finally:
+        await server.stop()
 
 
 async def test_a_worker_and_the_keeper_tell_what_they_did(

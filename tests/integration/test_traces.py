@@ -196,6 +196,20 @@ async def test_a_traceparent_that_is_none_begins_a_trace(
     assert served.trace != TRACE
 
 
+async def test_what_stands_in_the_place_of_a_workspace_is_not_told(
+    tmp_path: Path, sqlite_url: str, redis_url: str, collecting: HttpSink
+) -> None:
+    async with serving(tmp_path, sqlite_url, redis_url, **collector.settings(collecting)) as api:
+        tenant = await api.tenant()
+        for strange in (tenant.token, "someone@example.org", "x" * 10_000):
+            answer = await tenant.root.post(f"/api/workspaces/{strange}/messages", json={})
+            assert answer.status_code == 404
+        await tenant.call("POST", "/messages", json={})
+    *unknown, known = [span.attributes["url.path"] for span in collector.spans(collecting)]
+    assert set(unknown) == {POST.removeprefix("POST ")}
+    assert known == f"/api/workspaces/{tenant.workspace}/messages"
+
+
 async def test_without_a_collector_nothing_is_read_or_written_for_it(scene: Scene) -> None:
     statements: list[str] = []
     engine = scene.database.engine.sync_engine

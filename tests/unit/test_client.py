@@ -2,6 +2,8 @@
 
 import ast
 import asyncio
+import base64
+import hmac
 import json
 import sys
 import time
@@ -127,6 +129,19 @@ async def test_errors_have_the_fields_of_the_problem(web_sink: HttpSink, call: C
     assert len(web_sink.requests) == 4
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(b'{"errors": ["x"]}', b'{"errors": null}', b'{"errors": {"a": 1}}', b'{"title": 5}', b'{"detail": {"a": 1}}'),
+        *(b'{"internal_code": 1}', b"[]", b"[" * 20_000, b"\xff"),
+    ],
+)
+async def test_what_somebody_else_answers_is_an_error_of_the_api(web_sink: HttpSink, call: Call, said: bytes) -> None:
+    web_sink.script(502, body=said)
+    with pytest.raises(client.ApiError, match=r"^HTTP 502$"):
+        await call(web_sink.url(""), "get", "msg_1")
+
+
 SECRET = standard_webhooks.new_secret()
 EVENT = b'{"type": "message.delivered", "timestamp": "2026-01-15T10:00:00.000Z", "data": {"text": "caf\xc3\xa9"}}'
 
@@ -178,6 +193,15 @@ def test_another_body_another_secret_and_another_day_are_refused() -> None:
     ):
         with pytest.raises(BadSignature):
             verify(body, headers, secret)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "  ", "whsec_!!!!", "whsec_*"])
+def test_a_secret_without_a_key_proves_nothing(secret: str) -> None:
+    at = str(int(time.time()))
+    forged = base64.b64encode(hmac.digest(b"", f"msg_1.{at}.".encode() + EVENT, "sha256")).decode()
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": at, "webhook-signature": f"v1,{forged}"}
+    with pytest.raises(BadSignature, match="secret"):
+        verify(EVENT, headers, secret)
 
 
 def test_the_file_may_be_copied_alone_beside_httpx() -> None:

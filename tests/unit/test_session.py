@@ -22,13 +22,14 @@ def test_the_driver_is_ours(given: str, used: str) -> None:
     assert async_url(given).render_as_string(hide_password=False).replace("%2F", "/") == used
 
 
-@pytest.mark.parametrize("given", ["", "wireroom.db", "mysql://h/d", "redis://h"])
+@pytest.mark.parametrize("given", ["", "wireroom.db", "mysql://h/d", "redis://h", "sqlite://wireroom.db"])
 def test_another_database_is_refused_by_name(given: str) -> None:
     with pytest.raises(InvalidSetting, match="WIREROOM_DATABASE_URL"):
         async_url(given)
 
 
-def test_a_refusal_shows_no_password() -> None:
+@pytest.mark.parametrize("given", ["mysql://user:hunter2@h/d", "sqlite://user:hunter2@h/d", "sqlite://:hunter2@/d"])
+def test_a_refusal_shows_no_password(given: str) -> None:
     with pytest.raises(InvalidSetting) as refused:
-        async_url("mysql://user:hunter2@h/d")
+        async_url(given)
     assert "hunter2" not in str(refused.value)
