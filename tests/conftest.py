@@ -12,7 +12,7 @@ import trustme
 
 from models import migrate
 from models.session import Database
-from tests.support import broker, http_sink, leak_check, postgres, processes, smtp_sink
+from tests.support import broker, http_sink, leak_check, ordering, postgres, processes, smtp_sink
 from tests.support import scene as scenes
 from tests.support.broker import ValkeyServer
 from tests.support.http_sink import HttpSink
@@ -21,6 +21,9 @@ from tests.support.scene import Scene
 from tests.support.smtp_sink import SmtpSink
 
 _FAST_FIRST = ("architecture", "unit", "contract")
+_ALONE = _FAST_FIRST[:2]
+_PATIENT = ("acceptance", "faults", "fuzz")
+_LONG_S = 400
 
 # A busy machine makes a slow example, not a wrong one.
 hypothesis.settings.register_profile("wireroom", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -36,21 +39,36 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: most tests wait for a server of theirs now and then."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are processors: of as many tests about two wait for something, and not for a processor."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick answers first, then what takes long, lest all wait for it at the end; else the random order stays."""
-    items.sort(key=_rank)
+    """Quick answers first, then what waits long among what works all the time; else the random order stays."""
+    busy = sorted((item for item in items if not _is_patient(item)), key=_rank)
+    at_once = [item for item in busy if _folder(item) in _ALONE]
+    patient = [item for item in items if _is_patient(item)]
+    among = ordering.spread([item for item in patient if _asks_s(item) < _LONG_S], busy[len(at_once) :], until=0.9)
+    items[:] = at_once + ordering.spread([item for item in patient if _asks_s(item) >= _LONG_S], among, until=0.7)
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 def _rank(item: pytest.Item) -> int:
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    if folder in _FAST_FIRST:
-        return _FAST_FIRST.index(folder)
-    # Who asks for more time than others will need it.
-    return len(_FAST_FIRST) + (item.get_closest_marker("timeout") is None)
+    return _FAST_FIRST.index(_folder(item)) if _folder(item) in _FAST_FIRST else len(_FAST_FIRST)
+
+
+def _asks_s(item: pytest.Item) -> float:
+    """The time that it asks for; 0: no more than others."""
+    asked = item.get_closest_marker("timeout")
+    return 0.0 if asked is None else float(asked.args[0])
+
+
+def _is_patient(item: pytest.Item) -> bool:
+    """Who starts a whole installation waits for it, and who asks for more time than others will need it."""
+    return _folder(item) in _PATIENT or _asks_s(item) > 0
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import redis
 
 from models.vocabulary import FailureReason
@@ -70,10 +69,8 @@ class Told:
     log: str
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """One house as it comes, whose log is asked for as JSON."""
-    folder = tmp_path_factory.mktemp("house") / "data"
+async def told(folder: Path) -> Told:
+    """By one house as it comes, whose log is asked for as JSON."""
     log = folder.with_suffix(".log")
     async with commands.running(folder, WIREROOM_LOG_FORMAT="json") as up:
         workspace, token = await commands.tenant_of(up)
@@ -98,7 +95,13 @@ async def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return Told(code, refused, attempt, log.read_text())
 
 
-def test_every_line_of_the_log_is_json_when_that_is_asked_for(told: Told) -> None:
+async def test_a_log_is_json_when_that_is_asked_for_and_names_what_the_operator_has_to_allow(tmp_path: Path) -> None:
+    said = await told(tmp_path / "data")
+    every_line_is_json(said)
+    what_has_to_be_allowed_is_named(said)
+
+
+def every_line_is_json(told: Told) -> None:
     assert told.code == 0
     lines = [json.loads(line) for line in told.log.splitlines()]
     assert [line["channels"] for line in lines if line["event"] == "worker.started"] == [
@@ -107,7 +110,7 @@ def test_every_line_of_the_log_is_json_when_that_is_asked_for(told: Told) -> Non
     assert not any("Uvicorn running" in line["event"] for line in lines)
 
 
-def test_what_the_operator_has_to_allow_is_named(told: Told) -> None:
+def what_has_to_be_allowed_is_named(told: Told) -> None:
     mail, telegram = told.refused
     assert re.search(r"422.*WIREROOM_SMTP_URL", mail)
     assert re.search(r"422.*WIREROOM_TELEGRAM_BOT_TOKEN", telegram)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, select
 
 from models import ids
 from models.tables import attempts, inbox_items, message_details, messages, workers
@@ -32,7 +32,6 @@ from tests.support.bot_api import BotApi
 from tests.support.http_sink import HttpSink
 from tests.support.smtp_sink import Command, Drop, SmtpSink
 from tests.support.waiting import wait_until
-from worker.leases import LEASE_S
 
 _CLAIM: Final = "sending_at=coalesce("
 _CONTENT: Final = "SELECT contents.id, contents.source"
@@ -109,18 +108,11 @@ class _Matrix:
             await self._worker()
             await self.kill(cell)
         if lapsed:
-            await self._let_lapse()
+            await self.house.let_victims_lapse()
         say("the dead are declared dead")
         self.proxy.let_go(_DEATH)
         if not await self.house.quiesce(_QUIET_S):
             self.faults.append("not quiet in time")
-
-    async def _let_lapse(self) -> None:
-        """Make the victims' leases a whole lease older; keepers must see them stand still all the same."""
-        aged = workers.c.renewed_at - int(LEASE_S * 1000)
-        pids = [pid for kill in self.house.kills for pid in kill.pids]
-        async with self.house.database.write() as connection:
-            await connection.execute(update(workers).where(workers.c.pid.in_(pids)).values(renewed_at=aged))
 
     async def _worker(self) -> None:
         """Wait until there is one to kill."""

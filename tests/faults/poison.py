@@ -22,9 +22,12 @@ from tests.faults import families, invariants, rig
 from tests.faults.experiment import Found, Place, Size
 from tests.faults.rig import Rig
 from tests.support import http_sink
+from tests.support.lapsing import let_lapse
 
 _INNOCENTS: Final = {Size.SHORT: 50, Size.MINUTES: 1_000, Size.FULL: 10_000}
 _DIED_BEFORE: Final = {Size.SHORT: MOST_CRASHES - 1, Size.MINUTES: 0, Size.FULL: 0}
+_RESCUED_S: Final = {Size.SHORT: 6.0, Size.MINUTES: 20.0, Size.FULL: 20.0}
+"""How long it takes after a death until it is out of the dead one's hands: in short, no lease has to lapse first."""
 _LATER_MS: Final = 3_600_000
 _A_DEATH_S: Final = 60.0
 _QUIET_S: Final = 60.0
@@ -38,10 +41,10 @@ async def run(place: Place, size: Size) -> Found:
         rig.opened(place.folder, url, seed=place.seed, workers=2, contacts=10) as house,
         http_sink.running() as sink,
     ):
-        poison = _Poison(house, _DIED_BEFORE[size])
+        poison = _Poison(house, _DIED_BEFORE[size], lapsed=size is Size.SHORT)
         sink.script(drop="before", dropping=poison.kill)
         await poison.post(sink.url("/poison"))
-        pause_s = (MOST_CRASHES - _DIED_BEFORE[size]) * 20.0 / _INNOCENTS[size]
+        pause_s = (MOST_CRASHES - _DIED_BEFORE[size]) * _RESCUED_S[size] / _INNOCENTS[size]
         sending = asyncio.create_task(house.post(Channel.WEBHOOK, _INNOCENTS[size], clients=1, pause_s=pause_s))
         ended = await poison.dies()
         await sending
@@ -58,13 +61,18 @@ async def run(place: Place, size: Size) -> Found:
 
 
 class _Poison:
-    """The message. ``doubts_before``: innocents left in doubt by the deaths before it was a suspect."""
+    """The message. ``doubts_before``: innocents left in doubt by the deaths before it was a suspect.
 
-    def __init__(self, house: Rig, deaths: int) -> None:
+    ``lapsed``: do not wait until its victims' leases lapse.
+    """
+
+    def __init__(self, house: Rig, deaths: int, *, lapsed: bool) -> None:
         self.deaths = deaths
         self.doubts_before = 0
         self._house = house
         self._id = UUID(int=0)
+        self._lapsed = lapsed
+        self._victims: list[int] = []
 
     async def post(self, webhook_url: str) -> None:
         """For later, so that what it has done before stands in its row when it goes out: from then on it is due."""
@@ -86,13 +94,18 @@ class _Poison:
         """SIGKILL to the worker process that connected from there."""
         found = families.owner_of(port, self._house.families("worker"))
         if found is not None:
-            self.deaths += len(families.kill([found[1]]))
+            killed = families.kill([found[1]])
+            self.deaths += len(killed)
+            self._victims += killed
 
     async def dies(self) -> tuple[str, str | None]:
         """Wait until it has an end, or no further death comes; its state and the reason."""
         row = select(messages.c.state, messages.c.failure_reason, messages.c.crashes).where(messages.c.id == self._id)
         deaths, give_up_at = self.deaths, time.monotonic() + _A_DEATH_S
         while True:
+            if self._lapsed:
+                await let_lapse(self._house.database, self._victims)
+                self._victims.clear()
             async with self._house.database.read() as connection:
                 state, reason, crashes = (await connection.execute(row)).one()
             if self.deaths > deaths:

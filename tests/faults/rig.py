@@ -28,6 +28,7 @@ from tests.faults.ledger import Ledger
 from tests.faults.sinks import Sinks
 from tests.support.api_process import Answer, Line
 from tests.support.bot_api import TOKEN
+from tests.support.lapsing import let_lapse
 from wireroom import accounts
 from wireroom.embedded import EmbeddedBroker
 from wireroom.ports import free_port
@@ -214,6 +215,10 @@ class Rig:
     async def quiesce(self, patience_s: float) -> bool:
         """Wait until nothing is queued or being sent; whether it came to that in time."""
         return await at_rest(self.database, patience_s)
+
+    async def let_victims_lapse(self) -> None:
+        """Nobody waits until the leases of those that were killed have lapsed."""
+        await let_lapse(self.database, [pid for kill in self.kills for pid in kill.pids])
 
     async def held_by(self, pids: Collection[int]) -> list[Held]:
         """The messages that those processes have in hand, or had when they died, unless somebody rescued them."""

@@ -64,6 +64,8 @@ async def run(place: Place, size: Size) -> Found:
             if killed >= 3 * rounds * len(_ROUND):
                 break
         await sending
+        if size is Size.SHORT:
+            await house.let_victims_lapse()
         left = await _still_to_tell(house)
         return await _accounts(house, receiver, subscription["secret"], {"kills": killed}, left=left)
 

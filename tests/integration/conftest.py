@@ -10,6 +10,7 @@ from models.secrets import Keyring, load_keyring
 from models.session import Database
 from tests.support.api import Api, Tenant, serving
 from tests.support.consoles import Desk, desk
+from tests.support.no_tls import NO_TLS
 from tests.support.people import person
 from tests.support.scene import storage_settings
 
@@ -36,7 +37,7 @@ async def keyring(tmp_path: Path, database: Database, redis_url: str) -> Keyring
 @pytest.fixture
 async def reader(api: Api) -> AsyncIterator[httpx.AsyncClient]:
     """Anybody: no key, no cookie."""
-    async with httpx.AsyncClient(base_url=api.url, trust_env=False, timeout=20) as anybody:
+    async with httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS, timeout=20) as anybody:
         yield anybody
 
 

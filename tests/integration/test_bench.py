@@ -58,6 +58,7 @@ async def bench(*arguments: str, **environment: str) -> asyncio.subprocess.Proce
     )
 
 
+@pytest.mark.timeout(400)  # nine rows, each with houses of its own
 async def test_a_whole_bench(tmp_path: Path, public_folder: Path) -> None:
     files = ("--json", str(tmp_path / "figures.json"), "--svg", str(tmp_path / "figures.svg"))
     wanted = [part for row_id in (*SENT, *TAKEN_IN, *REPORTED, *FIGURES) for part in ("--only", row_id)]

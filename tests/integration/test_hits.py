@@ -23,6 +23,7 @@ from models.vocabulary import EventType
 from tests.support.api import Api, Tenant, serving
 from tests.support.house import House
 from tests.support.mailing import mailing
+from tests.support.no_tls import NO_TLS
 from tests.support.readers import (
     BROWSER,
     GOOGLES_PROXY,
@@ -51,7 +52,7 @@ class Arrived(NamedTuple):
 
 @pytest.fixture
 async def ask() -> AsyncIterator[Ask]:
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_TLS, timeout=20) as client:
 
         async def send(url: str, headers: Mapping[str, str], method: str = "GET") -> httpx.Response:
             # Nothing of the client's own.

@@ -18,6 +18,7 @@ from models.store import applying, events
 from tests.support.api import Api, Tenant, serving
 from tests.support.house import House
 from tests.support.inboxes import deliver
+from tests.support.no_tls import NO_TLS
 from tests.support.scene import storage_settings
 from tests.support.waiting import wait_until
 
@@ -29,7 +30,11 @@ class Page:
 
     def __init__(self, url: str, token: str, **headers: str) -> None:
         self.client = httpx.AsyncClient(
-            base_url=url, headers={"Authorization": f"Bearer {token}"} | headers, timeout=20, trust_env=False
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"} | headers,
+            timeout=20,
+            trust_env=False,
+            verify=NO_TLS,
         )
 
     async def get(self, status: int = 200, **query: Any) -> Any:
@@ -184,7 +189,7 @@ async def test_bad_tokens_are_all_answered_alike(
     ]
     assert (await tenant.call("DELETE", f"/contacts/{erased}")).status_code == 204
     answers = []
-    async with httpx.AsyncClient(base_url=api.url, trust_env=False) as anybody:
+    async with httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS) as anybody:
         for token in tokens:
             headers = {"Authorization": f"Bearer {token}"}
             answers.append(await anybody.get("/inbox", headers=headers))
@@ -204,7 +209,7 @@ async def test_pages_of_allowed_sites_alone_read_it(api: Api) -> None:
         assert answer.status_code == 200
     contact = await tenant.contact()
     token = {"Authorization": f"Bearer {await token_of(tenant, contact)}"}
-    async with httpx.AsyncClient(base_url=api.url, trust_env=False) as browser:
+    async with httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS) as browser:
         for origin, status, may_see in (
             (SITE, 200, True),
             (api.url, 200, True),

@@ -23,6 +23,7 @@ from models.vocabulary import Channel
 from tests.support.api import Api, Tenant, serving
 from tests.support.api_process import api_process
 from tests.support.inboxes import deliver
+from tests.support.no_tls import NO_TLS
 from tests.support.scene import Scene
 from tests.support.waiting import wait_until
 
@@ -56,7 +57,7 @@ class Source:
 
     async def read(self, url: str, token: str, headers: dict[str, str], query: dict[str, str]) -> None:
         async with (
-            httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
+            httpx.AsyncClient(base_url=url, trust_env=False, verify=NO_TLS, timeout=60) as client,
             client.stream("GET", "/inbox/stream", params={"token": token, **query}, headers=headers) as answer,
         ):
             self.status, self.headers = answer.status_code, dict(answer.headers)
@@ -149,7 +150,7 @@ async def test_a_reader_that_comes_back_gets_what_it_missed(api: Api, database: 
 
 async def test_a_wrong_cursor_is_refused(api: Api) -> None:
     _, _, token = await someone(api)
-    async with httpx.AsyncClient(base_url=api.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS) as client:
         for after in ("x", "-1", "1.5", "", "9" * 19):
             answer = await client.get("/inbox/stream", params={"token": token, "after": after})
             assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-parameter")
@@ -197,7 +198,7 @@ async def test_there_are_so_many_streams_and_no_more(api: Api) -> None:
     async with contextlib.AsyncExitStack() as tabs:
         for _ in range(10):
             assert (await tabs.enter_async_context(listening(api.url, token))).status == 200
-        async with httpx.AsyncClient(base_url=api.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS) as client:
             answer = await client.get("/inbox/stream", params={"token": token})
         assert (answer.status_code, answer.json()["type"]) == (429, "/problems/too-many-streams")
         assert answer.headers["retry-after"] == "5"

@@ -18,6 +18,7 @@ from tests.support import scene as scenes
 from tests.support.broker import ValkeyServer
 from tests.support.house import House
 from tests.support.http_sink import HttpSink
+from tests.support.lapsing import let_lapse
 from tests.support.scene import Scene
 from tests.support.smtp_sink import Mail, SmtpSink
 from tests.support.waiting import wait_until
@@ -99,7 +100,7 @@ async def test_a_killed_worker_loses_nothing(post: Scene, house: House, mail_sin
         return (await states(post))[Status.SENT] == 40 and len(mail_sink.mails) == 50
 
     await wait_until(all_that_was_answered_is_recorded, timeout=30)
-    house.kill_worker(first)
+    await let_lapse(post.database, house.kill_worker(first))
     mail_sink.before_answer = None
     in_doubt = {show(Kind.MESSAGE, row.id) for row in await post.rows() if row.status is Status.SENDING}
     unanswered = set(copies(mail_sink)) & in_doubt

@@ -15,6 +15,7 @@ from models.session import Database
 from models.tables import events
 from models.tokens import Purpose, Ref
 from tests.support.api import Api, Tenant
+from tests.support.no_tls import NO_TLS
 from tests.support.push_service import PushService, decode
 from worker.tracker import Tracker
 
@@ -47,7 +48,7 @@ def token(keyring: Keyring, message: dict[str, Any]) -> str:
 async def report(api: Api, token: str) -> Any:
     """A service worker's request: no key, no cookie."""
     async with httpx.AsyncClient(
-        base_url=api.url, trust_env=False, headers={"Origin": "https://shop.example.org"}
+        base_url=api.url, trust_env=False, verify=NO_TLS, headers={"Origin": "https://shop.example.org"}
     ) as it:
 
         async def send(content: str, to: str = token, **headers: str) -> httpx.Response:
@@ -105,7 +106,7 @@ async def test_a_preflight_lets_any_site_report(api: Api, token: str) -> None:
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "content-type",
     }
-    async with httpx.AsyncClient(base_url=api.url, trust_env=False) as it:
+    async with httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS) as it:
         answer = await it.options(f"/t/p/{token}", headers=asked)
     assert answer.status_code == 204
     assert answer.headers["access-control-allow-origin"] == "*"
@@ -146,7 +147,7 @@ async def test_what_is_no_beacon_is_not_stored(database: Database, report: Repor
 
 
 async def test_the_key_that_pages_subscribe_with(api: Api, tenant: Tenant) -> None:
-    async with httpx.AsyncClient(base_url=api.url, trust_env=False) as anybody:
+    async with httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS) as anybody:
         answer = await anybody.get(f"/push/{tenant.workspace}/key")
         assert answer.status_code == 200
         assert answer.headers["access-control-allow-origin"] == "*"
@@ -159,7 +160,7 @@ async def test_the_key_that_pages_subscribe_with(api: Api, tenant: Tenant) -> No
 
 
 async def test_the_script_that_a_service_worker_imports(api: Api) -> None:
-    async with httpx.AsyncClient(base_url=api.url, trust_env=False) as anybody:
+    async with httpx.AsyncClient(base_url=api.url, trust_env=False, verify=NO_TLS) as anybody:
         answer = await anybody.get("/sw.js")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/javascript; charset=utf-8"

@@ -209,7 +209,7 @@ async def test_a_killed_worker_loses_no_event(
     wanted = {f"{ids.show(Kind.MESSAGE, each.message.id)}:sent" for each in sent if not isinstance(each, Exception)}
 
     async def told() -> bool:
-        await time_passes(post, 5_000)  # what the dead worker had in hand comes back in two minutes
+        await time_passes(post, 15_000)  # what the dead worker had in hand comes back in two minutes
         return (await states(post))[NoticeState.DELIVERED] == len(wanted)
 
     await wait_until(told, timeout=90, interval=0.5)

@@ -17,6 +17,7 @@ from models.tables import message_details, messages
 from models.tokens import Links, Purpose, Ref
 from tests.support.api import Api, Tenant
 from tests.support.mailing import mailing
+from tests.support.no_tls import NO_TLS
 from tests.support.smtp_sink import SmtpSink
 
 SHOP = "https://shop.example.org"
@@ -45,7 +46,7 @@ async def send(
 @pytest.fixture
 async def reader() -> AsyncIterator[httpx.AsyncClient]:
     """Anybody: no key, no cookie, and led nowhere without being told."""
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as anybody:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_TLS, timeout=20) as anybody:
         yield anybody
 
 

@@ -42,13 +42,14 @@ class House:
         """A keeper."""
         return self._start("keeper", KEEPER, settings)
 
-    def kill_worker(self, worker: Service) -> None:
-        """SIGKILL for the whole family of a worker: nobody gets to say goodbye."""
+    def kill_worker(self, worker: Service) -> list[int]:
+        """SIGKILL for the whole family of a worker: nobody gets to say goodbye; the ids of its processes."""
         family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         worker.wait()
+        return [process.pid for process in family]
 
     def kill(self) -> None:
         """SIGKILL for everything: what it waits for will not come."""

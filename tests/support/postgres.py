@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -24,13 +25,50 @@ _OPTIONS: Final = {
     "autovacuum_naptime": "10s",
     "timezone": "UTC",
 }
+_DONE: Final = "it is done"
+
+
+class _Psql:
+    """One psql that stays, for statements that answer nothing: to start another costs as much as to copy a database."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._process = subprocess.Popen(
+            [str(cluster.binaries / "psql"), "-qAtX", cluster.url("postgres")],
+            text=True,
+            bufsize=1,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=processes.free_environment() | {"PGOPTIONS": "-c client_min_messages=error"},
+            preexec_fn=processes.die_with_parent,  # noqa: PLW1509 - it calls prctl and nothing else
+        )
+        self._turn = threading.Lock()
+
+    def run(self, statement: str) -> None:
+        """Run one statement; raises RuntimeError with what is said to it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._turn:
+            self._process.stdin.write(f"{statement};\n\\echo {_DONE}\n")
+            said = ""
+            while (line := self._process.stdout.readline()) != f"{_DONE}\n":
+                said += line
+                if not line:
+                    raise RuntimeError(f"psql has ended: {said}")
+        if said:
+            raise RuntimeError(said)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
 
 
 class PostgresServer:
     """A running server; ``url(name)`` is the address of one of its databases."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, psql: _Psql) -> None:
         self._cluster = cluster
+        self._psql = psql
         self._names = itertools.count(1)
 
     def url(self, name: str) -> str:
@@ -46,12 +84,12 @@ class PostgresServer:
         """A fresh database, empty or a copy of ``template``; its name."""
         name = f"test_{next(self._names)}"
         copied = f'TEMPLATE "{template}" STRATEGY file_copy' if template else ""
-        self.run(f'CREATE DATABASE "{name}" {copied}')
+        self._psql.run(f'CREATE DATABASE "{name}" {copied}')
         return name
 
     def drop(self, name: str) -> None:
         """Drop a database and cut off whoever still uses it."""
-        self.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self._psql.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def run(self, statement: str, database: str = "postgres") -> str:
         """Run one statement; the rows, one a line."""
@@ -83,7 +121,8 @@ def running() -> Iterator[PostgresServer]:
             )
         try:
             processes.block_until(cluster.is_ready, process, log)
-            yield PostgresServer(cluster)
+            with contextlib.closing(_Psql(cluster)) as psql:
+                yield PostgresServer(cluster, psql)
         finally:
             processes.stop(process, signal.SIGINT)
 
