@@ -9,11 +9,12 @@ contact = sys.argv[1]
 url = os.environ.get("WIREROOM_PUBLIC_URL", "http://127.0.0.1:8080")
 
 with Wireroom(os.environ["WIREROOM_TOKEN"], os.environ["WIREROOM_WORKSPACE"], url) as wireroom:
-    order: NewMessage = {"contactId": contact, "channel": "ONSITE", "subject": "It left", "body": "It is on its way."}
+    order: NewMessage = {"contactId": contact, "channel": "ONSITE", "subject": "It left"}
+    order["body"] = "Your order is on its way."
     try:
         sent = wireroom.send(order, key=f"order-7421:{contact}")  # the same key is the same message
     except Refused as error:
-        sys.exit(f"refused: {error.failure_reason}, {error.detail}")
+        sys.exit(f"refused: {error}")
     print(sent["id"])
     print(wireroom.why(sent["id"])["because"])
 

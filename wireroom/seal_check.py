@@ -52,4 +52,4 @@ def _weigh(keys: tuple[bytes, ...], found: dict[bytes, dict[str, int]]) -> Findi
         return Finding(_PART, ok=False, detail=f"does not open {many:,} of {count:,} ({where})", mend=_FORMER)
     former = sum(sum(tables.values()) for begins, tables in found.items() if begins != secrets.header(keys[0]))
     kept = f", of which {former:,} need a former key: keep it" if former else ""
-    return Finding(_PART, ok=True, detail=f"opens all {count:,} that is sealed{kept}")
+    return Finding(_PART, ok=True, detail=f"opens all {count:,} of what is sealed{kept}")

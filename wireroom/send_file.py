@@ -273,7 +273,7 @@ def told(tally: Tally, *, check: bool) -> str:
     if tally.faults and not (tally.accepted or tally.refused):
         return f"{tally.messages:,} {noun}, none sent: mend these lines first"
     if check:
-        return f"{tally.messages:,} {noun}, nothing wrong with them"
+        return f"{tally.messages:,} {noun}, nothing wrong"
     said = f"{tally.accepted:,} of {tally.messages:,} {noun} accepted"
     said += f", {tally.before:,} of them before" if tally.before else ""
     said += f"; {tally.refused:,} refused" if tally.refused else ""

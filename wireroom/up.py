@@ -279,6 +279,7 @@ def _announce(stack: Stack, *, as_json: bool) -> None:
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
     grid.add_row("API", f"[bold]{url}[/]")
+    grid.add_row("Console", f"{url}/console")
     grid.add_row("Reference", f"{url}/docs")
     if stack.api.lmtp is not None:
         host, port = stack.api.lmtp
@@ -294,5 +295,6 @@ def _announce(stack: Stack, *, as_json: bool) -> None:
     grid.add_row()
     grid.add_row("Begin", "wireroom workspace create acme")
     grid.add_row("", "wireroom token create --workspace acme")
+    grid.add_row("", "wireroom user create you@example.org --workspace acme")
     grid.add_row("Stop", "Ctrl-C: what is being sent is finished first")
     console().print(Panel(grid, title="[bold green]Wireroom is up[/]", border_style="green", expand=False))

@@ -58,6 +58,18 @@ async def test_what_is_sent_twice_is_sent_once(program: str, end: str, tenant: T
         assert (await tenant.get(f"/messages/{told[0]}/why"))["because"] in said
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_whoever_tries_one_after_the_other_sends_no_more(tenant: Tenant) -> None:
+    contact = await tenant.contact()
+    who = {"WIREROOM_WORKSPACE": tenant.workspace, "WIREROOM_TOKEN": tenant.token}
+    who["WIREROOM_PUBLIC_URL"] = str(tenant.root.base_url).rstrip("/")
+    for program, end in (("sh", "sh"), (sys.executable, "py")):
+        process = await begin(program, f"send.{end}", contact, **who)
+        said = (await process.communicate())[0].decode()
+        assert process.returncode == 0, said
+    assert len((await tenant.get("/messages"))["data"]) == 3
+
+
 @contextlib.asynccontextmanager
 async def receiving(program: str, end: str, secret: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     port = free_port()

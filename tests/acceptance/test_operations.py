@@ -178,7 +178,7 @@ async def test_a_new_key_opens_what_the_former_one_sealed_and_signed(
         await shop.ask(client, "POST", "/contacts", 201, webhookUrl=web_sink.url("/other"))
 
     told = await typed(f'{rotate}\nprintf %s "$WIREROOM_SECRET_KEY" > new.key', tmp_path, environment)
-    assert re.search(r"✓ secret key: opens all \d+ that is sealed, of which \d+ need a former key", told)
+    assert re.search(r"✓ secret key: opens all \d+ of what is sealed, of which \d+ need a former key", told)
     environment["WIREROOM_SECRET_KEY"] = (tmp_path / "new.key").read_text()
     shop.token = (await typed(token, tmp_path, environment)).strip()
     async with installation.running() as client:

@@ -90,7 +90,7 @@ def settings_of(storage: StorageSettings, secret_key: str = "") -> dict[str, str
 
 async def test_a_key_opens_what_is_sealed_or_is_said_not_to(tmp_path: Path, database_url: str, redis_url: str) -> None:
     storage = storage_settings(tmp_path, database_url, redis_url)
-    assert (await found("secret key", **settings_of(storage))).detail == "opens all 0 that is sealed"
+    assert (await found("secret key", **settings_of(storage))).detail == "opens all 0 of what is sealed"
     async with serving(tmp_path, database_url, redis_url) as api:
         tenant = await api.tenant()
         await tenant.post("/hooks", {"provider": "generic", "basicAuth": "ann:secret"})

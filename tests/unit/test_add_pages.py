@@ -15,7 +15,7 @@ import pytest
 from channels.guarded_http import HttpConfig
 from channels.providers.contract import BadSignature, HookRequest, HookSecrets, ProviderAdapter
 from models import ids
-from models.vocabulary import BounceType, EventType
+from models.vocabulary import BounceType, Channel, EventType
 from tests.contract import test_channels as contract
 from tests.support import http_sink
 from tests.support.channel_rigs import WebhookRig
@@ -29,6 +29,7 @@ Test = Callable[..., Coroutine[Any, Any, None]]
 NOW: Final = 1_800_000_000
 KEY: Final = "parcels-key"
 MESSAGE: Final = "msg_01jz6m4x8e7s3v9k2q5n0w1r4t"
+FOLDERS: Final = ("models", "channels", "worker", "api_shim", "wireroom")
 ASKED: Final[dict[str, tuple[Any, ...]]] = {
     "warm": (False, True),
     "peer": (Peer.REFUSES_FOR_NOW, Peer.REFUSES_FOR_GOOD, Peer.IS_DEAD, Peer.CUTS, Peer.FALLS_SILENT),
@@ -92,6 +93,21 @@ async def room() -> AsyncIterator[Rig]:
 @pytest.mark.parametrize(("test", "asked"), [each[1:] for each in CONTRACT], ids=[each[0] for each in CONTRACT])
 async def test_the_channel_that_is_shown_keeps_the_contract(room: Rig, test: Test, asked: dict[str, Any]) -> None:
     await test(rig=room, **asked)
+
+
+def test_every_file_in_which_each_channel_has_its_place_is_named() -> None:
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "migrations" not in path.parts]
+    sources = {path.relative_to(ROOT).as_posix(): path.read_text() for path in files}
+    places = {
+        name
+        for name, source in sources.items()
+        if all(re.search(rf"\bChannel(Name)?\.{channel.name}\b", source) for channel in Channel)
+    }
+    assert "worker/retry.py" in places
+    page = (ROOT / "docs" / "add-a-channel.md").read_text().partition("## Where it has to be named\n")[2]
+    named = set(re.findall(r"`([\w/]+\.\w+)`", page))
+    assert places <= named
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 @pytest.fixture(scope="module")
