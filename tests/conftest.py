@@ -67,8 +67,9 @@ def _asks_s(item: pytest.Item) -> float:
 
 
 def _is_patient(item: pytest.Item) -> bool:
-    """Who starts a whole installation waits for it, and who asks for more time than others will need it."""
-    return _folder(item) in _PATIENT or _asks_s(item) > 0
+    """Who starts processes waits for them, and who asks for more time than others will need it."""
+    has_processes = isinstance(item, pytest.Function) and "house" in item.fixturenames
+    return has_processes or _folder(item) in _PATIENT or _asks_s(item) > 0
 
 
 @pytest.fixture(scope="session")

@@ -385,10 +385,13 @@ class _Markdown:
         self.open: list[tuple[str, int, int]] = []
         self.entities: list[Entity] = []
 
-    def read(self, found: re.Match[str]) -> None:
-        """One piece of the source."""
+    def read(self, found: re.Match[str]) -> int:
+        """One piece of the source; where the next one begins."""
         inside = self.open[-1][0] if self.open else ""
         mark = found["mark"] or found["link"]
+        if inside == "`" and mark == "```":
+            self.close("code", "")
+            return found.start() + 1  # the other two are read anew, with what follows them
         if inside in ("`", "```") and mark != inside and not found["escaped"]:
             self.text += found[0]
         elif plain := found["escaped"] or found["plain"]:
@@ -402,6 +405,7 @@ class _Markdown:
         else:
             words = "is reserved and must be escaped with the preceding '\\'"
             raise _unparsable(f"Character '{found[0][0]}' {words}")
+        return found.end()
 
     def close(self, kind: str, url: str) -> None:
         """End the formatting that was begun last."""
@@ -411,9 +415,9 @@ class _Markdown:
 
 
 def _markdown(source: str) -> tuple[str, tuple[Entity, ...]]:
-    reader = _Markdown()
-    for found in _MARKS.finditer(source):
-        reader.read(found)
+    reader, position = _Markdown(), 0
+    while found := _MARKS.search(source, position):
+        position = reader.read(found)
     if reader.open:
         mark, _, begin = reader.open[-1]
         kind = _MARK_KINDS.get(mark, "text").capitalize()

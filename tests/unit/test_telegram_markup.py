@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from channels.rendering import escape_markdown
@@ -134,6 +134,9 @@ def test_what_cannot_be_read(parse: Callable[[str], Marked], source: str, said: 
         "".join
     )
 )
+@example("`*```")
+@example("`a````")
+@example("`a````````")
 def test_markdown_is_read_or_refused_as_another_parser_does(source: str) -> None:
     try:
         text, entities = bot_api.parse("MarkdownV2", source)
