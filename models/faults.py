@@ -59,6 +59,11 @@ def reason_of(status: Status, given: FailureReason | None) -> FailureReason | No
     return (given or REPORTED[status]) if status in REPORTED else None
 
 
+def shown_reason(status: Status, given: FailureReason | None) -> FailureReason | None:
+    """What a message says in ``failureReason``: ``given``, else of one that FAILED by a report alone that it did so."""
+    return given or (REPORTED[status] if status is Status.FAILED else None)
+
+
 def fault_of(status: Status, given: FailureReason | None) -> Fault | None:
     """Whose fault it is; None for a message that arrived, or still may."""
     reason = reason_of(status, given)

@@ -17,7 +17,7 @@ from api_shim.workspaces.types import MessageDetailView
 from models import ids
 from models.audit import Action
 from models.errors import NotFound
-from models.faults import fault_of
+from models.faults import fault_of, shown_reason
 from models.ids import Kind
 from models.person_commands import Command
 from models.store import commands
@@ -55,7 +55,7 @@ def why_view(call: Call, it: Situation) -> WhyView:
         attempts=it.attempts,
         worker=str(it.worker_id) if sending and it.worker_id is not None else None,
         sending_since=show_optional(it.claimed_at) if sending else None,
-        failure_reason=it.failure_reason,
+        failure_reason=shown_reason(it.status, it.failure_reason),
         fault=fault_of(it.status, it.failure_reason),
         expires_at=show_optional(it.expires_at),
     )

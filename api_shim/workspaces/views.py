@@ -13,7 +13,7 @@ from api_shim.workspaces.setup_types import JourneyView
 from api_shim.workspaces.template_types import TemplateParts, TemplateView
 from api_shim.workspaces.types import AttemptView, MessageEventView, MessageView
 from models import ids
-from models.faults import fault_of
+from models.faults import fault_of, shown_reason
 from models.ids import Kind
 from models.lifecycle import BY_STATE, effective, facts_of, status_of
 from models.parts import default_of, others_of
@@ -94,7 +94,7 @@ def _what_became_of_it(row: MessageRow) -> dict[str, Any]:
     status = status_of(facts, row.state)
     return {
         "status": status,
-        "failure_reason": row.failure_reason,
+        "failure_reason": shown_reason(status, row.failure_reason),
         "fault": fault_of(status, row.failure_reason),
         "bounce_type": _bounce_type(row),
         "sending_at": show_optional(row.sending_at),

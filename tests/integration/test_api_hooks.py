@@ -120,6 +120,15 @@ async def test_a_hard_bounce_suppresses_and_a_soft_one_does_not(
     assert (entry["kind"], entry["messageId"]) == ("dead", second["id"])
 
 
+async def test_what_the_provider_gave_up_says_so(tenant: Tenant, service: Service, database: Database) -> None:
+    message = (await tenant.send(await tenant.contact()))["id"]
+    await service.report({"type": "failed", "messageId": message})
+    await Tracker(database).pull()
+    for path in (f"/messages/{message}", f"/messages/{message}/why"):
+        read = await tenant.get(path)
+        assert (read["status"], read["failureReason"], read["fault"]) == ("FAILED", "provider_failed", "ours")
+
+
 async def test_what_is_not_proved_is_not_stored(tenant: Tenant, service: Service) -> None:
     event = {"type": "opened", "messageId": ids.show(Kind.MESSAGE, ids.new_id())}
     for changed in (
