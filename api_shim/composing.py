@@ -84,7 +84,10 @@ class Addressed(msgspec.Struct, frozen=True):
 
 
 class Composer:
-    """Turns drafts into messages. ``channels``: those that the operator has configured. ``traced``: so are drafts."""
+    """Turns drafts into messages. ``channels``: those that the operator has configured.
+
+    ``traced``: messages keep where they stand in their traces.
+    """
 
     def __init__(self, keyring: Keyring, channels: Mapping[Channel, Entry], *, traced: bool = False) -> None:
         self._keyring = keyring

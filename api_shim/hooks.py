@@ -19,12 +19,12 @@ from api_shim.incoming import Effect
 from api_shim.inflating import read_inflated
 from api_shim.operations import Call, Reply
 from api_shim.problems import Problem
-from api_shim.workspaces.hooks import BASIC_AUTH, SIGNING_KEY
 from channels.providers import sns, telegram
 from channels.providers.contract import BadSignature, HookRequest, HookSecrets, ProviderAdapter, TooManyEvents
 from models import ids
 from models.events import ParsedEvent
 from models.evidence import Provider
+from models.sealing import SealedFor
 from models.secrets import Keyring, SealBroken, token_digest
 from models.store import hooks
 from models.store.hooks import HookRow
@@ -180,7 +180,7 @@ def _urls(call: Call, hook: HookRow, keyring: Keyring) -> tuple[str, ...]:
     plain = f"{call.services.settings.public_url}{path}"
     urls = [plain, f"{plain}?{query}"] if query else [plain]
     if hook.basic_auth is not None:
-        user = keyring.open_text(hook.basic_auth, BASIC_AUTH)
+        user = keyring.open_text(hook.basic_auth, SealedFor.HOOK_BASIC_AUTH)
         urls += [url.replace("://", f"://{user}@", 1) for url in urls]
     return tuple(urls)
 
@@ -205,7 +205,7 @@ def _sealed_keys(hook: HookRow, now: float) -> list[bytes]:
 def _opened(keyring: Keyring, keys: Iterable[bytes]) -> Iterator[str]:
     for each in keys:
         with suppress(SealBroken):
-            yield keyring.open_text(each, SIGNING_KEY)
+            yield keyring.open_text(each, SealedFor.HOOK_SIGNING_KEY)
 
 
 def _check_basic_auth(hook: HookRow, keyring: Keyring, authorization: str) -> None:
@@ -217,7 +217,7 @@ def _check_basic_auth(hook: HookRow, keyring: Keyring, authorization: str) -> No
         given = base64.b64decode(encoded.strip(), validate=True) if scheme.lower() == "basic" else b""
     except (binascii.Error, ValueError):
         given = b""
-    if not hmac.compare_digest(given, keyring.open(hook.basic_auth, BASIC_AUTH)):
+    if not hmac.compare_digest(given, keyring.open(hook.basic_auth, SealedFor.HOOK_BASIC_AUTH)):
         raise _unauthorized("Basic credentials are needed.", _BY_PASSWORD)
 
 

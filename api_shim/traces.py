@@ -7,7 +7,7 @@ a trace of its own, linked to the request, so that a trace is never of ten thous
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -22,7 +22,7 @@ from models.events import ParsedEvent
 from models.session import Database
 from models.settings import TraceSettings
 from models.store import trace_contexts
-from models.traces import SYSTEM, Span, Tracing, start
+from models.traces import SYSTEM, Span, Tracing, Untraced, start
 
 HEADER: Final = {
     "traceparent": "W3C Trace Context: where the request stands in the caller's trace. Where traces are exported, the "
@@ -32,7 +32,7 @@ HEADER: Final = {
 log = structlog.get_logger(__name__)
 
 
-class Served:
+class Served(Untraced):
     """A request that is not traced."""
 
     traceparent: str | None = None
@@ -40,16 +40,8 @@ class Served:
     def answered(self, status: int) -> None:
         """It was answered so."""
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """It is over."""
-
-
-class Creations:
+class Creations(Untraced):
     """Messages that one request asks for, not traced."""
 
     def begin(self, draft: Draft) -> Draft:
@@ -58,14 +50,6 @@ class Creations:
 
     def end(self, draft: Draft, result: Result) -> None:
         """What became of it."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """What has not ended went down with the request."""
 
 
 class Traces(Protocol):

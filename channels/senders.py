@@ -20,7 +20,6 @@ from channels.smtp_url import parse_smtp_url
 from channels.telegram_address import check_token
 from channels.vapid import Vapid, check_subject, parse_key
 from models.errors import InvalidSetting
-from models.sealing import SealedFor
 from models.vocabulary import Channel as ChannelName
 
 
@@ -48,9 +47,6 @@ class PushCredentials(msgspec.Struct, frozen=True, rename="camel"):
 
 
 T = TypeVar("T")
-
-PURPOSE: Final = SealedFor.SENDER
-"""What credentials are sealed for."""
 
 Credentials = EmailCredentials | TelegramCredentials | PushCredentials
 

@@ -10,6 +10,8 @@ import sys
 from types import ModuleType
 from typing import Final, cast
 
+_UNUSED: Final = {"structlog": "rich", "redis": "opentelemetry"}
+
 
 def begin() -> None:
     """For the first lines of a program: what is imported above it is loaded as slowly as ever.
@@ -29,9 +31,6 @@ def load_libraries() -> None:
     """
     for library, unused in _UNUSED.items():
         _load(library, unused)
-
-
-_UNUSED: Final = {"structlog": "rich", "redis": "opentelemetry"}
 
 
 def _load(library: str, unused: str) -> None:

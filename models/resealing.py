@@ -15,7 +15,7 @@ from models.secrets import Keyring, SealBroken
 from models.session import Database
 from models.store import audit, sealed
 from models.store.audit import NewEntry
-from models.store.sealed import EVERYTHING, Envelope, Sealed
+from models.store.sealed import EVERYTHING, SealedTable, SealedValue
 
 _BATCH: Final = 500
 _MOST_NAMED: Final = 20
@@ -39,7 +39,7 @@ class Tally(msgspec.Struct):
 async def reseal(
     database: Database,
     keyring: Keyring,
-    places: Sequence[Sealed] = EVERYTHING,
+    places: Sequence[SealedTable] = EVERYTHING,
     *,
     dry_run: bool = False,
     advance: Callable[[int], None] = lambda _: None,
@@ -52,7 +52,7 @@ async def reseal(
 
 
 async def _walk(
-    database: Database, keyring: Keyring, place: Sealed, *, dry_run: bool, advance: Callable[[int], None]
+    database: Database, keyring: Keyring, place: SealedTable, *, dry_run: bool, advance: Callable[[int], None]
 ) -> Tally:
     tally = Tally(place.name)
     last, more = None, True
@@ -73,7 +73,9 @@ async def _walk(
     return tally
 
 
-def _look(keyring: Keyring, place: Sealed, envelopes: Sequence[Envelope], tally: Tally) -> list[tuple[Envelope, bytes]]:
+def _look(
+    keyring: Keyring, place: SealedTable, envelopes: Sequence[SealedValue], tally: Tally
+) -> list[tuple[SealedValue, bytes]]:
     """Those that an older key has sealed, and what is to take their place."""
     older = []
     for each in envelopes:

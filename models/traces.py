@@ -8,7 +8,8 @@ are dropped. No attribute may hold what a person wrote, or is reached by: ids, c
 import threading
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, Literal
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Literal, Self
 from uuid import UUID
 
 import structlog
@@ -51,6 +52,18 @@ def about(channel: Channel, message_id: UUID, operation: str, kind: str) -> dict
     }
 
 
+class Untraced:
+    """Something that takes time, of which nobody is told."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """It is over, well or not."""
+
+
 class Span:
     """Something that takes time. It ends once; its errors are told by a word, and by nobody's message."""
 
@@ -61,7 +74,9 @@ class Span:
     def traceparent(self) -> str:
         """Where it stands (W3C Trace Context, section 3.2): what comes of it names this as its parent."""
         from opentelemetry import trace  # noqa: PLC0415 - see the top
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
+        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 - see the top
+            TraceContextTextMapPropagator,
+        )
 
         carrier: dict[str, str] = {}
         TraceContextTextMapPropagator().inject(carrier, trace.set_span_in_context(self._span))
@@ -139,7 +154,9 @@ class Tracing:
 
 def _context(traceparent: str | None) -> "Context":
     from opentelemetry.context import Context  # noqa: PLC0415 - see the top
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
+    from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 - see the top
+        TraceContextTextMapPropagator,
+    )
 
     carrier = {} if traceparent is None else {_HEADER: traceparent}
     return TraceContextTextMapPropagator().extract(carrier, Context())

@@ -173,7 +173,7 @@ def secrets() -> int:
 
 def own_tokens(folder: Path) -> Iterator[str]:
     """Where files hold a key of Wireroom's or a session: by their checksum those of examples are none."""
-    listing = ["git", "grep", "-nIoE", r"wr_(live|sess)_[A-Za-z0-9_-]{49}"]
+    listing = ["git", "grep", "-nIoE", r"wr_(live|test|sess)_[A-Za-z0-9_-]{49}"]
     for line in subprocess.run(listing, cwd=folder, capture_output=True, text=True, check=False).stdout.splitlines():
         place, _, token = line.rpartition(":")
         if is_token(token, token[: len("wr_live_")]):

@@ -14,8 +14,9 @@ from channels.contract import Channel
 from models.coalesce import Coalescer
 from models.errors import StorageUnavailable
 from models.ids import event_id
+from models.sealing import SealedFor
 from models.session import Database
-from models.store import due_subscriptions, status_events, subscriptions
+from models.store import due_subscriptions, status_events
 from models.store.claims import Claim
 from models.store.due_subscriptions import Waiting
 from models.store.outcomes import Ended
@@ -51,7 +52,7 @@ class Courier:
         self._services = services
         self._quota = quota
         self._rates = rates
-        self._attempts = Attempts(channel, services, sealed_for=subscriptions.SEALED_FOR)
+        self._attempts = Attempts(channel, services, sealed_for=SealedFor.SUBSCRIPTION)
         self._recorder = _recorder(services.database)
         self._slots = Slots(_MOST)
         self._in_hand: Counter[UUID] = Counter()

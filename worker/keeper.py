@@ -40,9 +40,8 @@ from worker.wakeups import Wakeups
 log = structlog.get_logger(__name__)
 
 _TURN_S: Final = 1.0
-_UNHURRIED: Final = frozenset({"erase", "tidy"})
-"""What looks at things of minutes and days ago."""
 _UNHURRIED_S: Final = 10.0
+"""Between looks at things of minutes and days ago."""
 _BATCH: Final = 1000
 _ERASED_AT_ONCE: Final = 200
 # Longer than any intake that read the contact before, and any send that had begun, can take.
@@ -228,9 +227,10 @@ class Keeper:
             await endpoints.forget(connection)
 
 
-async def _repeat(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event, meter: KeepingMeter) -> None:
-    """Do one duty every second, or as seldom as it may be done, until it is time to stop."""
-    pause_s = _UNHURRIED_S if duty.__name__ in _UNHURRIED else _TURN_S
+async def _repeat(
+    duty: Callable[[], Awaitable[None]], stopping: asyncio.Event, meter: KeepingMeter, pause_s: float
+) -> None:
+    """Do one duty again and again, with a pause between, until it is time to stop."""
     while not stopping.is_set():
         began = time.monotonic()
         outcome = "done"
@@ -271,14 +271,16 @@ async def keep(storage: StorageSettings, metrics: MetricsSettings | None, audit_
         keeper.expire,
         keeper.settle,
         folder.count,
-        keeper.erase,
         keeper.offer,
-        keeper.tidy,
         pruner.prune,
         alarms.late_lanes,
         alarms.conservation,
     )
-    await asyncio.gather(*(_repeat(duty, stopping, meter) for duty in duties))
+    unhurried = (keeper.erase, keeper.tidy)
+    await asyncio.gather(
+        *(_repeat(duty, stopping, meter, _TURN_S) for duty in duties),
+        *(_repeat(duty, stopping, meter, _UNHURRIED_S) for duty in unhurried),
+    )
     if server is not None:
         await server.stop()
     await asyncio.to_thread(wakeups.close)

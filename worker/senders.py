@@ -16,9 +16,10 @@ import structlog
 
 from channels.contract import Content, Envelope, Receipt
 from channels.errors import Limited
-from channels.senders import PURPOSE, TYPES, SenderMaker
+from channels.senders import TYPES, SenderMaker
 from models import ids
 from models.errors import InvalidSetting
+from models.sealing import SealedFor
 from models.secrets import SealBroken
 from models.session import Database
 from models.store import senders as store
@@ -235,7 +236,7 @@ class Senders:
             return found
         conduct = self._conduct(row)
         try:
-            channel = self._maker.make(self._channel, self._services.keyring.open(row.credentials, PURPOSE))
+            channel = self._maker.make(self._channel, self._services.keyring.open(row.credentials, SealedFor.SENDER))
         except SealBroken:
             await conduct.rest("its credentials do not open: WIREROOM_SECRET_KEY lacks the key that sealed them")
             return None

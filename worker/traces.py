@@ -6,7 +6,7 @@ Where nobody is to be told, none of it costs more than a call: no query, no colu
 import time
 from collections.abc import Awaitable, Collection, Mapping
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -14,13 +14,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import ids
-from models.errors import StorageUnavailable
 from models.session import Database
 from models.settings import TraceSettings
 from models.store import trace_contexts
 from models.store.claims import Claim
 from models.store.outcomes import Ended
-from models.traces import Attributes, Kind, Span, Tracing, about, start
+from models.traces import Attributes, Kind, Span, Tracing, Untraced, about, start
 from models.vocabulary import Channel, Outcome
 from worker.telemetry import GIVEN_BACK
 
@@ -30,7 +29,7 @@ Claimed = tuple[list[Claim], bool]
 """What a claim answers."""
 
 
-class Attempt:
+class Attempt(Untraced):
     """One attempt that is not traced. ``traceparent``: where it stands, to be told to the peer."""
 
     traceparent: str | None = None
@@ -39,13 +38,8 @@ class Attempt:
         """It ended so."""
         return ended
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """It is over."""
+_UNTRACED: Final = Attempt()
 
 
 class Traces(Protocol):
@@ -70,15 +64,13 @@ class Traces(Protocol):
 class NoTraces:
     """Nobody is to be told."""
 
-    _attempt: Final = Attempt()
-
     def claiming(self, connection: AsyncConnection, channel: Channel, claim: Awaitable[Claimed]) -> Awaitable[Claimed]:
         """As ``Traces.claiming``."""
         return claim
 
     def sending(self, claim: Claim, channel: Channel, sender: UUID | None) -> Attempt:
         """As ``Traces.sending``."""
-        return self._attempt
+        return _UNTRACED
 
     def recording(self, claim: Claim, channel: Channel, record: Awaitable[None]) -> Awaitable[None]:
         """As ``Traces.recording``."""
@@ -149,7 +141,7 @@ class WorkerTraces:
         elif channel in self._peers:
             more["server.address"] = self._peers[channel]
         span = self._begin(claim, channel, "send", "send", more)
-        return NoTraces._attempt if span is None else _SentSpan(span)
+        return _UNTRACED if span is None else _SentSpan(span)
 
     async def recording(self, claim: Claim, channel: Channel, record: Awaitable[None]) -> None:
         """As ``Traces.recording``."""
@@ -170,7 +162,7 @@ class WorkerTraces:
         try:
             async with database.read() as connection:
                 found = await trace_contexts.of_events(connection, event_ids)
-        except StorageUnavailable as error:
+        except Exception as error:  # noqa: BLE001 - see above
             log.warning("traces.reports_not_read", error=type(error).__name__)
             return
         self._tracing.report(found, began_ns, applied_ns)

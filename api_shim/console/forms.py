@@ -36,3 +36,15 @@ async def tried(work: Awaitable[T]) -> T | Problem:
         return problem
     except (Conflict, Refused) as error:
         return problems.problem_of(error)
+
+
+def refusal(problem: Problem | None) -> dict[str, Any]:
+    """What a form's page is told of why it was sent in vain, ``refused`` and ``status``; None: it was not."""
+    if problem is None:
+        return {"refused": None, "status": 200}
+    return {"refused": problem.body, "status": problem.type.status}
+
+
+def end_of(day: str) -> str:
+    """The last second (UTC) of the day that a date field holds; the empty string where it holds none."""
+    return day and f"{day}T23:59:59Z"

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from api_shim.console.forms import answered, request_of, tried
+from api_shim.console.forms import answered, end_of, refusal, request_of, tried
 from api_shim.console.listing import ListQuery, paged, place_of
 from api_shim.console.pages import Page, PageCall, Values
 from api_shim.console.questions import Deed, Thing, Words
@@ -91,8 +91,7 @@ def _form(call: PageCall, problem: Problem | None = None) -> dict[str, Any]:
             (scope, _MEANINGS[scope], scope in chosen) for scope in Scope if scope in call.caller.scopes
         ],
         "given": call.form,
-        "refused": None if problem is None else problem.body,
-        "status": 200 if problem is None else problem.type.status,
+        **refusal(problem),
     }
 
 
@@ -115,11 +114,10 @@ async def create(call: PageCall) -> Values:
 
 
 async def _create(call: PageCall) -> KeyView:
-    until = call.form.get("expiresAt", "")
     fields = {
         "name": call.form.get("name", "").strip(),
         "scopes": [scope for scope in Scope if call.form.get(scope)],
-        "expiresAt": until and f"{until}T23:59:59Z",
+        "expiresAt": end_of(call.form.get("expiresAt", "")),
     }
     return answered(await api.create(call, request_of(KeyRequest, fields)), KeyView)
 

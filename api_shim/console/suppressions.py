@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from api_shim.console.forms import answered, request_of, tried
+from api_shim.console.forms import answered, end_of, refusal, request_of, tried
 from api_shim.console.listing import ListQuery, paged, place_of
 from api_shim.console.pages import Page, PageCall, Values, see_other
 from api_shim.console.questions import DoneQuery
@@ -80,8 +80,7 @@ async def _one(call: PageCall, problem: Problem | None = None) -> dict[str, Any]
         "given": call.form,
         "done": None,
         "can_resend": Scope.MESSAGES_WRITE in call.caller.scopes,
-        "refused": None if problem is None else problem.body,
-        "status": 200 if problem is None else problem.type.status,
+        **refusal(problem),
     }
 
 
@@ -108,8 +107,7 @@ def _form(call: PageCall, problem: Problem | None = None) -> dict[str, Any]:
         "given": call.form,
         "channels": list(Channel),
         "kinds": _KINDS,
-        "refused": None if problem is None else problem.body,
-        "status": 200 if problem is None else problem.type.status,
+        **refusal(problem),
     }
 
 
@@ -123,8 +121,7 @@ async def create(call: PageCall) -> Values | Reply:
 
 async def _create(call: PageCall) -> SuppressionView:
     fields = {name: call.form.get(name, "").strip() for name in ("channel", "address", "kind", "topic", "note")}
-    until = call.form.get("expiresAt", "")
-    request = request_of(SuppressionRequest, fields | {"expiresAt": until and f"{until}T23:59:59Z"})
+    request = request_of(SuppressionRequest, fields | {"expiresAt": end_of(call.form.get("expiresAt", ""))})
     return answered(await api.create(call, request), SuppressionView)
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from api_shim import problems
-from api_shim.console.forms import tried
+from api_shim.console.forms import refusal, tried
 from api_shim.console.listing import ListQuery, paged, place_of
 from api_shim.console.pages import BELOW, Page, PageCall, Values
 from api_shim.console.rendering import framed_mail
@@ -88,8 +88,7 @@ async def one(call: PageCall) -> Values:
         "preview": preview,
         "framed": preview is not None and _is_mail(query, preview),
         "frame": f"{at}/preview?{frame}",
-        "refused": None if problem is None else problem.body,
-        "status": 200 if problem is None else problem.type.status,
+        **refusal(problem),
     }
 
 

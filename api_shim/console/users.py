@@ -3,7 +3,7 @@
 import secrets
 from typing import Any, Final
 
-from api_shim.console.forms import answered, request_of, tried
+from api_shim.console.forms import answered, refusal, request_of, tried
 from api_shim.console.listing import ListQuery, paged, place_of
 from api_shim.console.pages import Page, PageCall, Values
 from api_shim.console.questions import Deed, Thing, Words
@@ -56,8 +56,7 @@ def _form(call: PageCall, problem: Problem | None = None) -> dict[str, Any]:
     return {
         "given": call.form,
         "roles": list(Role),
-        "refused": None if problem is None else problem.body,
-        "status": 200 if problem is None else problem.type.status,
+        **refusal(problem),
     }
 
 

@@ -35,14 +35,11 @@ from models.store.event_views import EventFilter, EventRow
 from models.store.hooks import HookRow, NewHook
 from models.timestamps import show, show_optional
 
-HOOK_KEY: Final = SealedFor.HOOK_KEY
-SIGNING_KEY: Final = SealedFor.HOOK_SIGNING_KEY
-BASIC_AUTH: Final = SealedFor.HOOK_BASIC_AUTH
 _KEY_BYTES: Final = 24
 
 
 def _view(call: Call, keyring: Keyring, row: HookRow, *, signing_key: str | None = None) -> HookView:
-    hook_key = keyring.open_text(row.hook_key, HOOK_KEY)
+    hook_key = keyring.open_text(row.hook_key, SealedFor.HOOK_KEY)
     return HookView(
         id=ids.show(Kind.HOOK, row.id),
         provider=row.provider,
@@ -66,9 +63,11 @@ async def create(call: Call, request: HookRequest) -> Reply:
     new = NewHook(
         provider=provider,
         hook_key_digest=token_digest(hook_key),
-        hook_key=keyring.seal(hook_key.encode(), HOOK_KEY),
-        signing_key=None if signing_key is None else keyring.seal(signing_key.encode(), SIGNING_KEY),
-        basic_auth=None if request.basic_auth is None else keyring.seal(request.basic_auth.encode(), BASIC_AUTH),
+        hook_key=keyring.seal(hook_key.encode(), SealedFor.HOOK_KEY),
+        signing_key=None if signing_key is None else keyring.seal(signing_key.encode(), SealedFor.HOOK_SIGNING_KEY),
+        basic_auth=None
+        if request.basic_auth is None
+        else keyring.seal(request.basic_auth.encode(), SealedFor.HOOK_BASIC_AUTH),
         topic_arns=request.topic_arns,
     )
     async with changing(call, Action.HOOK_CREATE) as change:
@@ -102,14 +101,14 @@ async def patch(call: Call, request: HookPatch) -> Reply:
         check_topics(provider, request.topic_arns)
         changed["topic_arns"] = request.topic_arns
     if isinstance(request.basic_auth, str):
-        changed["basic_auth"] = keyring.seal(request.basic_auth.encode(), BASIC_AUTH)
+        changed["basic_auth"] = keyring.seal(request.basic_auth.encode(), SealedFor.HOOK_BASIC_AUTH)
     elif request.basic_auth is None:
         changed["basic_auth"] = None
 
     def values(old: HookRow) -> Mapping[str, Any]:
         if signing_key is None:
             return changed
-        return changed | rotated(keyring, SIGNING_KEY, "signing_key", signing_key, old.signing_key)
+        return changed | rotated(keyring, SealedFor.HOOK_SIGNING_KEY, "signing_key", signing_key, old.signing_key)
 
     row = await change_one(call, Kind.HOOK, "hook", Action.HOOK_CHANGE, hooks.change, values)
     return Reply(_view(call, keyring, row, signing_key=signing_key))

@@ -19,10 +19,11 @@ from api_shim.workspaces.sender_types import (
     SenderRequest,
     SenderView,
 )
-from channels.senders import PURPOSE, TYPES, BadCredentials, Credentials, check, keep
+from channels.senders import TYPES, BadCredentials, Credentials, check, keep
 from models import ids
 from models.audit import Action
 from models.ids import Kind
+from models.sealing import SealedFor
 from models.store import clock, sender_rests, senders
 from models.store.senders import NewSender, SenderRow
 from models.timestamps import show
@@ -158,7 +159,7 @@ async def _sealed(call: Call, channel: Channel, given: SenderCredentials) -> dic
     except BadCredentials as error:
         raise problems.invalid(str(error), f"{_POINTER}/{error.field}") from None
     keyring = await call.services.keyring()
-    return {"credentials": keyring.seal(keep(credentials), PURPOSE), "hint": hint}
+    return {"credentials": keyring.seal(keep(credentials), SealedFor.SENDER), "hint": hint}
 
 
 def _of_channel(channel: Channel, given: SenderCredentials) -> Credentials:

@@ -26,9 +26,10 @@ from channels.guard import normal_url
 from models import ids
 from models.audit import Action
 from models.ids import Kind, event_id
+from models.sealing import SealedFor
 from models.store import status_event_views, subscriptions
 from models.store.status_event_views import Notice
-from models.store.subscriptions import SEALED_FOR, SubscriptionRow
+from models.store.subscriptions import SubscriptionRow
 from models.timestamps import show, show_optional
 from models.vocabulary import NoticeState, StatusEvent
 
@@ -75,7 +76,7 @@ async def create(call: Call, request: SubscriptionRequest) -> Reply:
             call.workspace_id,
             url=url,
             events=_sorted(request.events or StatusEvent),
-            secret=keyring.seal(secret.encode(), SEALED_FOR),
+            secret=keyring.seal(secret.encode(), SealedFor.SUBSCRIPTION),
             paused=request.paused,
         )
         change.of(Kind.SUBSCRIPTION, row.id)
@@ -109,7 +110,11 @@ async def patch(call: Call, request: SubscriptionPatch) -> Reply:
     keyring = await call.services.keyring()
 
     def values(old: SubscriptionRow) -> Mapping[str, Any]:
-        return changed if secret is None else changed | rotated(keyring, SEALED_FOR, "secret", secret, old.secret)
+        return (
+            changed
+            if secret is None
+            else changed | rotated(keyring, SealedFor.SUBSCRIPTION, "secret", secret, old.secret)
+        )
 
     row = await change_one(
         call, Kind.SUBSCRIPTION, "subscription", Action.SUBSCRIPTION_CHANGE, subscriptions.change, values

@@ -24,7 +24,7 @@ STATEMENTS_KEPT: Final = 100
 
 _MANY: Final = 50
 
-NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def recordset(
@@ -33,7 +33,7 @@ def recordset(
     *,
     is_sqlite: bool,
     single: Collection[str] = frozenset(),
-    alike: Mapping[str, str] = NOTHING,
+    alike: Mapping[str, str] = _NOTHING,
 ) -> FromClause:
     """A FROM item called ``name`` with these columns; its values come from ``parameters``, or from ``given``.
 
@@ -77,19 +77,19 @@ class Given(NamedTuple):
     single: frozenset[str]
 
 
-def parameters(name: str, columns: Columns, rows: Sequence[Sequence[Any]], *, is_sqlite: bool) -> dict[str, Any]:
-    """The parameters of ``recordset(name, …)`` for ``rows``, each a sequence in the order of ``columns``."""
-    if is_sqlite:
-        return {name: _json(rows)}
-    return {f"{name}_{each}": values for each, values in _by_column(columns, rows).items()}
-
-
 class Shared(NamedTuple):
     """The same, and which columns have the values of which other one."""
 
     parameters: dict[str, Any]
     single: frozenset[str]
     alike: tuple[tuple[str, str], ...]
+
+
+def parameters(name: str, columns: Columns, rows: Sequence[Sequence[Any]], *, is_sqlite: bool) -> dict[str, Any]:
+    """The parameters of ``recordset(name, …)`` for ``rows``, each a sequence in the order of ``columns``."""
+    if is_sqlite:
+        return {name: _json(rows)}
+    return {f"{name}_{each}": values for each, values in _by_column(columns, rows).items()}
 
 
 def given(name: str, columns: Columns, rows: Sequence[Sequence[Any]], *, is_sqlite: bool) -> Given:

@@ -1,7 +1,6 @@
 """Sandboxes: made when they are first asked for, and what their built-in peers report, which may be due later."""
 
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -46,8 +45,7 @@ async def ensure(connection: AsyncConnection, workspace_id: UUID) -> UUID:
 async def report(connection: AsyncConnection, workspace_id: UUID, reports: Sequence[DueReport]) -> int:
     """Store what peers report, for the tracker to apply when it is due; returns how many are new."""
     now = await clock.read(connection)
-    ordered = sorted(((by_dedupe(each.event), each) for each in reports), key=itemgetter(0))
-    due = [each for _, each in ordered]
+    due = sorted(reports, key=lambda each: by_dedupe(each.event))
     given = columns_of(
         [each.event for each in due],
         workspace_id=workspace_id,

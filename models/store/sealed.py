@@ -13,7 +13,7 @@ from models.tables import contacts, hooks, secrets, senders, subscriptions
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedTable:
     """A table with sealed columns: what each is sealed for. ``key``: its primary key, one column.
 
     ``purposes`` empty: the column ``wrapped`` is sealed for what the key says.
@@ -38,11 +38,11 @@ class Sealed:
         return self.purposes[column] if self.purposes else str(key)
 
 
-SENDERS: Final = Sealed(senders, {"credentials": SealedFor.SENDER})
+SENDERS: Final = SealedTable(senders, {"credentials": SealedFor.SENDER})
 EVERYTHING: Final = (
-    Sealed(secrets, {}, key="name"),
+    SealedTable(secrets, {}, key="name"),
     SENDERS,
-    Sealed(
+    SealedTable(
         hooks,
         {
             "hook_key": SealedFor.HOOK_KEY,
@@ -51,13 +51,13 @@ EVERYTHING: Final = (
             "basic_auth": SealedFor.HOOK_BASIC_AUTH,
         },
     ),
-    Sealed(subscriptions, {"secret": SealedFor.SUBSCRIPTION, "secret_previous": SealedFor.SUBSCRIPTION}),
-    Sealed(contacts, {"webhook_secret": SealedFor.WEBHOOK, "webhook_secret_previous": SealedFor.WEBHOOK}),
+    SealedTable(subscriptions, {"secret": SealedFor.SUBSCRIPTION, "secret_previous": SealedFor.SUBSCRIPTION}),
+    SealedTable(contacts, {"webhook_secret": SealedFor.WEBHOOK, "webhook_secret_previous": SealedFor.WEBHOOK}),
 )
 """All that is sealed, of all workspaces; the largest table last."""
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class SealedValue(msgspec.Struct, frozen=True):
     """One sealed value: in which row, in which column."""
 
     key: Any
@@ -80,14 +80,14 @@ async def headers(connection: AsyncConnection, length: int) -> dict[bytes, dict[
     return found
 
 
-async def number(connection: AsyncConnection, place: Sealed) -> int:
+async def number(connection: AsyncConnection, place: SealedTable) -> int:
     """How many rows the table has."""
     return int(await connection.scalar(select(func.count()).select_from(place.table)) or 0)
 
 
 async def some_after(
-    connection: AsyncConnection, place: Sealed, after: Any | None, most: int
-) -> tuple[list[Envelope], int, Any | None]:
+    connection: AsyncConnection, place: SealedTable, after: Any | None, most: int
+) -> tuple[list[SealedValue], int, Any | None]:
     """What is sealed in the next ``most`` rows behind ``after``, how many rows these are, and the last one's key.
 
     Rows without a secret count too, so that the work is bounded where few have one; None at the end.
@@ -97,7 +97,7 @@ async def some_after(
     following = select(key, *columns).order_by(key).limit(most)
     rows = (await connection.execute(following if after is None else following.where(key > after))).all()
     envelopes = [
-        Envelope(row[0], name, sealed)
+        SealedValue(row[0], name, sealed)
         for row in rows
         for name, sealed in zip(place.columns, row[1:], strict=True)
         if sealed is not None
@@ -105,7 +105,7 @@ async def some_after(
     return envelopes, len(rows), rows[-1][0] if len(rows) == most else None
 
 
-async def exchange(connection: AsyncConnection, place: Sealed, envelope: Envelope, new: bytes) -> bool:
+async def exchange(connection: AsyncConnection, place: SealedTable, envelope: SealedValue, new: bytes) -> bool:
     """Put ``new`` in its place; False where somebody has changed the secret meanwhile, which stays."""
     column = place.table.c[envelope.column]
     unchanged = and_(place.table.c[place.key] == envelope.key, column == envelope.sealed)

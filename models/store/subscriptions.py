@@ -1,20 +1,16 @@
 """Subscriptions: the endpoints of a workspace that want our own status events. Secrets are stored sealed."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.sealing import SealedFor
 from models.store.rows import change_one, fetch_one, fetch_page, insert_one
 from models.tables import subscriptions, workspaces
 from models.vocabulary import StatusEvent
-
-SEALED_FOR: Final = SealedFor.SUBSCRIPTION
-"""What a subscription's secret is sealed for."""
 
 
 class SubscriptionRow(msgspec.Struct, frozen=True):

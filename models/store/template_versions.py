@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.rows import read
-from models.store.templates import TemplateRow
+from models.store.templates import COLUMNS, TemplateRow
 from models.tables import template_versions, templates
 
 
@@ -37,15 +37,7 @@ async def get(connection: AsyncConnection, workspace_id: UUID, template_id: UUID
     """The template as it was at that version, deleted or not; None where there is none."""
     row = (
         await connection.execute(
-            select(
-                templates.c.id,
-                templates.c.name,
-                template_versions.c.version,
-                template_versions.c.parts,
-                templates.c.created_at,
-                template_versions.c.created_at.label("changed_at"),
-                templates.c.deleted_at,
-            )
+            select(*COLUMNS)
             .join(template_versions, template_versions.c.template_id == templates.c.id)
             .where(
                 templates.c.workspace_id == workspace_id,

@@ -1,10 +1,11 @@
 """Templates: every change makes a new version, and a message keeps the version it was accepted with."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import ids
@@ -26,19 +27,23 @@ class TemplateRow(msgspec.Struct, frozen=True):
     deleted_at: int | None
 
 
+COLUMNS: Final[Sequence[ColumnElement[Any]]] = (
+    templates.c.id,
+    templates.c.name,
+    template_versions.c.version,
+    template_versions.c.parts,
+    templates.c.created_at,
+    template_versions.c.created_at.label("changed_at"),
+    templates.c.deleted_at,
+)
+"""Of a template and one of its versions, as ``TemplateRow`` names them."""
+
+
 def _rows() -> Select[Any]:
     current = and_(
         template_versions.c.template_id == templates.c.id, template_versions.c.version == templates.c.current_version
     )
-    return select(
-        templates.c.id,
-        templates.c.name,
-        template_versions.c.version,
-        template_versions.c.parts,
-        templates.c.created_at,
-        template_versions.c.created_at.label("changed_at"),
-        templates.c.deleted_at,
-    ).join(template_versions, current)
+    return select(*COLUMNS).join(template_versions, current)
 
 
 async def create(connection: AsyncConnection, workspace_id: UUID, *, name: str, parts: Parts) -> TemplateRow:

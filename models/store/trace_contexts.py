@@ -17,7 +17,6 @@ class Report(msgspec.Struct, frozen=True):
     """An event that was applied to a message which is traced. Times are milliseconds (UTC)."""
 
     message_id: UUID
-    workspace_id: UUID
     channel: Channel
     traceparent: str
     type: EventType

@@ -169,7 +169,7 @@ async def _has(shop: Shop, client: httpx.AsyncClient, message: str, status: str)
 async def test_a_new_key_opens_what_the_former_one_sealed_and_signed(
     installation: Installation, mail_sink: SmtpSink, web_sink: HttpSink, tmp_path: Path
 ) -> None:
-    rotate, token = blocks(OPERATIONS / "keys.md")
+    rotate, reseal, token = blocks(OPERATIONS / "keys.md")
     environment = installation.environment
     await migrate.upgrade_at(environment["WIREROOM_DATABASE_URL"])
     shop = await opened(environment["WIREROOM_DATABASE_URL"])
@@ -190,9 +190,15 @@ async def test_a_new_key_opens_what_the_former_one_sealed_and_signed(
         assert new[:7] != old[:7]  # it names another key
         await keeps_and_erases_as_the_page_says(installation, shop, client, sent.contact)
 
-    (tmp_path / "var" / "secret.key").unlink()
+    former = (tmp_path / "var" / "secret.key").rename(tmp_path / "former.key")
     broken = await typed("wireroom doctor", tmp_path, environment, code=1)
     assert "✗ secret key: does not open" in broken
+    former = former.rename(tmp_path / "var" / "secret.key")
+    await typed(reseal, tmp_path, environment)
+    former.unlink()
+    assert re.search(
+        r"✓ secret key: opens all \d+ that is sealed\n", await typed("wireroom doctor", tmp_path, environment)
+    )
 
 
 async def keeps_and_erases_as_the_page_says(

@@ -12,7 +12,7 @@ from models.secrets import Keyring, SealBroken
 from models.session import Database, now_ms
 from models.store import audit, sealed
 from models.store.audit import EntryFilter
-from models.store.sealed import EVERYTHING, Sealed
+from models.store.sealed import EVERYTHING, SealedTable
 from models.tables import contacts, hooks, metadata, secrets, senders, subscriptions
 from tests.support.scene import Scene
 
@@ -48,7 +48,7 @@ def test_whatever_is_bytes_is_sealed_anew_or_is_no_secret() -> None:
     assert not known & NOT_SEALED.keys()
 
 
-def _values(scene: Scene, place: Sealed) -> dict[str, Any]:
+def _values(scene: Scene, place: SealedTable) -> dict[str, Any]:
     """A row of that table with nothing sealed in it."""
     needed: dict[Table, dict[str, Any]] = {
         secrets: {},

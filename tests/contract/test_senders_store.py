@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from channels.senders import PURPOSE
 from models.resealing import reseal
+from models.sealing import SealedFor
 from models.secrets import Keyring, SealBroken
 from models.session import Database, now_ms
 from models.store import claims, pauses, sender_rests, senders, suppressions, why
@@ -216,16 +216,16 @@ async def test_what_waits_for_a_sender_is_let_loose(scene: Scene) -> None:
 async def test_credentials_are_sealed_anew_under_a_new_key(scene: Scene, database: Database) -> None:
     old = await mail_sender(scene, mail_credentials(25, user="shop", password="pass"))
     lost = await mail_sender(scene, mail_credentials(25))
-    await change(scene, lost, credentials=Keyring([b"a key that is gone"], b"d" * 32).seal(b"{}", PURPOSE))
-    assert scene.keyring.open(old.credentials, PURPOSE)
+    await change(scene, lost, credentials=Keyring([b"a key that is gone"], b"d" * 32).seal(b"{}", SealedFor.SENDER))
+    assert scene.keyring.open(old.credentials, SealedFor.SENDER)
     former = Keyring([b"former"], b"d" * 32)
-    await change(scene, old, credentials=former.seal(b"words", PURPOSE))
+    await change(scene, old, credentials=former.seal(b"words", SealedFor.SENDER))
     both = Keyring([b"newest", b"former"], b"d" * 32)
     await reseal(database, both, [SENDERS])
     changed = await one(scene, old)
-    assert Keyring([b"newest"], b"d" * 32).open(changed.credentials, PURPOSE) == b"words"
+    assert Keyring([b"newest"], b"d" * 32).open(changed.credentials, SealedFor.SENDER) == b"words"
     assert changed.version == old.version
     with pytest.raises(SealBroken):
-        former.open(changed.credentials, PURPOSE)
+        former.open(changed.credentials, SealedFor.SENDER)
     await reseal(database, both, [SENDERS])
     assert (await one(scene, old)).credentials == changed.credentials

@@ -4,7 +4,9 @@ import hashlib
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from opentelemetry.sdk.trace import TracerProvider
+from sqlalchemy import select, text, update
+from structlog.testing import capture_logs
 
 from models.events import ParsedEvent
 from models.ids import new_id
@@ -12,8 +14,10 @@ from models.session import Database, now_ms
 from models.store import applying, events
 from models.tables import events as events_table
 from models.tables import suppressions
+from models.traces import Tracing
 from models.vocabulary import EventType, Status
 from tests.support.scene import Scene
+from worker.traces import WorkerTraces
 from worker.tracker import Tracker
 
 
@@ -78,3 +82,15 @@ async def test_what_lasts_replaces_what_holds_for_a_time(scene: Scene, expires_i
     async with scene.database.read() as connection:
         rows = (await connection.execute(select(suppressions.c.expires_at, suppressions.c.reason))).all()
     assert [tuple(row) for row in rows] == [(None, "unsubscribed")]
+
+
+async def test_an_event_is_applied_though_nobody_can_read_which_trace_it_belongs_to(scene: Scene) -> None:
+    message = await scene.send(await scene.contact())
+    await report(scene, EventType.DELIVERED, message.id)
+    async with scene.database.write() as connection:
+        await connection.execute(text("ALTER TABLE message_details DROP COLUMN traceparent"))
+    tracing = Tracing(TracerProvider(shutdown_on_exit=False))
+    with capture_logs() as logs:
+        await Tracker(scene.database, WorkerTraces(tracing, {})).pull()
+    assert [entry["event"] for entry in logs] == ["traces.reports_not_read"]
+    assert (await scene.row(message.id)).status is Status.DELIVERED

@@ -65,7 +65,12 @@ _STORING_LATER: Final = """\
 """
 _NOW_HERE: Final = '__import__("time").time_ns() // 1_000'
 _DROP: Final = "        self._services.hand.drop(ended.message_id)\n"
-_FOREVER: Final = "await asyncio.gather(*(_repeat(duty, stopping, meter) for duty in duties))"
+_FOREVER: Final = """\
+    await asyncio.gather(
+        *(_repeat(duty, stopping, meter, _TURN_S) for duty in duties),
+        *(_repeat(duty, stopping, meter, _UNHURRIED_S) for duty in unhurried),
+    )
+"""
 _POKES: Final = """\
         for channel, lane in {message.group[:2] for message in fresh if message.ready}:
             self._wakeups.poke(channel.value.lower(), lane.value)
@@ -123,7 +128,7 @@ BUILDS: Final = {
     "no-lease-check": _broken(
         "worker/leases.py", _LEASE, "if False:", ("killed-and-woken",), "came twice, though none was under way"
     ),
-    "no-keeper": _broken("worker/keeper.py", _FOREVER, "await stopping.wait()", ("flushed",), "0 of 20 arrived"),
+    "no-keeper": _broken("worker/keeper.py", _FOREVER, "    await stopping.wait()\n", ("flushed",), "0 of 20 arrived"),
     "ids-in-jobs-and-no-keeper": Broken(
         (
             Edit("api_shim/intake.py", _POKES, _POKES_EACH),
@@ -133,7 +138,7 @@ BUILDS: Final = {
             Edit("worker/dispatch.py", _ALLOWED, _ALLOWED + "                        named=self._named,\n"),
             Edit("models/store/claims.py", _MAY, _MAY + "    named: Collection[UUID] = (),\n"),
             Edit("models/store/claims.py", _ROWS, _ROWS + "    rows = [row for row in rows if row.id in named]\n"),
-            Edit("worker/keeper.py", _FOREVER, "await stopping.wait()"),
+            Edit("worker/keeper.py", _FOREVER, "    await stopping.wait()\n"),
         ),
         ("flushed",),
         "0 of 20 arrived",

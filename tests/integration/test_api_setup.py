@@ -14,10 +14,10 @@ from standardwebhooks import Webhook
 from channels.standard_webhooks import new_secret
 from models import ids
 from models.ids import Kind
+from models.sealing import SealedFor
 from models.secrets import load_keyring
 from models.session import Database
 from models.store import pauses, settings
-from models.store.subscriptions import SEALED_FOR
 from models.tables import api_keys, hooks, message_details, subscriptions
 from models.vocabulary import Channel, Scope, StatusEvent
 from tests.support.api import Api, Tenant
@@ -190,8 +190,8 @@ async def test_subscriptions(tenant: Tenant, database: Database, tmp_path: Path,
     assert rotated["secret"] not in (None, some["secret"])
     row = await stored(database, subscriptions, Kind.SUBSCRIPTION, some["id"])
     keyring = await load_keyring(database, storage_settings(tmp_path, database_url, ""))
-    assert keyring.open_text(row.secret, SEALED_FOR) == rotated["secret"]
-    assert keyring.open_text(row.secret_previous, SEALED_FOR) == some["secret"]
+    assert keyring.open_text(row.secret, SealedFor.SUBSCRIPTION) == rotated["secret"]
+    assert keyring.open_text(row.secret_previous, SealedFor.SUBSCRIPTION) == some["secret"]
     day = 24 * 3600 * 1000
     assert abs(row.secret_previous_until - time.time() * 1000 - day) < 60_000
     for expected in (204, 404):

@@ -16,9 +16,10 @@ from structlog.testing import capture_logs
 from channels.contract import Content
 from channels.email import EmailChannel, EmailConfig
 from channels.errors import Limited, Misconfigured, NotStarted, SendError, Transient
-from channels.senders import PURPOSE, check, keep
+from channels.senders import check, keep
 from channels.smtp_dial import SmtpDialler
 from channels.smtp_url import parse_smtp_url
+from models.sealing import SealedFor
 from models.store import claims, sender_rests, senders
 from models.store.senders import SenderRow, Usable
 from models.tables import senders as table
@@ -69,7 +70,7 @@ async def stored(scene: Scene, row: SenderRow) -> SenderRow:
 
 async def mend(scene: Scene, row: SenderRow, port: int, password: str) -> None:
     credentials = mail_credentials(port, user="shop", password=password)
-    sealed = scene.keyring.seal(keep(credentials), PURPOSE)
+    sealed = scene.keyring.seal(keep(credentials), SealedFor.SENDER)
     hint = check(credentials, scene.settings.webhook_allow_nets)
     async with scene.database.write() as connection:
         await senders.change(
@@ -378,7 +379,7 @@ async def test_without_any_sender_messages_wait_for_one(scene: Scene, mail_sink:
 async def test_one_whose_credentials_do_not_open_rests(scene: Scene, mail_sink: SmtpSink) -> None:
     broken = await mail_sender(scene, mail_credentials(mail_sink.port))
     await mail_sender(scene, mail_credentials(mail_sink.port), position=1)
-    unread = scene.keyring.seal(b"{}", PURPOSE)
+    unread = scene.keyring.seal(b"{}", SealedFor.SENDER)
     async with scene.database.write() as connection:
         await connection.execute(update(table).where(table.c.id == broken.id).values(credentials=unread))
     async with post(scene) as house:

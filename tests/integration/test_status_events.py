@@ -14,9 +14,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from models import ids
 from models.ids import Kind
+from models.sealing import SealedFor
 from models.session import Database
 from models.store import counts, settings
-from models.store.subscriptions import SEALED_FOR
 from models.tables import messages, subscriptions
 from models.vocabulary import Channel, FailureReason, NoticeState
 from tests.support import scene as scenes
@@ -103,7 +103,7 @@ async def test_a_receiver_verifies_what_it_is_told(scene: Scene, web_sink: HttpS
 
 async def test_while_secrets_rotate_both_prove_it(scene: Scene, web_sink: HttpSink) -> None:
     subscription = await subscribe(scene, web_sink.url())
-    sealed = scene.keyring.seal(OTHER_SECRET.encode(), SEALED_FOR)
+    sealed = scene.keyring.seal(OTHER_SECRET.encode(), SealedFor.SUBSCRIPTION)
     await change(scene, subscription, secret=sealed, secret_previous=subscription.secret, secret_previous_until=2**42)
     await scene.send(await scene.contact())
     await take(scene)

@@ -14,7 +14,7 @@ CHAT: Final = "471100815"
 # Each begins with what is rare, so that looking through a megabyte takes milliseconds.
 _CANARIES: Final = re.compile(
     r"(?P<address>(?:@|%40)(?:[\w-]+\.)*example\b)"
-    r"|(?P<key>wr_live_\w)"
+    r"|(?P<key>wr_(?:live|test)_\w)"
     r"|(?P<secret>whsec_\w|Vn5sCq0mY3fXo7Jt1LbR9wKzEuDh2GpA4iTyS6xNkQc=)"
     r"|(?P<bot>:not-a-real-token)"
     rf"|(?P<chat>{CHAT}|\b123456789\b)"

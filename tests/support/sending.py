@@ -9,8 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from channels.registry import Outfit
-from channels.senders import PURPOSE, EmailCredentials, SenderMaker, check, keep
+from channels.senders import EmailCredentials, SenderMaker, check, keep
 from channels.vapid import Vapid, new_key, parse_key
+from models.sealing import SealedFor
 from models.store import keeping, senders
 from models.store.senders import NewSender, SenderRow
 from models.vocabulary import Channel, Lane
@@ -96,7 +97,7 @@ async def mail_sender(
     new: dict[str, Any] = {
         "channel": Channel.EMAIL,
         "name": "mail",
-        "credentials": scene.keyring.seal(keep(credentials), PURPOSE),
+        "credentials": scene.keyring.seal(keep(credentials), SealedFor.SENDER),
         "hint": check(credentials, scene.settings.webhook_allow_nets),
         "position": 0,
         "weight": 1,

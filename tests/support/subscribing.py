@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy import select, update
 
 from channels.webhook import WebhookChannel, WebhookConfig
+from models.sealing import SealedFor
 from models.store import subscriptions
-from models.store.subscriptions import SEALED_FOR, SubscriptionRow
+from models.store.subscriptions import SubscriptionRow
 from models.tables import status_events
 from models.vocabulary import StatusEvent
 from tests.support.envelopes import PUBLIC_URL
@@ -41,7 +42,7 @@ async def subscribe(
             workspace_id or scene.workspace_id,
             url=url,
             events=list(events),
-            secret=scene.keyring.seal(SECRET.encode(), SEALED_FOR),
+            secret=scene.keyring.seal(SECRET.encode(), SealedFor.SUBSCRIPTION),
             paused=paused,
         )
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from api_shim import sessions
 from models.secrets import new_token
+from models.store import keys
 from tools import audit
 
 
@@ -64,8 +66,9 @@ def test_every_part_that_is_unknown_or_found_is_the_end() -> None:
         assert audit.worst(ends) == end
 
 
-def test_a_token_of_ours_is_found_and_an_example_is_not(tmp_path: Path) -> None:
-    real, _ = new_token("wr_live_")
+@pytest.mark.parametrize("prefix", [keys.TOKEN_PREFIX, keys.TEST_PREFIX, sessions.TOKEN_PREFIX])
+def test_a_token_of_ours_is_found_and_an_example_is_not(tmp_path: Path, prefix: str) -> None:
+    real, _ = new_token(prefix)
     example = real[:-1] + ("A" if real[-1] != "A" else "B")
     (tmp_path / "notes.txt").write_text(f"token: {real}\n")
     (tmp_path / "example.txt").write_text(f"token: {example}\n")

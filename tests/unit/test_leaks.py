@@ -35,6 +35,7 @@ def test_that_breaks():
         ("address", "550 5.1.1 <ann@example.org>: user unknown"),
         ("address", "GET /contacts?email=ann%40mail.example.net"),
         ("key", "Authorization: Bearer wr_live_x"),
+        ("key", "Authorization: Bearer wr_test_x"),
         ("secret", "signed by whsec_MfKQ"),
         ("bot", f"POST https://api.telegram.org/bot{TOKEN}/sendMessage"),
         ("chat", f"chat {leaks.CHAT} not found"),
