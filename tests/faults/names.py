@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,8 @@ _WAITING_BYTES: Final = 4 << 20
 _UNSHARED: Final = ("unshare", "--map-root-user", "--mount")
 _BOUND: Final = f'mount --bind "$0" {_RESOLV_CONF} && exec "$@"'
 
-# By the name's second part: what its address is said to be, first, second and so on; the last one stands.
+# By the name's second part: what its address is said to be, first, second and so on; the last one stands. Who repeats a
+# query under its id, having waited too long for the answer, is told the same.
 _ANSWERS: Final = {
     "rebinding": ("127.0.0.1", "127.0.0.2"),
     "moved": ("127.0.0.1", "127.0.0.2"),
@@ -58,7 +59,7 @@ class NameServer:
     def __init__(self, taken: socket.socket) -> None:
         self.host: str = taken.getsockname()[0]
         self._socket = taken
-        self._asked: Counter[str] = Counter()
+        self._asked: defaultdict[str, list[int]] = defaultdict(list)
 
     def serve(self) -> None:
         """Answer each query, unless its name is one that nothing is said of, until an empty one comes."""
@@ -83,16 +84,18 @@ class NameServer:
         elif kind not in _ANSWERS:
             answer.set_rcode(dns.rcode.NXDOMAIN)
         elif question.rdtype == dns.rdatatype.A:
-            answer.answer = self._addresses(name, kind)
+            answer.answer = self._addresses(name, kind, query.id)
         elif question.rdtype == dns.rdatatype.AAAA and kind == _SIX:
             answer.answer = [dns.rrset.from_text(name, _TTL, "IN", "AAAA", _MAPPED)]
         return answer
 
-    def _addresses(self, name: str, kind: str) -> list[dns.rrset.RRset]:
+    def _addresses(self, name: str, kind: str, query_id: int) -> list[dns.rrset.RRset]:
         if not _ANSWERS[kind]:
             return []
-        said = _ANSWERS[kind][min(self._asked[name], len(_ANSWERS[kind]) - 1)].split()
-        self._asked[name] += 1
+        before = self._asked[name]
+        if query_id not in before:
+            before.append(query_id)
+        said = _ANSWERS[kind][min(before.index(query_id), len(_ANSWERS[kind]) - 1)].split()
         if kind != _ALIAS:
             return [dns.rrset.from_text(name, _TTL, "IN", "A", *said)]
         other = f"other.{ZONE}."
