@@ -17,8 +17,9 @@ from models.evidence import Provider
 from models.lifecycle import clamp
 from models.store import applying, look_ups
 from models.store.bulk import insert_columns_ignoring
-from models.store.events import KEY, RawEvent, Target, by_dedupe, columns_of, match
+from models.store.events import KEY, RawEvent, by_dedupe, columns_of, match
 from models.store.recordset import among
+from models.store.targets import Target
 from models.tables import events
 
 
