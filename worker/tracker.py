@@ -8,7 +8,7 @@ import structlog
 
 from models.errors import StorageUnavailable
 from models.session import Database
-from models.store import applying, events, hits
+from models.store import applying, events, hits, look_ups
 from worker.traces import NoTraces, Traces
 
 log = structlog.get_logger(__name__)
@@ -52,6 +52,7 @@ class Tracker:
         """Apply up to ``most`` events; their ids are in ``taken`` however it ends."""
         began_ns = time.time_ns()
         async with self._database.write() as connection:
+            await look_ups.begin(connection)
             raw = await events.take(connection, most)
             taken.extend(event.id for event in raw)
             if raw:

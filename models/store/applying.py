@@ -14,9 +14,10 @@ from models.sandboxes import is_sandbox
 from models.session import now_ms
 from models.store import releases, resubscriptions
 from models.store.erasing import silence_events
-from models.store.events import RawEvent, Target, park
+from models.store.events import RawEvent, park
 from models.store.recordset import STATEMENTS_KEPT, Columns, parameters, recordset, shared
 from models.store.status_sql import fact_column, least
+from models.store.targets import GRAVE, Target
 from models.tables import events, messages
 from models.vocabulary import BounceType, EventType, Fact, State, SuppressionKind
 
@@ -25,8 +26,6 @@ Matched = tuple[RawEvent, Target]
 
 _ESTABLISHED: Columns = {"id": Uuid(), "run": Integer(), **{fact.value: BigInteger() for fact in Fact}}
 _NEVER = 2**62
-_GRAVE = (EventType.BOUNCED, EventType.COMPLAINED, EventType.UNSUBSCRIBED, EventType.RESUBSCRIBED)
-"""What decides whether an address may be written to. No set: to look a word up in one costs four comparisons."""
 _MATCHED: Columns = {"id": Uuid(), "message_id": Uuid(), "run": Integer()}
 
 
@@ -51,7 +50,7 @@ async def act_on(connection: AsyncConnection, matched: Sequence[Matched]) -> Non
         await connection.execute(_merging(is_sqlite, names, single, alike), values)
     await _suppress(connection, matched)
     # The details of an erased person's messages have no address.
-    await silence_events(connection, [event.id for event, target in matched if target.address is None])
+    await silence_events(connection, [event.id for event, target in matched if target.erased])
 
 
 def _earliest_facts(matched: Sequence[Matched]) -> dict[str, list[Any]]:
@@ -130,11 +129,11 @@ def _marking(is_sqlite: bool) -> Any:
 
 async def _suppress(connection: AsyncConnection, matched: Sequence[Matched]) -> None:
     """Suppress and lift what these events call for, by their times and not by the order they came in."""
-    grave = [each for each in matched if each[0].type in _GRAVE]
+    grave = [each for each in matched if each[0].type in GRAVE]
     called_for = [(event.at, row) for event, target in grave if (row := _suppression(event, target)) is not None]
     resubscribed: dict[releases.Key, int] = {}
     for event, target in grave:
-        if event.type is EventType.RESUBSCRIBED and target.address is not None:  # an erased person is left alone
+        if event.type is EventType.RESUBSCRIBED and not target.erased:  # an erased person is left alone
             opt_out = SuppressionKind.OPT_OUT.value
             key = (target.workspace_id, target.channel, target.address_digest, opt_out, target.topic or "")
             # A provider whose clock is fast says nothing of what a reader will have said by then.

@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.events import ParsedEvent
 from models.evidence import Provider
 from models.lifecycle import clamp
-from models.store import applying, clock
+from models.store import applying, look_ups
 from models.store.bulk import insert_columns_ignoring
-from models.store.events import KEY, RawEvent, Target, by_dedupe, columns_of, match
+from models.store.events import KEY, RawEvent, by_dedupe, columns_of, match
 from models.store.recordset import among
+from models.store.targets import Target
 from models.tables import events
 
 
@@ -45,7 +46,7 @@ async def take_in(
     """
     if not events_:
         return Arrived(0, 0)
-    now = await clock.read(connection)
+    now = await look_ups.begin(connection)
     given = sorted(events_, key=by_dedupe)
     columns = columns_of(given, workspace_id=workspace_id, source_id=source_id, provider=provider, now=now)
     is_ours = provider == Provider.WIREROOM.value

@@ -1,7 +1,6 @@
 """Raw events: stored once, then matched to their message and merged into its facts."""
 
-from collections.abc import Collection, Mapping, Sequence
-from itertools import starmap
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
@@ -17,10 +16,11 @@ from models.hits import SETTLES_MS
 from models.ids import new_id
 from models.lifecycle import clamp
 from models.session import now_ms
-from models.store import clock
+from models.store import clock, targets
 from models.store.bulk import insert_columns_ignoring
 from models.store.recordset import among
-from models.tables import attempts, events, message_details, messages
+from models.store.targets import GRAVE, Target
+from models.tables import attempts, events, messages
 from models.vocabulary import BounceType, EventType
 
 _SHORTEST_PAUSE_MS = 1_000
@@ -58,24 +58,6 @@ class RawEvent(msgspec.Struct, frozen=True):
     machine: bool
     hit: bytes | None = None
     is_ours: bool = False
-
-
-class Target(msgspec.Struct, frozen=True):
-    """The message of an event, as far as the tracker needs it. ``about_run``: the run that the event tells of.
-
-    ``made_at``: no event of it can be older. ``sending_at``: when its present run began to be sent (milliseconds).
-    """
-
-    id: UUID
-    workspace_id: UUID
-    made_at: int
-    run: int
-    sending_at: int | None
-    channel: str
-    address: str | None
-    address_digest: bytes
-    topic: str | None
-    about_run: int
 
 
 async def insert(
@@ -208,40 +190,12 @@ async def match(connection: AsyncConnection, raw: Sequence[RawEvent]) -> list[Ta
             named = (message_id, event.run or run)
         wanted.append(named)
     ids = {message_id.int: message_id for message_id, _ in wanted if message_id is not None}
-    known = await _lock(connection, owners, list(ids.values()))
+    addressed = any(event.type in GRAVE for event in raw)
+    known = await targets.lock(connection, owners, list(ids.values()), addressed=addressed)
     return [
         None if message_id is None else _target(event, known.get(message_id.int), run)
         for event, (message_id, run) in zip(raw, wanted, strict=True)
     ]
-
-
-async def _lock(connection: AsyncConnection, owners: Collection[UUID], ids: Collection[UUID]) -> dict[int, Target]:
-    if not ids:
-        return {}
-    is_sqlite = connection.dialect.name == "sqlite"
-    rows: Any = await connection.execute(
-        select(
-            messages.c.id,
-            messages.c.workspace_id,
-            messages.c.queued_at,
-            messages.c.run,
-            messages.c.sending_at,
-            messages.c.channel,
-            message_details.c.address,
-            message_details.c.address_digest,
-            message_details.c.topic,
-            messages.c.run.label("about_run"),
-        )
-        .join(message_details, message_details.c.message_id == messages.c.id)
-        .where(
-            among(messages.c.id, ids, is_sqlite=is_sqlite),
-            # Who names a message of a workspace of others neither locks it nor waits for it.
-            among(messages.c.workspace_id, owners, is_sqlite=is_sqlite),
-        )
-        .order_by(messages.c.id)
-        .with_for_update(of=messages)
-    )
-    return {target.id.int: target for target in starmap(Target, rows.all())}
 
 
 def _target(event: RawEvent, known: Target | None, run: int | None) -> Target | None:
