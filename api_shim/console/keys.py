@@ -14,6 +14,7 @@ from api_shim.workspaces import keys as api
 from api_shim.workspaces.key_types import KeyRequest, KeyView
 from models import ids
 from models.ids import Kind
+from models.sandboxes import is_sandbox
 from models.store import listed
 from models.store.keys import KeyRow
 from models.timestamps import parse, show_optional
@@ -31,8 +32,17 @@ _MEANINGS: Final = {
 }
 
 
+class FormQuery(msgspec.Struct):
+    """``test``: anything for a test key."""
+
+    test: str = ""
+
+
 class KeyLine(msgspec.Struct, frozen=True):
-    """A key in the list; times as the API shows them. ``state``: ``active``, ``expired`` or ``revoked``."""
+    """A key in the list; times as the API shows them. ``state``: ``active``, ``expired`` or ``revoked``.
+
+    ``test``: of the sandbox.
+    """
 
     id: str
     name: str
@@ -40,6 +50,7 @@ class KeyLine(msgspec.Struct, frozen=True):
     scopes: list[Scope]
     state: str
     last_used_at: str | None
+    test: bool
 
 
 def _line(row: KeyRow) -> KeyLine:
@@ -50,6 +61,7 @@ def _line(row: KeyRow) -> KeyLine:
         scopes=sorted(row.scopes),
         state=_state(row.expires_at, revoked=row.revoked_at is not None),
         last_used_at=show_optional(row.last_used_at),
+        test=is_sandbox(row.workspace_id),
     )
 
 
@@ -81,7 +93,7 @@ async def _one(call: PageCall) -> dict[str, Any]:
 
 async def form(call: PageCall) -> Values:
     """The form for a new key."""
-    return _form(call)
+    return _form(call) | {"test": bool(call.query(FormQuery).test)}
 
 
 def _form(call: PageCall, problem: Problem | None = None) -> dict[str, Any]:
@@ -91,6 +103,7 @@ def _form(call: PageCall, problem: Problem | None = None) -> dict[str, Any]:
             (scope, _MEANINGS[scope], scope in chosen) for scope in Scope if scope in call.caller.scopes
         ],
         "given": call.form,
+        "test": bool(call.form.get("test")),
         "refused": None if problem is None else problem.body,
         "status": 200 if problem is None else problem.type.status,
     }
@@ -103,6 +116,7 @@ async def create(call: PageCall) -> Values:
         return _form(call, made)
     return {
         "template": "secret.html",
+        "test": made.test,
         "status": 201,
         "title": "The key was made",
         "about": made.name,
@@ -119,6 +133,7 @@ async def _create(call: PageCall) -> KeyView:
     fields = {
         "name": call.form.get("name", "").strip(),
         "scopes": [scope for scope in Scope if call.form.get(scope)],
+        "test": bool(call.form.get("test")),
         "expiresAt": until and f"{until}T23:59:59Z",
     }
     return answered(await api.create(call, request_of(KeyRequest, fields)), KeyView)
@@ -142,7 +157,7 @@ _DEEDS: Final = {
 
 PAGES: Final = (
     Page(_PATH, "keys.html", view, title="Keys", scope=Scope.ADMIN, query=ListQuery),
-    Page(f"{_PATH}/add", "key_form.html", form, scope=Scope.ADMIN),
+    Page(f"{_PATH}/add", "key_form.html", form, scope=Scope.ADMIN, query=FormQuery),
     Page(f"{_PATH}/add", "key_form.html", create, scope=Scope.ADMIN, method="POST"),
     *Thing(
         path=_PATH,
