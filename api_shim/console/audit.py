@@ -49,9 +49,9 @@ class Offered(msgspec.Struct, frozen=True):
     people: Mapping[str, str]
     keys: Mapping[str, str]
 
-    def name_of(self, actor: str) -> str:
-        """What to call who did something."""
-        return self.people.get(actor) or self.keys.get(actor) or _OTHERS.get(actor) or actor
+    def name_of(self, id_: str) -> str:
+        """What to call a person, a key or somebody else; the id itself where nothing is known of it."""
+        return self.people.get(id_) or self.keys.get(id_) or _OTHERS.get(id_) or id_
 
 
 async def view(call: PageCall) -> Values:
@@ -108,7 +108,7 @@ async def _offered(connection: AsyncConnection, call: PageCall) -> Offered:
 
 
 def _line(call: PageCall, entry: AuditEntryView, offered: Offered) -> dict[str, Any]:
-    """An entry as it is shown: ``page`` is that of what it was done to, where it has one."""
+    """An entry as it is shown: ``thing`` is what it was done to, ``page`` the page of that, where it has one."""
     found = None if entry.object_id is None else thing(entry.object_id)
     below = None if found is None or entry.action in ENDINGS else PLACES.get(found.kind)
     return {
@@ -118,6 +118,7 @@ def _line(call: PageCall, entry: AuditEntryView, offered: Offered) -> dict[str, 
         "who": offered.name_of(entry.actor),
         "actor": entry.actor,
         "object": entry.object_id,
+        "thing": None if entry.object_id is None else offered.name_of(entry.object_id),
         "page": None if below is None else f"{call.here}{below}/{entry.object_id}",
         "details": told(entry.details),
         "request": entry.request_id,

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from api_shim import problems
 from api_shim.console.forms import answered, request_of, tried
 from api_shim.console.listing import ListQuery, paged, place_of
 from api_shim.console.pages import Page, PageCall, Values
@@ -130,6 +131,8 @@ async def create(call: PageCall) -> Values:
 
 async def _create(call: PageCall) -> KeyView:
     until = call.form.get("expiresAt", "")
+    if not any(call.form.get(scope) for scope in Scope):
+        raise problems.invalid("needs at least one tick", "#/scopes")
     fields = {
         "name": call.form.get("name", "").strip(),
         "scopes": [scope for scope in Scope if call.form.get(scope)],
