@@ -47,8 +47,9 @@ class Scene:
 
 @dataclass(frozen=True)
 class Stage:
-    """All scenes, and a browser of each person's."""
+    """All scenes of a workspace, and a browser of each person's."""
 
+    workspace: str
     scenes: list[Scene]
     contexts: Mapping[str, BrowserContext]
 
@@ -70,7 +71,8 @@ async def stage(api: Api, database: Database, browser: Browser) -> AsyncIterator
                 signed = await contexts[who].request.post(f"{api.url}/console/sign-in", form=form, max_redirects=0)
                 assert signed.status == 303
         ways = _Ways(f"{api.url}/console", full.workspace, empty.workspace)
-        yield Stage([*_lists(ways), *_things(ways, world), *_forms(ways, world), *_doors(ways, world)], contexts)
+        scenes = [*_lists(ways), *_things(ways, world), *_forms(ways, world), *_doors(ways, world)]
+        yield Stage(full.workspace, scenes, contexts)
 
 
 async def _people(database: Database, full: Tenant, empty: Tenant) -> dict[str, str]:

@@ -132,6 +132,7 @@ async def _attempted(database: Database, message: str) -> None:
             at = {"started_at": now_ms(), "ended_at": now_ms()}
             said = {"outcome": outcome.value, "code": code, "detail": detail}
             await connection.execute(attempts.insert().values(message_id=own, token=token, run=1, **at, **said))
+        await connection.execute(update(messages).where(messages.c.id == own).values(ended_at=now_ms()))
 
 
 async def _sandbox(tenant: Tenant) -> str:

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from playwright.async_api import Page
+from sqlalchemy import update
 
-from models import migrate
+from models import ids, migrate
+from models.ids import Kind
 from models.session import Database
+from models.tables import workspaces
 from tests.browser.console_scenes import Scene, Stage, stage
 from tests.browser.looks import View, tour
 from tests.support import broker
@@ -43,6 +46,9 @@ async def _staged(folder: Path) -> AsyncIterator[Stage]:
         async with api_process(folder, url, valkey.url) as server, chromium() as browser:
             api = Api(f"http://127.0.0.1:{server.port}", url)
             async with stage(api, database, browser) as made:
+                async with database.write() as connection:
+                    own = workspaces.c.id == ids.parse(Kind.WORKSPACE, made.workspace)
+                    await connection.execute(update(workspaces).where(own).values(name="Acme"))
                 yield made
             await api.close()
     await database.close()
