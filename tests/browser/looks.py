@@ -37,7 +37,7 @@ _FITS: Final = """
 _AXE: Final = """
 async ([rules]) => {
   // A frame of a mail has no script, so nothing of ours can look into it: its words are the mail's own.
-  const given = { resultTypes: ["violations"], elementRef: false, ...rules };
+  const given = { resultTypes: ["violations"], preload: false, ...rules };
   const { violations } = await axe.run({ exclude: ["iframe"] }, given);
   const where = (nodes) => nodes.map(({ html }) => html.slice(0, 200)).join(" | ");
   return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${where(nodes)}`);

@@ -13,7 +13,7 @@ from tests.support.api import Api
 from tests.support.api_process import ApiProcess
 from tests.support.browser import needs_chromium
 
-pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
+pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
