@@ -4,7 +4,7 @@
 PYTHON_IN_VENV := .venv/bin/python
 PACKAGES := models channels worker api_shim wireroom bench tests examples
 
-.PHONY: install run test check audit format migration lock lock-peers fuzz bench bench-full bench-lists faults faults-full namespaces newcomer clean help
+.PHONY: install run test check audit format migration lock lock-peers fuzz bench bench-full bench-lists faults faults-full namespaces newcomer pictures clean help
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -76,6 +76,9 @@ namespaces: .venv/installed ## docs/many-machines.md as it says, a machine cut o
 
 newcomer: .venv/installed ## what is committed, cloned and tried as README.md says, until a message stands in the console
 	@$(PYTHON_IN_VENV) -m tests.acceptance.newcomer $(ARGS)
+
+pictures: .venv/installed ## the pictures of docs/console.md anew; ARGS="--all FOLDER" every page of the console in every view
+	@$(PYTHON_IN_VENV) -m tests.browser.pictures $(ARGS)
 
 clean: ## remove everything that make can make again
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .faults dist

@@ -5,6 +5,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from api_shim.console.forms import answered
+from api_shim.console.listing import page_number
 from api_shim.console.pages import Page, PageCall, Values
 from api_shim.console.questions import Deed, DoneQuery, Thing, Words
 from api_shim.console.words import one_of
@@ -85,8 +86,8 @@ async def _one(call: PageCall) -> dict[str, Any]:
         health = await endpoint_health.of_subscriptions(connection, call.workspace_id, [row])
     shown = _shown(row, health[row.id])
     query = call.query(EndpointQuery) if call.request.method == "GET" else EndpointQuery()
-    number = int(query.page) if query.page.isascii() and query.page.isdigit() else 1
-    asked = DeliveryQuery(page=max(1, min(number, 1_000)), limit=_ROWS, state=one_of(NoticeState, "state", query.state))
+    state = one_of(NoticeState, "state", query.state)
+    asked = DeliveryQuery(page=page_number(query.page), limit=_ROWS, state=state)
     told = answered(await api.list_deliveries(call, asked), DeliveryList)
     possible = ("resume",) if row.paused or row.disabled_at is not None else ("pause",)
     return {

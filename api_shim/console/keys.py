@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from api_shim import problems
 from api_shim.console.forms import answered, end_of, refusal, request_of, tried
 from api_shim.console.listing import ListQuery, paged, place_of
 from api_shim.console.pages import Page, PageCall, Values
@@ -14,6 +15,7 @@ from api_shim.workspaces import keys as api
 from api_shim.workspaces.key_types import KeyRequest, KeyView
 from models import ids
 from models.ids import Kind
+from models.sandboxes import is_sandbox
 from models.store import listed
 from models.store.keys import KeyRow
 from models.timestamps import parse, show_optional
@@ -31,8 +33,17 @@ _MEANINGS: Final = {
 }
 
 
+class FormQuery(msgspec.Struct):
+    """``test``: anything for a test key."""
+
+    test: str = ""
+
+
 class KeyLine(msgspec.Struct, frozen=True):
-    """A key in the list; times as the API shows them. ``state``: ``active``, ``expired`` or ``revoked``."""
+    """A key in the list; times as the API shows them. ``state``: ``active``, ``expired`` or ``revoked``.
+
+    ``test``: of the sandbox.
+    """
 
     id: str
     name: str
@@ -40,6 +51,7 @@ class KeyLine(msgspec.Struct, frozen=True):
     scopes: list[Scope]
     state: str
     last_used_at: str | None
+    test: bool
 
 
 def _line(row: KeyRow) -> KeyLine:
@@ -50,6 +62,7 @@ def _line(row: KeyRow) -> KeyLine:
         scopes=sorted(row.scopes),
         state=_state(row.expires_at, revoked=row.revoked_at is not None),
         last_used_at=show_optional(row.last_used_at),
+        test=is_sandbox(row.workspace_id),
     )
 
 
@@ -81,7 +94,7 @@ async def _one(call: PageCall) -> dict[str, Any]:
 
 async def form(call: PageCall) -> Values:
     """The form for a new key."""
-    return _form(call)
+    return _form(call) | {"test": bool(call.query(FormQuery).test)}
 
 
 def _form(call: PageCall, problem: Problem | None = None) -> dict[str, Any]:
@@ -91,6 +104,7 @@ def _form(call: PageCall, problem: Problem | None = None) -> dict[str, Any]:
             (scope, _MEANINGS[scope], scope in chosen) for scope in Scope if scope in call.caller.scopes
         ],
         "given": call.form,
+        "test": bool(call.form.get("test")),
         **refusal(problem),
     }
 
@@ -102,6 +116,7 @@ async def create(call: PageCall) -> Values:
         return _form(call, made)
     return {
         "template": "secret.html",
+        "test": made.test,
         "status": 201,
         "title": "The key was made",
         "about": made.name,
@@ -114,9 +129,12 @@ async def create(call: PageCall) -> Values:
 
 
 async def _create(call: PageCall) -> KeyView:
+    if not any(call.form.get(scope) for scope in Scope):
+        raise problems.invalid("needs at least one tick", "#/scopes")
     fields = {
         "name": call.form.get("name", "").strip(),
         "scopes": [scope for scope in Scope if call.form.get(scope)],
+        "test": bool(call.form.get("test")),
         "expiresAt": end_of(call.form.get("expiresAt", "")),
     }
     return answered(await api.create(call, request_of(KeyRequest, fields)), KeyView)
@@ -140,7 +158,7 @@ _DEEDS: Final = {
 
 PAGES: Final = (
     Page(_PATH, "keys.html", view, title="Keys", scope=Scope.ADMIN, query=ListQuery),
-    Page(f"{_PATH}/add", "key_form.html", form, scope=Scope.ADMIN),
+    Page(f"{_PATH}/add", "key_form.html", form, scope=Scope.ADMIN, query=FormQuery),
     Page(f"{_PATH}/add", "key_form.html", create, scope=Scope.ADMIN, method="POST"),
     *Thing(
         path=_PATH,

@@ -11,6 +11,7 @@ from models.ids import Kind
 from models.store.slices import Place, Slice
 
 _PLACES: Final = ("before", "after")
+_LAST_PAGE: Final = 100_000
 
 
 class ListQuery(msgspec.Struct):
@@ -42,6 +43,12 @@ def paged(page: Slice[Any], query: ListQuery, kind: Kind) -> dict[str, Any]:
         "newer": _link(filters, "after", page.newer, kind),
         "older": _link(filters, "before", page.older, kind),
     }
+
+
+def page_number(text: str) -> int:
+    """The page that an address names, from 1; the first where it names none, never one beyond all sense."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1
+    return max(1, min(number, _LAST_PAGE))
 
 
 def _link(filters: Mapping[str, str], name: str, place: Place | None, kind: Kind) -> str | None:

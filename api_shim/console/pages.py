@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
+from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
@@ -19,7 +20,9 @@ from api_shim.replies import Reply, write
 from api_shim.services import Services
 from models import ids
 from models.ids import Kind
-from models.store import users
+from models.sandboxes import is_sandbox, live_of, sandbox_of
+from models.store import users, workspaces
+from models.store.users import Membership
 from models.vocabulary import Scope
 
 P = TypeVar("P", bound=msgspec.Struct)
@@ -78,7 +81,8 @@ class Page:
     """A page of a workspace: ``path`` below it, the template and what fills it.
 
     ``title``: its name in the navigation; None: it is reached from other pages. ``frames``: it shows another of our
-    pages in a frame. Values may name another ``template``, and a ``status``.
+    pages in a frame. ``live_alone``: a sandbox has none of its own and leads to its workspace's; without parts in its
+    path. Values may name another ``template``, and a ``status``.
     """
 
     path: str
@@ -89,6 +93,7 @@ class Page:
     query: type[msgspec.Struct] | None = None
     method: str = "GET"
     frames: bool = False
+    live_alone: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -97,6 +102,7 @@ class Entry(msgspec.Struct, frozen=True):
     path: str
     title: str
     scope: Scope
+    live_alone: bool = False
 
 
 def root_of(services: Services) -> str:
@@ -117,21 +123,40 @@ def bare(request: Request, root: str) -> dict[str, Any]:
 
 async def framed(call: PageCall, navigation: Sequence[Entry]) -> dict[str, Any]:
     """What the templates of pages want besides their own values."""
+    own, live = call.workspace_id, live_of(call.workspace_id)
     async with call.services.database.read() as connection:
         memberships = await users.workspaces_of(connection, call.signed_in.user_id)
+        has_sandbox = is_sandbox(own) or await workspaces.get(connection, sandbox_of(own)) is not None
     below = call.request.url.path.partition(f"{HOME}/")[2].partition("/")[2]
     return bare(call.request, call.root) | {
         "csrf": call.signed_in.csrf_token,
         "person": call.signed_in.email,
         "here": call.here,
         "section": below.partition("/")[0],
-        "navigation": [entry for entry in navigation if entry.scope in call.caller.scopes],
-        "scopes": call.caller.scopes,
-        "workspaces": [
-            {"id": ids.show(Kind.WORKSPACE, each.id), "name": each.name, "current": each.id == call.workspace_id}
-            for each in memberships
+        "navigation": [
+            entry
+            for entry in navigation
+            if entry.scope in call.caller.scopes and not (entry.live_alone and is_sandbox(own))
         ],
+        "scopes": call.caller.scopes,
+        "workspaces": _choices(memberships, own, sandbox_too=has_sandbox),
+        "in_sandbox": is_sandbox(own),
+        "live": _address(call, live),
+        "sandbox": _address(call, sandbox_of(own)) if has_sandbox else None,
     }
+
+
+def _choices(memberships: Sequence[Membership], own: UUID, *, sandbox_too: bool) -> list[dict[str, Any]]:
+    """A person's workspaces for the menu; behind the one that is shown its sandbox, where there is one."""
+    named = [(each.id, each.name) for each in memberships if not is_sandbox(each.id)]
+    if sandbox_too:
+        place = [id_ for id_, _ in named].index(live_of(own))
+        named.insert(place + 1, (sandbox_of(own), f"{named[place][1]}: sandbox"))
+    return [{"id": ids.show(Kind.WORKSPACE, id_), "name": name, "current": id_ == own} for id_, name in named]
+
+
+def _address(call: PageCall, workspace_id: UUID) -> str:
+    return f"{call.root}/{ids.show(Kind.WORKSPACE, workspace_id)}"
 
 
 def operation_of(page: Page, navigation: Sequence[Entry]) -> Operation:
@@ -140,6 +165,8 @@ def operation_of(page: Page, navigation: Sequence[Entry]) -> Operation:
     async def show(call: Call) -> Reply:
         if not isinstance(call, PageCall):
             raise TypeError("pages are shown by PageEndpoint")
+        if page.live_alone and is_sandbox(call.workspace_id):
+            return see_other(f"{_address(call, live_of(call.workspace_id))}{page.path}")
         values = await page.view(call)
         if isinstance(values, Reply):
             return values

@@ -1,6 +1,7 @@
 """Pages of HTML made of templates. Every value in them is escaped (Jinja's autoescape, for every template)."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -17,6 +18,7 @@ HTML: Final = "text/html; charset=utf-8"
 _PACKAGE: Final = "api_shim.console"
 _MEDIA: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _SECOND: Final = 1000
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z", re.ASCII)
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 _POLICY: Final = "Content-Security-Policy"
@@ -87,6 +89,7 @@ def _environment() -> "Environment":
     )
     environment.filters |= {
         "moment": moment,
+        "moments": moments,
         "number": number,
         "duration": duration,
         "spaced": spaced,
@@ -105,6 +108,11 @@ def _version() -> str:
 def moment(shown: str) -> str:
     """A time of the API (RFC 3339, UTC) to the second, as people read it in a table."""
     return f"{shown[:10]} {shown[11:19]}"
+
+
+def moments(sentence: str) -> str:
+    """A sentence of the API with its times as ``moment`` shows them."""
+    return _TIME.sub(lambda found: moment(found[0]), sentence)
 
 
 def number(value: int) -> str:

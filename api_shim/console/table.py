@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 
 from api_shim import problems
 from api_shim.console import (
+    audit,
     campaigns,
     endpoints,
     keys,
@@ -40,8 +41,11 @@ _PAGES: Final = (
     *endpoints.PAGES,
     *keys.PAGES,
     *users.PAGES,
+    *audit.PAGES,
 )
-_NAVIGATION: Final = [Entry(page.path, page.title, page.scope) for page in _PAGES if page.title is not None]
+_NAVIGATION: Final = [
+    Entry(page.path, page.title, page.scope, page.live_alone) for page in _PAGES if page.title is not None
+]
 # Their addresses change with them.
 _KEPT: Final = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 

@@ -77,6 +77,7 @@ async def _create(call: PageCall, password: str) -> UserView:
 def _shown_once(call: PageCall, title: str, user: UserView, password: str) -> dict[str, Any]:
     return {
         "template": "secret.html",
+        "test": False,
         "title": title,
         "about": user.email,
         "label": "Password",
@@ -146,9 +147,9 @@ _DEEDS: Final = {
 }
 
 PAGES: Final = (
-    Page(_PATH, "users.html", view, title="People", scope=Scope.ADMIN, query=ListQuery),
-    Page(f"{_PATH}/add", "user_form.html", form, scope=Scope.ADMIN),
-    Page(f"{_PATH}/add", "user_form.html", create, scope=Scope.ADMIN, method="POST"),
+    Page(_PATH, "users.html", view, title="People", scope=Scope.ADMIN, query=ListQuery, live_alone=True),
+    Page(f"{_PATH}/add", "user_form.html", form, scope=Scope.ADMIN, live_alone=True),
+    Page(f"{_PATH}/add", "user_form.html", create, scope=Scope.ADMIN, method="POST", live_alone=True),
     *Thing(
         path=_PATH,
         part="userId",

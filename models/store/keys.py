@@ -43,7 +43,7 @@ def prefix_of(workspace_id: UUID) -> str:
     return TEST_PREFIX if is_sandbox(workspace_id) else TOKEN_PREFIX
 
 
-def _governed(workspace_id: UUID) -> ColumnElement[bool]:
+def governed(workspace_id: UUID) -> ColumnElement[bool]:
     """The keys that a workspace decides on: its own and its sandbox's. A sandbox knows none but its own."""
     return api_keys.c.workspace_id.in_({workspace_id, sandbox_of(workspace_id)})
 
@@ -79,13 +79,13 @@ async def by_digest(connection: AsyncConnection, digest: bytes) -> KeyRow | None
 
 async def get(connection: AsyncConnection, workspace_id: UUID, key_id: UUID) -> KeyRow | None:
     """The key, where it exists in this workspace or its sandbox."""
-    conditions = [_governed(workspace_id), api_keys.c.id == key_id]
+    conditions = [governed(workspace_id), api_keys.c.id == key_id]
     return await fetch_one(connection, api_keys, KeyRow, conditions)
 
 
 async def page(connection: AsyncConnection, workspace_id: UUID, *, limit: int, offset: int) -> tuple[list[KeyRow], int]:
     """A page of keys, the revoked ones and the sandbox's too, and their number."""
-    conditions = [_governed(workspace_id)]
+    conditions = [governed(workspace_id)]
     return await fetch_page(connection, api_keys, KeyRow, conditions, limit=limit, offset=offset)
 
 
@@ -93,7 +93,7 @@ async def change(
     connection: AsyncConnection, workspace_id: UUID, key_id: UUID, values: Callable[[KeyRow], Mapping[str, Any]]
 ) -> KeyRow | None:
     """Write the columns that ``values`` gives for the row as it stands; None where there is none."""
-    wanted = [_governed(workspace_id), api_keys.c.id == key_id]
+    wanted = [governed(workspace_id), api_keys.c.id == key_id]
     return await change_one(connection, api_keys, KeyRow, wanted, values)
 
 
@@ -113,7 +113,7 @@ async def revoke(connection: AsyncConnection, workspace_id: UUID, key_id: UUID) 
     """Revoke a key; False where there is none that is still good."""
     result = await connection.execute(
         update(api_keys)
-        .where(_governed(workspace_id), api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+        .where(governed(workspace_id), api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
         .values(revoked_at=now_ms())
         .returning(api_keys.c.id)
     )

@@ -8,7 +8,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.campaigns import CampaignRow
-from models.store.keys import KeyRow
+from models.store.keys import KeyRow, governed
 from models.store.rows import columns_of
 from models.store.slices import Listing, Place, Slice, read_slice
 from models.store.suppressions import SuppressionFilter, SuppressionRow, conditions_of
@@ -75,9 +75,9 @@ async def of_suppressions(
 
 
 async def of_keys(connection: AsyncConnection, workspace_id: UUID, at: Place | None) -> Slice[KeyRow]:
-    """A page of keys, the revoked ones too."""
+    """A page of keys, the revoked ones and the sandbox's too."""
     columns: Any = select(*columns_of(api_keys, KeyRow))
-    listing = Listing(KeyRow, columns, api_keys.c.id, [api_keys.c.workspace_id == workspace_id])
+    listing = Listing(KeyRow, columns, api_keys.c.id, [governed(workspace_id)])
     return await read_slice(connection, listing, most=ROWS, at=at)
 
 

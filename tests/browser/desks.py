@@ -1,18 +1,11 @@
 """Somebody who is signed in at the console, in a browser."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from playwright.async_api import BrowserContext, Page
 
 from tests.browser.visits import Visit
 from tests.support.people import PASSWORD, person
-
-WIDER_THAN_THEIR_CARDS: Final = """
-[...document.querySelectorAll(".card, .standing, .question, .letter, .tiles a")]
-  .filter((each) => each.scrollWidth > each.clientWidth).length
-"""
-"""Counts what juts out of what it stands in."""
 
 
 @dataclass
@@ -22,7 +15,6 @@ class Desk:
     url: str
     visit: Visit
     context: BrowserContext
-    message: str = ""
 
     async def open(self, path: str = "") -> Page:
         """A new tab with a page of the workspace."""

@@ -14,6 +14,7 @@ from models.store import pauses
 from models.tables import (
     api_keys,
     attempts,
+    audit_entries,
     campaigns,
     channel_pauses,
     contacts,
@@ -63,6 +64,9 @@ async def fill(visit: Visit, strings: Sequence[str]) -> dict[str, str]:
         await connection.execute(insert(memberships), joined)
         await connection.execute(update(workspaces).where(workspaces.c.id == own).values(name=f"{own}{every}"))
     endpoint = await _endpoint(database, own, strings, every, message)
+    async with database.write() as connection:
+        told = [_audited(own, text) for text in (every, *strings)]
+        await connection.execute(insert(audit_entries), told)
     return {
         "message": f"/messages/{ids.show(Kind.MESSAGE, message)}",
         "command": f"/messages/{ids.show(Kind.MESSAGE, message)}/cancel",
@@ -123,6 +127,11 @@ def _suppressed(own: UUID, text: str) -> dict[str, Any]:
         "reason": text,
         "note": text,
     }
+
+
+def _audited(own: UUID, text: str) -> dict[str, Any]:
+    done = {"workspace_id": own, "actor_kind": "nobody", "action": "key.create", "ending": "done"}
+    return done | {"id": ids.new_id(), "at": 1, "request_id": text[:64], "details": {text: text}}
 
 
 def _part(text: str, form: str, subject: str | None = None) -> dict[str, Any]:

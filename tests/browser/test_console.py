@@ -1,74 +1,20 @@
-"""The console in a real browser: by keyboard, on a phone, by day and by night, and as axe-core sees it."""
+"""The console in a real browser: by keyboard, and what its scripts do."""
 
 import re
 from pathlib import Path
-from typing import Any, Final, Literal
-from uuid import UUID
+from typing import Any
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, Route, expect
-from sqlalchemy import update
 
-from models import ids
-from models.ids import Kind
-from models.session import now_ms
-from models.tables import attempts, messages
-from models.vocabulary import Channel, FailureReason, Lane, Outcome, State
-from tests.browser.desks import WIDER_THAN_THEIR_CARDS, Desk, robin
+from models.vocabulary import Channel, Lane
+from tests.browser.console_world import HOSTILE
+from tests.browser.desks import Desk, robin
 from tests.browser.visits import Visit
 from tests.support.browser import Watch, needs_chromium
 from tests.support.people import PASSWORD
 
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
-
-HOSTILE: Final = "<img src=x onerror=alert(1)>"
-LONG: Final = "Asubjectofonewordthatislongerthananytelephoneiswideandhasnowheretobreakit"
-
-
-async def happened(desk: Desk) -> None:
-    """Messages of every status; ``desk.message`` is one with a history."""
-    tenant = desk.visit.tenant
-    lee = await tenant.contact(firstName="Ann", lastName="Lee")
-    facts: list[tuple[str, dict[str, object]]] = [
-        ("Your order 1017 was shipped", {"state": State.QUEUED}),
-        ("Welcome aboard", {"state": State.SENDING, "turn": None}),
-        ("Did this arrive?", {"state": State.HELD, "turn": None}),
-        ("Your invoice for November", {"state": State.DONE, "sent_at": 1}),
-        ("Your parcel arrives today", {"state": State.DONE, "sent_at": 1, "delivered_at": 1}),
-        ("Spring sale: everything must go", {"state": State.DONE, "opened_at": 1}),
-        ("Confirm your address", {"state": State.DONE, "clicked_at": 1}),
-        ("News & offers", {"state": State.DONE, "hard_bounced_at": 1}),
-        ("Password reset", {"state": State.FAILED, "failure_reason": FailureReason.MAILBOX_FULL}),
-        ("Your weekly digest", {"state": State.FAILED, "failure_reason": FailureReason.POLICY}),
-        ("A last offer", {"state": State.DONE, "unsubscribed_at": 1}),
-        (LONG, {"state": State.QUEUED}),
-        (HOSTILE, {"state": State.QUEUED}),
-    ]
-    for subject, values in facts:
-        sent = await tenant.send(lee, subject=subject, channel="EMAIL")
-        message_id = ids.parse(Kind.MESSAGE, sent["id"])
-        at = {name: now_ms() if name.endswith("_at") else value for name, value in values.items()}
-        ended = values["state"] in (State.DONE, State.FAILED)
-        over = {"turn": None, "sending_at": now_ms(), "ended_at": now_ms()} if ended else {}
-        async with desk.visit.database.write() as connection:
-            await connection.execute(update(messages).where(messages.c.id == message_id).values(**over | at))
-        if subject == "Password reset":
-            desk.message = sent["id"]
-            await attempted(desk, message_id)
-
-
-async def attempted(desk: Desk, message_id: UUID | None) -> None:
-    """Two tries of a message that was given up."""
-    tries = [
-        (Outcome.TRANSIENT, "452", "4.2.2 Mailbox full, try again later"),
-        (Outcome.PERMANENT, "552", "5.2.2 Full"),
-    ]
-    async with desk.visit.database.write() as connection:
-        for token, (outcome, code, detail) in enumerate(tries):
-            at = {"started_at": now_ms(), "ended_at": now_ms()}
-            said = {"outcome": outcome.value, "code": code, "detail": detail}
-            await connection.execute(attempts.insert().values(message_id=message_id, token=token, run=1, **at, **said))
 
 
 async def test_a_person_finds_and_cancels_a_message_by_keyboard(visit: Visit) -> None:
@@ -187,39 +133,4 @@ async def test_the_theme_is_chosen_and_stays(desk: Desk) -> None:
     assert await page.evaluate(ground) == dark
     await page.get_by_label("Theme").select_option("")
     assert await page.evaluate(ground) == light
-    assert watch.faults == []
-
-
-@pytest.mark.parametrize(("width", "height", "scheme"), [(390, 844, "dark"), (1440, 900, "light")])
-async def test_the_pages_fit_and_can_be_read(
-    desk: Desk, tmp_path: Path, width: int, height: int, scheme: Literal["light", "dark"]
-) -> None:
-    await happened(desk)
-    page = await desk.open()
-    watch = Watch.over(page)
-    await page.set_viewport_size({"width": width, "height": height})
-    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    one = f"/messages/{desk.message}"
-    pages = {
-        "overview": "",
-        "messages": "/messages",
-        "nothing": "/messages?subject=zebra",
-        "message": one,
-        "question": f"{one}/retry",
-        "lanes": "/lanes",
-        "problem": "/messages/none",
-        "sign-in": "",
-    }
-    for name, path in pages.items():
-        if name == "sign-in":
-            await page.get_by_role("link", name="Back to the console").click()
-            await page.get_by_role("button", name="Sign out").click()
-        else:
-            await page.goto(desk.url + path)
-        await expect(page.get_by_role("heading", level=1)).to_be_visible()
-        await page.screenshot(path=tmp_path / f"{name}-{width}-{scheme}.png", full_page=True)
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
-        assert await page.evaluate(WIDER_THAN_THEIR_CARDS) == 0, name
-        found = await Axe().run(page)
-        assert found.violations_count == 0, f"{name}: {found.generate_report()}"
     assert watch.faults == []

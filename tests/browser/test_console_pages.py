@@ -1,10 +1,8 @@
-"""The console's pages of what a workspace has, in a real browser: they fit, can be read, and a day's work is done."""
+"""A day's work at the console, in a real browser, with a worker that sends."""
 
 from pathlib import Path
-from typing import Final, Literal
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 from sqlalchemy import update
 
@@ -13,8 +11,7 @@ from models.ids import Kind
 from models.session import now_ms
 from models.tables import attempts, messages
 from models.vocabulary import Outcome, State
-from tests.browser.console_world import furnish
-from tests.browser.desks import WIDER_THAN_THEIR_CARDS, Desk, robin
+from tests.browser.desks import robin
 from tests.browser.visits import Visit
 from tests.support import smtp_sink
 from tests.support.browser import Watch, needs_chromium
@@ -22,41 +19,6 @@ from tests.support.house import House
 from tests.support.people import PASSWORD
 
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
-
-# What of a page depends on its colours alone.
-_CONTRAST: Final = {"runOnly": ["color-contrast", "link-in-text-block"]}
-# It has no script, so nothing of ours can look into it: its words are the mail's own.
-_OUTSIDE_OF_FRAMES: Final = {"exclude": ["iframe"]}
-
-
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (1440, 900)])
-async def test_the_pages_fit_and_can_be_read(desk: Desk, tmp_path: Path, width: int, height: int) -> None:
-    page = await desk.open()
-    watch = Watch.over(page)
-    await page.set_viewport_size({"width": width, "height": height})
-    for name, path in (await furnish(desk.visit.tenant, desk.visit.database)).items():
-        await _scheme(page, "dark")
-        await page.goto(desk.url + path)
-        await expect(page.get_by_role("heading", level=1)).to_be_visible()
-        await _shoot(page, tmp_path / f"{name}-{width}-dark.png")
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
-        assert await page.evaluate(WIDER_THAN_THEIR_CARDS) == 0, name
-        found = await Axe().run(page, context=_OUTSIDE_OF_FRAMES)
-        assert found.violations_count == 0, f"{name}: {found.generate_report()}"
-        await _scheme(page, "light")
-        await _shoot(page, tmp_path / f"{name}-{width}-light.png")
-        found = await Axe().run(page, context=_OUTSIDE_OF_FRAMES, options=_CONTRAST)
-        assert found.violations_count == 0, f"{name}: {found.generate_report()}"
-    assert watch.faults == []
-    assert watch.hosts == {desk.visit.api.url}
-
-
-async def _scheme(page: Page, scheme: Literal["light", "dark"]) -> None:
-    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-
-
-async def _shoot(page: Page, path: Path) -> None:
-    await page.screenshot(path=path, full_page=True)
 
 
 async def test_a_person_releases_a_held_message_and_sees_it_sent(

@@ -3,7 +3,7 @@
 Written into the database itself, past all that would refuse them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urljoin
 
@@ -12,12 +12,13 @@ from playwright.async_api import Page, expect
 
 from tests.browser import hostile_world
 from tests.browser.desks import Desk
+from tests.browser.tabs import side_by_side
 from tests.support.browser import Site, Watch, needs_chromium, site
 from tests.support.xss import STRINGS, aimed
 
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
-_LISTS: Final = ("/messages", "/campaigns", "/templates", "/suppressions", "/keys", "/users")
+_LISTS: Final = ("/messages", "/campaigns", "/templates", "/suppressions", "/keys", "/users", "/audit")
 _PAGES: Final = -(-(len(STRINGS) + 1) // 50)
 _HOOKS: Final = """
 window.fired = [];
@@ -57,13 +58,13 @@ _ELEMENTS: Final = {
         "button",
         "input",
     ),
-    *("textarea", "figure", "figcaption", "svg", "text", "rect", "iframe", "fieldset", "legend"),
+    *("textarea", "figure", "figcaption", "optgroup", "svg", "text", "rect", "iframe", "fieldset", "legend", "wbr"),
     *("line", "polyline", "circle"),
 }
 _ATTRIBUTES: Final = {
     *("lang", "charset", "name", "content", "rel", "href", "type", "src", "class", "id", "for", "value", "method"),
     *("action", "role", "tabindex", "hidden", "scope", "datetime", "selected", "checked", "required", "maxlength"),
-    *("placeholder", "autocomplete", "autofocus", "spellcheck", "rows", "sandbox", "title", "open"),
+    *("placeholder", "autocomplete", "autofocus", "spellcheck", "rows", "sandbox", "title", "open", "label"),
     *("x", "y", "rx", "width", "height", "viewBox", "x1", "x2", "y1", "y2", "points", "cx", "cy", "r"),
 }
 
@@ -77,19 +78,27 @@ async def test_every_page_shows_them_as_text(desk: Desk) -> None:
         strings = aimed(canary.url)
         assert len(strings) >= 300
         paths = await hostile_world.fill(desk.visit, strings)
-        try:
-            await desk.context.add_init_script(_HOOKS)
+        lists = (*_LISTS, paths.pop("endpoint"))
+        others = ("", "/lanes", "/endpoints", *paths.values())
+        watches: list[Watch] = []
+
+        async def look(left: Iterator[str]) -> None:
             page = await desk.context.new_page()
-            watch = Watch.over(page)
-            for path in ("", "/lanes", "/endpoints", *paths.values()):
-                await _harmless(page, desk, desk.url + path)
-            for path in (*_LISTS, paths["endpoint"]):
-                await _walk(page, desk, path, strings)
+            watches.append(Watch.over(page))
+            for path in left:
+                if path in lists:
+                    await _walk(page, desk, path, strings)
+                else:
+                    await _harmless(page, desk, desk.url + path)
             await _choose(page, desk)
+
+        await desk.context.add_init_script(_HOOKS)
+        try:
+            await side_by_side((*lists, *others), look)
         finally:
             await hostile_world.cool(desk.visit.database)
-        assert watch.faults == []
-        assert watch.hosts == {desk.visit.api.url}
+        assert [watch.faults for watch in watches if watch.faults] == []
+        assert [watch.hosts for watch in watches] == [{desk.visit.api.url}] * len(watches)
         assert canary.asked == []
 
 
@@ -135,22 +144,27 @@ async def test_nothing_runs_in_the_frame_of_a_mail(desk: Desk) -> None:
         # What is Liquid must be readable, and is refused before it could be shown.
         strings = [text for text in aimed(canary.url) if "{{" not in text and "{%" not in text]
         assert len(strings) >= 300
-        page = await desk.context.new_page()
-        watch = Watch.over(page)
-        for path in await hostile_world.framed(desk.visit, strings):
-            await page.goto(desk.url + path)
-            (frame,) = page.main_frame.child_frames  # a mail may hold frames of its own
-            assert await frame.evaluate("typeof canary") == "undefined"
-            await expect(frame.locator("h1").first).to_be_attached()
-            assert page.url == desk.url + path
-        await _control(page, canary)
-        dialogs = [fault for fault in watch.faults if fault.startswith("dialog")]
+        watches: list[Watch] = []
+
+        async def look(left: Iterator[str]) -> None:
+            page = await desk.context.new_page()
+            watches.append(Watch.over(page))
+            for path in left:
+                await page.goto(desk.url + path)
+                (frame,) = page.main_frame.child_frames  # a mail may hold frames of its own
+                assert await frame.evaluate("typeof canary") == "undefined"
+                await expect(frame.locator("h1").first).to_be_attached()
+                assert page.url == desk.url + path
+
+        await side_by_side(await hostile_world.framed(desk.visit, strings), look)
+        assert len(desk.context.pages) == len(watches)
+        await _control(desk.context.pages[0], canary)
+        dialogs = [fault for watch in watches for fault in watch.faults if fault.startswith("dialog")]
         assert dialogs == []
         # Stopped ones are seen too, as far as a picture may have any address.
-        servers = {each for each in watch.hosts if each.startswith("http")}
+        servers = {each for watch in watches for each in watch.hosts if each.startswith("http")}
         assert servers <= {desk.visit.api.url, canary.url}
         assert canary.asked[:1] == ["/control"]
-        assert len(desk.context.pages) == 1
 
 
 async def _control(page: Page, canary: Site) -> None:

@@ -27,6 +27,8 @@ def test_durations_are_told_in_two_units(milliseconds: int, shown: str) -> None:
 def test_numbers_times_and_words_are_for_people() -> None:
     assert rendering.number(1_234_567) == "1,234,567"
     assert rendering.moment("2026-01-15T10:00:00.123Z") == "2026-01-15 10:00:00"
+    told = "It was given up at 2026-01-15T10:00:00.123Z: mailbox full."
+    assert rendering.moments(told) == "It was given up at 2026-01-15 10:00:00: mailbox full."
     assert rendering.spaced("mailbox_full") == "mailbox full"
     assert rendering.pretty({"a": [1]}) == '{\n  "a": [\n    1\n  ]\n}'
 

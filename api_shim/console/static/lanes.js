@@ -142,4 +142,7 @@ async function follow() {
   setTimeout(follow, EVERY_MS);
 }
 
+// Drawn for the width that there was.
+addEventListener("resize", () => before && drawAll(before.at));
+
 follow();
