@@ -197,7 +197,7 @@ async def test_a_new_key_opens_what_the_former_one_sealed_and_signed(
     await typed(reseal, tmp_path, environment)
     former.unlink()
     assert re.search(
-        r"✓ secret key: opens all \d+ that is sealed\n", await typed("wireroom doctor", tmp_path, environment)
+        r"✓ secret key: opens all \d+ of what is sealed\n", await typed("wireroom doctor", tmp_path, environment)
     )
 
 
