@@ -182,9 +182,7 @@ BUILDS: Final = {
         ("database-lost", "storage-full"),
         "/problems/storage-unavailable', 503)",
     ),
-    "answered-before-commit": _broken(
-        "api_shim/intake.py", _STORING, _STORING_LATER, ("writer-killed",), "that were promised are gone"
-    ),
+    "answered-before-commit": _broken("api_shim/intake.py", _STORING, _STORING_LATER, ("writer-killed",), "missing"),
     "refusal-tried-again": _broken(
         "channels/smtp_replies.py",
         "    if 500 <= code <= 599:\n",

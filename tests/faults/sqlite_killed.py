@@ -72,7 +72,7 @@ async def run(place: Place, size: Size) -> Found:
         together += 1
         faults += await asyncio.to_thread(sqlite_file.damage, path)
         missing = await _missing(house)
-        faults += [f"{len(missing)} that were promised are gone, as {missing[0]}"] if missing else []
+        faults += [f"{len(missing)} that were promised are missing, as {missing[0]}"] if missing else []
         promises = house.promises
     if len(house.kills) + together != amount.kills:
         faults.append(f"{len(house.kills) + together} were killed, not {amount.kills}")

@@ -1,7 +1,8 @@
 """A new version comes while the former one works: its migration under load, then both versions on one schema.
 
-The former version is that of the commit before the newest migration, taken from the history of git. Its house runs
-first, on its own schema; nothing of what follows may lose, double or doubt a message, or refuse one.
+The former version is that of the commit before the newest migration that changes a table: one that makes a new one
+waits for nobody. It is taken from the history of git. Its house runs first, on its own schema; nothing of what follows
+may lose, double or doubt a message, or refuse one.
 """
 
 import asyncio
@@ -45,6 +46,8 @@ _SIZES: Final = {Size.SHORT: (20, 1.0), Size.MINUTES: (400, 0.2), Size.FULL: (2_
 _BLOCKED_S: Final = {Size.SHORT: 5.0, Size.MINUTES: 10.0, Size.FULL: 20.0}
 _SLOWEST_S: Final = 0.7
 """What a request may take, as a share of the time that the migration waits: who queues behind it takes all of that."""
+_CHANGES: Final = ("op.add_column(", "op.alter_column(", "op.drop_", "op.batch_alter_table(", "ALTER TABLE")
+"""What needs a table for itself."""
 _COMMAND: Final = "from wireroom.cli import main; main()"
 MIGRATE: Final = ("migrate",)
 """What is said to ``wireroom``, as docs/operations/upgrade.md has it."""
@@ -184,9 +187,9 @@ async def _former_house(place: Place) -> AsyncIterator[tuple[Rig, _Former]]:
 
 
 def _former(folder: Path) -> _Former:
-    """Unpack the version before the newest migration into ``folder``."""
-    scripts = ScriptDirectory.from_config(migrate.config_for())
-    newest = Path(scripts.get_revision(migrate.head()).path).name
+    """Unpack the version before the newest migration that changes a table, and all behind it, into ``folder``."""
+    scripts = [Path(each.path) for each in ScriptDirectory.from_config(migrate.config_for()).walk_revisions()]
+    newest = next(each.name for each in scripts if any(word in each.read_text() for word in _CHANGES))
     try:
         if Path(_git("rev-parse", "--show-toplevel").decode().strip()) != source_tree.ROOT:
             raise NoHistory("this copy has no history of its own")
