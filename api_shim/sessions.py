@@ -52,6 +52,7 @@ class Cookies:
         prefix = "__Host-" if scheme == "https" else ""
         self.session = f"{prefix}wireroom_session"
         self.device = f"{prefix}wireroom_device"
+        self.done = f"{prefix}wireroom_done"
         self.kept = scheme == "https" or host in _LOOPBACK
         self._secure = "" if scheme == "http" and host in _LOOPBACK else "; Secure"
 

@@ -30,7 +30,7 @@ class Rule(NamedTuple):
 
 RULES: Final[Mapping[Command, Rule]] = {
     Command.RELEASE: Rule((State.HELD,), tuple(Status), "Only a held message can be released"),
-    Command.FAIL: Rule((State.HELD,), tuple(Status), "Only a held message can be failed"),
+    Command.FAIL: Rule((State.HELD,), tuple(Status), "Only a held message can be given up"),
     Command.RETRY: Rule(
         (State.DONE, State.FAILED, State.CANCELLED),
         (Status.FAILED, Status.BOUNCED),

@@ -118,10 +118,9 @@ def explain(it: Situation) -> Why:
         case State.SENDING:
             why = _sending(it)
         case State.HELD:
-            said = (
-                f"Nobody knows whether attempt {it.attempts} arrived; it waits for an event that tells it, or a person."
-            )
-            why = Why(gate=Gate.DOUBT, because=f"{said} Release sends it again, fail gives it up.")
+            which = f"attempt {it.attempts}" if it.attempts else "it"
+            said = f"Nobody knows whether {which} arrived; it waits for an event that tells it, or a person."
+            why = Why(gate=Gate.DOUBT, because=f"{said} Release sends it again, giving it up ends it.")
         case State.DONE:
             at = "" if it.sent_at is None else f" at {show(it.sent_at)}"
             said = f"Nothing holds it: the peer accepted it{at}, and its status is {it.status}."

@@ -84,7 +84,7 @@ def _wanted(query: LogQuery) -> AuditQuery:
         page=page_number(query.page),
         limit=_ROWS,
         actor=query.actor.strip() or None,
-        action=one_of(Action, "action", query.action),
+        action=one_of(Action, "action", query.action, ACTIONS),
         outcome=one_of(Ending, "outcome", query.outcome),
         object_id=query.object.strip() or None,
         request_id=query.request.strip() or None,

@@ -19,7 +19,7 @@ ACTIONS: Final[Mapping[Action, str]] = {
     Action.USER_CREATE: "Make somebody's account",
     Action.USER_JOIN: "Let somebody in",
     Action.USER_CHANGE: "Change somebody's role or password",
-    Action.USER_REMOVE: "Take somebody out",
+    Action.USER_REMOVE: "Remove somebody",
     Action.SENDER_CREATE: "Make a sender",
     Action.SENDER_CHANGE: "Change a sender",
     Action.SENDER_REMOVE: "Remove a sender",

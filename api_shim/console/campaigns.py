@@ -60,7 +60,7 @@ async def _cancel(call: PageCall) -> None:
 _DEEDS: Final = {
     "pause": Deed(
         Words(
-            "Pause",
+            "Pause the campaign",
             "Pause this campaign?",
             "What is not being sent yet waits until somebody resumes it. What a worker has in hand goes out.",
             "It is paused.",
@@ -68,15 +68,21 @@ _DEEDS: Final = {
         _pause,
     ),
     "resume": Deed(
-        Words("Resume", "Resume this campaign?", "What waited for it goes out again.", "It runs again."),
+        Words(
+            "Resume the campaign",
+            "Resume this campaign?",
+            "What waited for it goes out again.",
+            "It runs again.",
+        ),
         _resume,
     ),
     "cancel": Deed(
         Words(
-            "Cancel",
+            "Cancel the campaign",
             "Cancel this campaign for good?",
             "What is not sent yet never will be: it reads FAILED, cancelled. This cannot be taken back.",
             "It was cancelled.",
+            final=True,
         ),
         _cancel,
     ),

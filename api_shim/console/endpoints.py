@@ -2,12 +2,12 @@
 
 from typing import Any, Final
 
-from msgspec import structs
+import msgspec
 
 from api_shim.console.forms import answered
 from api_shim.console.listing import page_number
 from api_shim.console.pages import Page, PageCall, Values
-from api_shim.console.questions import Deed, DoneQuery, Thing, Words
+from api_shim.console.questions import Deed, Thing, Words
 from api_shim.console.words import one_of
 from api_shim.masking import masked
 from api_shim.workspaces import subscriptions as api
@@ -24,9 +24,10 @@ from models.vocabulary import Channel, NoticeState, Scope
 _PATH: Final = "/endpoints"
 _MOST: Final = 200
 _ROWS: Final = 50
+_STATES: Final = {NoticeState.PENDING: "waiting", NoticeState.DELIVERED: "delivered", NoticeState.FAILED: "given up"}
 
 
-class EndpointQuery(DoneQuery):
+class EndpointQuery(msgspec.Struct):
     """Which of an endpoint's deliveries: ``state`` of them, and the ``page``, from 1."""
 
     state: str = ""
@@ -58,6 +59,7 @@ def _shown(row: SubscriptionRow, health: Health) -> dict[str, Any]:
         "state": _state(row, health),
         "failures": None if failing is None else failing.failures,
         "fails_since": None if failing is None else show(failing.first_failed_at),
+        "is_told": row.disabled_at is None and not row.paused,
         "off_since": show_optional(row.disabled_at),
         "off_because": row.disabled_reason,
         "waiting": health.waiting,
@@ -86,7 +88,7 @@ async def _one(call: PageCall) -> dict[str, Any]:
         health = await endpoint_health.of_subscriptions(connection, call.workspace_id, [row])
     shown = _shown(row, health[row.id])
     query = call.query(EndpointQuery) if call.request.method == "GET" else EndpointQuery()
-    state = one_of(NoticeState, "state", query.state)
+    state = one_of(NoticeState, "state", query.state, _STATES)
     asked = DeliveryQuery(page=page_number(query.page), limit=_ROWS, state=state)
     told = answered(await api.list_deliveries(call, asked), DeliveryList)
     possible = ("resume",) if row.paused or row.disabled_at is not None else ("pause",)
@@ -95,9 +97,9 @@ async def _one(call: PageCall) -> dict[str, Any]:
         "possible": possible,
         "endpoint": shown,
         "query": query,
-        "states": list(NoticeState),
+        "states": _STATES,
         "deliveries": told.data,
-        "page": structs.asdict(told.pagination),
+        "page": msgspec.structs.asdict(told.pagination),
         "most_looked_at": MOST_LOOKED_AT,
     }
 
@@ -113,7 +115,7 @@ async def _resume(call: PageCall) -> None:
 _DEEDS: Final = {
     "pause": Deed(
         Words(
-            "Pause",
+            "Pause the endpoint",
             "Pause this endpoint?",
             "It is told nothing until somebody lets it go on. What happens meanwhile is kept for 30 days.",
             "It is paused.",
@@ -122,7 +124,7 @@ _DEEDS: Final = {
     ),
     "resume": Deed(
         Words(
-            "Let it go on",
+            "Let the endpoint go on",
             "Tell this endpoint of events again?",
             "What waits for it is sent. Where it was switched off it is switched on again.",
             "It is told of events again.",

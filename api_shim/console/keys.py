@@ -147,10 +147,11 @@ async def _revoke(call: PageCall) -> None:
 _DEEDS: Final = {
     "revoke": Deed(
         Words(
-            "Revoke",
+            "Revoke the key",
             "Revoke this key for good?",
             "Within a second nothing is done for it any more. This cannot be taken back.",
             "It was revoked.",
+            final=True,
         ),
         _revoke,
     )

@@ -15,11 +15,10 @@ _LAST_PAGE: Final = 100_000
 
 
 class ListQuery(msgspec.Struct):
-    """``before`` and ``after``: the row at which the page ends or begins. ``done``: the command that led here."""
+    """``before`` and ``after``: the row at which the page ends or begins."""
 
     before: str = ""
     after: str = ""
-    done: str = ""
 
 
 def place_of(query: ListQuery, kind: Kind) -> Place | None:
@@ -33,7 +32,7 @@ def place_of(query: ListQuery, kind: Kind) -> Place | None:
 
 def paged(page: Slice[Any], query: ListQuery, kind: Kind) -> dict[str, Any]:
     """What the templates of lists want besides the rows: the ways to the next pages, and what was asked for."""
-    given = {name: value for name, value in msgspec.structs.asdict(query).items() if value and name != "done"}
+    given = {name: value for name, value in msgspec.structs.asdict(query).items() if value}
     filters = {name: value for name, value in given.items() if name not in _PLACES}
     return {
         "query": query,

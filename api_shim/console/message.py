@@ -6,7 +6,7 @@ import msgspec
 
 from api_shim import problems
 from api_shim.console.messages import name_of
-from api_shim.console.pages import Page, PageCall, Values, see_other
+from api_shim.console.pages import Page, PageCall, Values
 from api_shim.console.questions import Words
 from api_shim.replies import Reply
 from api_shim.workspaces import commands, messages
@@ -24,36 +24,30 @@ _ASKED: Final = f"{_ONE}/{{command}}"
 
 WORDS: Final = {
     Command.RELEASE: Words(
-        "Release",
+        "Release the message",
         "Send this message again?",
         "Nobody knows whether its last attempt arrived. Released, it is sent again, and whoever got it gets it twice.",
         "It was released, to be sent again.",
     ),
     Command.FAIL: Words(
-        "Give up",
+        "Give the message up",
         "Give this message up?",
         "It is then FAILED and not sent again, unless somebody asks for a retry.",
         "It was given up.",
     ),
     Command.RETRY: Words(
-        "Retry",
+        "Retry the message",
         "Send this message again?",
         "It begins a new run, as if it were new: its times start over, and what happened so far stays in its history.",
         "It was asked to be sent again, as a new run.",
     ),
     Command.CANCEL: Words(
-        "Cancel",
+        "Cancel the message",
         "Cancel this message?",
         "It is called back before it is sent, and is then FAILED. A retry can still send it.",
         "It was called back.",
     ),
 }
-
-
-class MessageQuery(msgspec.Struct):
-    """``done``: the command that led here."""
-
-    done: Command | None = None
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -69,8 +63,7 @@ class Step(msgspec.Struct, frozen=True):
 
 async def view(call: PageCall) -> Values:
     """The message as it stands."""
-    done = call.query(MessageQuery).done
-    return await values_of(call) | {"done": None if done is None else WORDS[done].done}
+    return await values_of(call) | {"done": WORDS[Command(call.done)].done if call.done in WORDS else None}
 
 
 async def values_of(call: PageCall) -> dict[str, object]:
@@ -82,7 +75,8 @@ async def values_of(call: PageCall) -> dict[str, object]:
         "contact": name_of(message.contact),
         "why": commands.why_view(call, it),
         "steps": steps_of(message),
-        "commands": [(command, WORDS[command].label) for command in possible(call, it)],
+        "at": f"{call.here}/messages/{message.id}",
+        "commands": [(command, WORDS[command]) for command in possible(call, it)],
         "done": None,
         "refused": None,
     }
@@ -100,7 +94,9 @@ async def ask(call: PageCall) -> Values:
     """The question before a command is done."""
     command = _command(call)
     message = await messages.detail(call)
-    return {"message": message, "command": command, "words": WORDS[command]}
+    about, back = message.subject or "(no subject)", f"{call.here}/messages/{message.id}"
+    crumbs = [(f"{call.here}/messages", "Messages"), (back, about)]
+    return {"message": message, "words": WORDS[command], "crumbs": crumbs, "about": about, "back": back}
 
 
 async def obey(call: PageCall) -> Values | Reply:
@@ -112,7 +108,7 @@ async def obey(call: PageCall) -> Values | Reply:
         problem = problems.problem_of(error)
         return await values_of(call) | {"refused": problem.body, "status": problem.type.status}
     shown = ids.show(Kind.MESSAGE, call.path_id("messageId", Kind.MESSAGE, "message"))
-    return see_other(f"{call.here}/messages/{shown}?done={command}")
+    return call.see_done(f"{call.here}/messages/{shown}", command)
 
 
 def _command(call: PageCall) -> Command:
@@ -169,7 +165,7 @@ _MARKS: Final = {
 }
 
 PAGES: Final = (
-    Page(_ONE, "message.html", view, query=MessageQuery),
+    Page(_ONE, "message.html", view),
     Page(_ASKED, "command.html", ask, scope=Scope.MESSAGES_WRITE),
     Page(_ASKED, "message.html", obey, scope=Scope.MESSAGES_WRITE, method="POST"),
 )

@@ -18,6 +18,7 @@ from api_shim.operations import Call, Operation
 from api_shim.problems import Problem
 from api_shim.replies import Reply, write
 from api_shim.services import Services
+from api_shim.sessions import Cookies
 from models import ids
 from models.ids import Kind
 from models.sandboxes import is_sandbox, live_of, sandbox_of
@@ -33,6 +34,7 @@ BELOW: Final = f"{HOME}/{{workspaceId}}"
 _FORM_BYTES: Final = 8192
 _MOST_FIELDS: Final = 20
 _CSRF_FIELD: Final = "csrf"
+_TOLD_WITHIN_S: Final = 60
 _THEME_COOKIE: Final = "wireroom_theme"
 _THEMES: Final = frozenset({"light", "dark"})
 
@@ -70,6 +72,28 @@ class PageCall(Call):
     def here(self) -> str:
         """The address of the workspace's start page."""
         return f"{self.root}/{quote(self.path('workspaceId'))}"
+
+    @property
+    def done(self) -> str:
+        """The command that led to this page, by ``see_done``; the empty string where none did."""
+        place, _, command = self.request.cookies.get(self._cookies.done, "").rpartition(":")
+        return command if place == self.request.url.path.rpartition("/")[2] else ""
+
+    def see_done(self, address: str, command: str) -> Reply:
+        """Go there by GET, where it is said once that the command was done.
+
+        A cookie says so and not the address, which anybody can make up and which outlives what it tells of.
+        """
+        told = f"{address.rpartition('/')[2]}:{command}"
+        return see_other(address, self._cookies.set(self._cookies.done, told, _TOLD_WITHIN_S))
+
+    def told(self, reply: Reply) -> Reply:
+        """The page that said it: it says it no more."""
+        return msgspec.structs.replace(reply, cookies=(*reply.cookies, self._cookies.set(self._cookies.done, "", 0)))
+
+    @property
+    def _cookies(self) -> Cookies:
+        return self.services.sessions.cookies
 
 
 View = Callable[[PageCall], Awaitable[Values | Reply]]
@@ -171,7 +195,8 @@ def operation_of(page: Page, navigation: Sequence[Entry]) -> Operation:
         if isinstance(values, Reply):
             return values
         shown = {**await framed(call, navigation), **values}
-        return render(values.get("template", page.template), shown, values.get("status", 200), frames=page.frames)
+        reply = render(values.get("template", page.template), shown, values.get("status", 200), frames=page.frames)
+        return call.told(reply) if values.get("done") else reply
 
     return Operation(
         page.method,

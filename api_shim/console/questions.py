@@ -8,19 +8,23 @@ import msgspec
 
 from api_shim import problems
 from api_shim.console.forms import tried
-from api_shim.console.pages import Page, PageCall, Values, see_other
+from api_shim.console.pages import Page, PageCall, Values
 from api_shim.problems import Problem
 from api_shim.replies import Reply
 from models.vocabulary import Scope
 
 
 class Words(msgspec.Struct, frozen=True):
-    """How a command is called, what is asked before it is done, and what is said then."""
+    """How a command is called, what is asked before it is done, and what is said then.
+
+    ``final``: nobody can take it back.
+    """
 
     label: str
     question: str
     meaning: str
     done: str
+    final: bool = False
 
 
 Act = Callable[[PageCall], Awaitable[Values | Reply | None]]
@@ -36,10 +40,10 @@ class Deed:
     ends: bool = False
 
 
-class DoneQuery(msgspec.Struct):
-    """``done``: the command that led here."""
-
-    done: str = ""
+def done_of(call: PageCall, deeds: Mapping[str, Deed]) -> str | None:
+    """What is said of the command that led here; None where none did."""
+    deed = deeds.get(call.done)
+    return None if deed is None else deed.words.done
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Thing:
     deeds: Mapping[str, Deed]
     scope: Scope
     needs: Scope
-    query: type[DoneQuery] = DoneQuery
+    query: type[msgspec.Struct] | None = None
 
     def pages(self) -> tuple[Page, ...]:
         """The page of one, the question before a command, and the command."""
@@ -71,8 +75,7 @@ class Thing:
         )
 
     async def _show(self, call: PageCall) -> Values:
-        deed = self.deeds.get(call.query(self.query).done)
-        return await self._values(call) | {"done": None if deed is None else deed.words.done}
+        return await self._values(call) | {"done": done_of(call, self.deeds)}
 
     async def _ask(self, call: PageCall) -> Values:
         words = self._deed(call).words
@@ -88,12 +91,12 @@ class Thing:
         if came is not None:
             return came
         below = "" if deed.ends else f"/{call.path(self.part)}"
-        return see_other(f"{call.here}{self.path}{below}?done={call.path('command')}")
+        return call.see_done(f"{call.here}{self.path}{below}", call.path("command"))
 
     async def _values(self, call: PageCall) -> dict[str, Any]:
         values = await self.view(call)
         possible = values["possible"] if self.needs in call.caller.scopes else ()
-        commands = [(name, self.deeds[name].words.label) for name in possible]
+        commands = [(name, self.deeds[name].words) for name in possible]
         at = f"{call.here}{self.path}/{call.path(self.part)}"
         return {"at": at, "commands": commands, "done": None, "refused": None, **values}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from api_shim.console.words import plain, spaced
 from api_shim.replies import Reply
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _environment() -> "Environment":
         "moments": moments,
         "number": number,
         "duration": duration,
+        "plain": plain,
         "spaced": spaced,
         "pretty": pretty,
         "share": share,
@@ -118,11 +120,6 @@ def moments(sentence: str) -> str:
 def number(value: int) -> str:
     """A number with its thousands set apart."""
     return f"{value:,}"
-
-
-def spaced(word: str) -> str:
-    """A word of the API for people: ``mailbox_full`` as "mailbox full"."""
-    return word.replace("_", " ")
 
 
 def pretty(value: Any) -> str:

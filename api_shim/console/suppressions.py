@@ -4,15 +4,20 @@ from typing import Any, Final
 
 from api_shim.console.forms import answered, end_of, refusal, request_of, tried
 from api_shim.console.listing import ListQuery, paged, place_of
-from api_shim.console.pages import Page, PageCall, Values, see_other
-from api_shim.console.questions import DoneQuery
+from api_shim.console.pages import Page, PageCall, Values
 from api_shim.console.words import one_of
 from api_shim.masking import masked
 from api_shim.problems import Problem
 from api_shim.replies import Reply
 from api_shim.workspaces import releases
 from api_shim.workspaces import suppressions as api
-from api_shim.workspaces.suppression_types import ReleaseReply, ReleaseRequest, SuppressionRequest, SuppressionView
+from api_shim.workspaces.suppression_types import (
+    ReleaseReply,
+    ReleaseRequest,
+    ReleaseView,
+    SuppressionRequest,
+    SuppressionView,
+)
 from api_shim.workspaces.suppression_views import suppression_view
 from models.ids import Kind
 from models.store import listed
@@ -44,7 +49,7 @@ async def view(call: PageCall) -> Values:
     reason = one_of(SuppressionReason, "reason", query.reason)
     wanted = SuppressionFilter(
         channel=channel,
-        kind=one_of(SuppressionKind, "scope", query.scope),
+        kind=one_of(SuppressionKind, "scope", query.scope, _KINDS),
         reason=None if reason is None else reason.value,
         addresses=await api.addresses_of(call, channel, query.address.strip() or None),
     )
@@ -60,18 +65,20 @@ async def view(call: PageCall) -> Values:
 
 
 def _shown(each: SuppressionView) -> dict[str, Any]:
-    """What is shown of one: its address in part, as wherever others may look over a shoulder."""
+    """What is shown of one."""
+    return {"it": each, "address": _in_part(each), "stops": _KINDS[each.kind]}
+
+
+def _in_part(each: SuppressionView | ReleaseView) -> str:
+    """The address in part, as wherever others may look over a shoulder."""
     if each.address is None:
-        address = "of a person who was erased"
-    else:
-        address = masked(each.channel, each.address) or "the contact itself"
-    return {"it": each, "address": address, "stops": _KINDS[each.kind]}
+        return "of a person who was erased"
+    return masked(each.channel, each.address) or "the contact itself"
 
 
 async def one(call: PageCall) -> Values:
     """One suppression, and the form that releases it."""
-    added = call.query(DoneQuery).done == "add"
-    return await _one(call) | {"done": "It is not written to any more." if added else None}
+    return await _one(call) | {"done": "It is not written to any more." if call.done == "add" else None}
 
 
 async def _one(call: PageCall, problem: Problem | None = None) -> dict[str, Any]:
@@ -90,7 +97,8 @@ async def release(call: PageCall) -> Values:
     came = await tried(_release(call, fields | {"resend": bool(call.form.get("resend"))}))
     if isinstance(came, Problem):
         return await _one(call, came)
-    return {"template": "released.html", "came": came, "resend": bool(call.form.get("resend"))}
+    address = None if came.released is None else _in_part(came.released)
+    return {"template": "released.html", "came": came, "address": address, "resend": bool(call.form.get("resend"))}
 
 
 async def _release(call: PageCall, fields: dict[str, Any]) -> ReleaseReply:
@@ -116,7 +124,7 @@ async def create(call: PageCall) -> Values | Reply:
     made = await tried(_create(call))
     if isinstance(made, Problem):
         return _form(call, made)
-    return see_other(f"{call.here}{_PATH}/{made.id}?done=add")
+    return call.see_done(f"{call.here}{_PATH}/{made.id}", "add")
 
 
 async def _create(call: PageCall) -> SuppressionView:
@@ -129,6 +137,6 @@ PAGES: Final = (
     Page(_PATH, "suppressions.html", view, title="Suppressions", scope=Scope.CONTACTS, query=SuppressionsQuery),
     Page(f"{_PATH}/add", "suppression_form.html", form, scope=Scope.CONTACTS),
     Page(f"{_PATH}/add", "suppression_form.html", create, scope=Scope.CONTACTS, method="POST"),
-    Page(_ONE, "suppression.html", one, scope=Scope.CONTACTS, query=DoneQuery),
+    Page(_ONE, "suppression.html", one, scope=Scope.CONTACTS),
     Page(_ONE, "suppression.html", release, scope=Scope.CONTACTS, method="POST"),
 )

@@ -122,11 +122,11 @@ def _number(text: str) -> int | None:
 async def _preview(call: Call, row: TemplateRow, query: TemplateQuery) -> PreviewView:
     given = _values(row, query)
     if len(given) > _LONGEST_VALUES:
-        raise problems.invalid(f"are longer than {_LONGEST_VALUES:,} characters", "#/sample values")
+        raise problems.invalid(f"at most {_LONGEST_VALUES:,} characters", "#/sample")
     try:
         values = decode(given.encode() or b"{}", dict[str, Any])
     except Problem:
-        raise problems.invalid('are no JSON object, as in {"firstName": "Ann"}', "#/sample values") from None
+        raise problems.invalid('no JSON object, as in {"firstName": "Ann"}', "#/sample") from None
     fields = {"channel": query.channel, "locale": query.locale, "contactId": query.contact.strip()}
     request = decode(
         msgspec.json.encode({"attributes": values} | {name: text for name, text in fields.items() if text}),

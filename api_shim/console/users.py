@@ -1,4 +1,4 @@
-"""The workspace's people: who may sign in, and as what; to let somebody in, and to take somebody out."""
+"""The workspace's people: who may sign in, and as what; to let somebody in, and to remove somebody."""
 
 import secrets
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from api_shim.console.forms import answered, refusal, request_of, tried
 from api_shim.console.listing import ListQuery, paged, place_of
 from api_shim.console.pages import Page, PageCall, Values
-from api_shim.console.questions import Deed, Thing, Words
+from api_shim.console.questions import Deed, Thing, Words, done_of
 from api_shim.problems import Problem
 from api_shim.workspaces import users as api
 from api_shim.workspaces.user_types import UserPatch, UserRequest, UserView
@@ -28,11 +28,10 @@ async def view(call: PageCall) -> Values:
     query = call.query(ListQuery)
     async with call.services.database.read() as connection:
         page = await listed.of_people(connection, call.workspace_id, place_of(query, Kind.USER))
-    deed = _DEEDS.get(query.done)
     return {
         "rows": [(ids.show(Kind.USER, row.id), row.email, row.role, show(row.created_at)) for row in page.rows],
         "own": _own_id(call),
-        "done": None if deed is None else deed.words.done,
+        "done": done_of(call, _DEEDS),
         **paged(page, query, Kind.USER),
     }
 
@@ -109,7 +108,7 @@ async def _remove(call: PageCall) -> None:
 _DEEDS: Final = {
     "admin": Deed(
         Words(
-            "Make admin",
+            "Make this person an admin",
             "Make this person an admin?",
             "They may then do everything in the workspace: its keys, its people and its settings too.",
             "They are an admin now.",
@@ -118,7 +117,7 @@ _DEEDS: Final = {
     ),
     "member": Deed(
         Words(
-            "Make member",
+            "Make this person a member",
             "Make this person a member?",
             "They may then do the daily work, and change neither campaigns, templates and keys nor who belongs here.",
             "They are a member now.",
@@ -127,7 +126,7 @@ _DEEDS: Final = {
     ),
     "password": Deed(
         Words(
-            "New password",
+            "Set a new password",
             "Set a new password for this person?",
             "The former one ends, and so does every session of theirs. The new one is shown once.",
             "The password was set.",
@@ -136,10 +135,11 @@ _DEEDS: Final = {
     ),
     "remove": Deed(
         Words(
-            "Remove",
-            "Take this person out of the workspace?",
+            "Remove this person",
+            "Remove this person from the workspace?",
             "They are out at once. Where this was their last workspace, their account goes with it.",
-            "They were taken out of the workspace.",
+            "They were removed from the workspace.",
+            final=True,
         ),
         _remove,
         ends=True,

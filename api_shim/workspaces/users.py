@@ -57,7 +57,7 @@ async def create(call: Call, request: UserRequest) -> Reply:
             # Not put into this workspace: whoever made the account elsewhere may still know its password.
             raise Problem(
                 problems.CONFLICT,
-                "This e-mail address has an account. Who runs Wireroom adds it to another workspace: "
+                "This e-mail address has an account. Whoever runs Wireroom adds it to another workspace: "
                 "wireroom user create EMAIL --workspace NAME_OR_ID",
             ) from None
         await users.join(change.connection, made.id, call.workspace_id, request.role)

@@ -182,9 +182,8 @@ def _things(ways: _Ways, world: World) -> list[Scene]:
         "message": f"/messages/{world.message}",
         "messages-older": f"/messages?before={world.held}",
         "message-held": f"/messages/{world.held}",
-        "message-retried": f"/messages/{world.message}?done=retry",
         "campaign": f"/campaigns/{world.campaign}",
-        "campaign-empty": f"/campaigns/{world.idle_campaign}?done=pause",
+        "campaign-empty": f"/campaigns/{world.idle_campaign}",
         "template": f"/templates/{world.template}",
         "template-text": f"/templates/{world.template}?channel=TELEGRAM&version=1",
         "template-refused": f"/templates/{world.template}?sample=[1]",
@@ -192,10 +191,10 @@ def _things(ways: _Ways, world: World) -> list[Scene]:
         "suppression": f"/suppressions/{world.suppression}",
         "endpoint": f"/endpoints/{world.endpoint}",
         "endpoint-nothing": f"/endpoints/{world.endpoint}?state=failed&page=9",
-        "endpoint-off": f"/endpoints/{world.endpoint_off}?done=resume",
+        "endpoint-off": f"/endpoints/{world.endpoint_off}",
         "key": f"/keys/{world.key}",
         "key-test": f"/keys/{world.test_key}",
-        "user": f"/users/{world.user}?done=member",
+        "user": f"/users/{world.user}",
     }
     questions = {
         "message-question": f"/messages/{world.message}/retry",
@@ -222,6 +221,9 @@ def _forms(ways: _Ways, world: World) -> list[Scene]:
         ways.by_form("user-form-refused", "/users/add", email="nobody"),
         ways.by_form("user-made", "/users/add", email=f"new.{world.user[-8:]}@example.org"),
         ways.by_form("message-refused", f"/messages/{world.sent}/cancel"),
+        ways.by_form("message-retried", f"/messages/{world.failed}/retry"),
+        ways.by_form("endpoint-resumed", f"/endpoints/{world.endpoint_paused}/resume"),
+        ways.by_form("user-changed", f"/users/{world.user}/member"),
         ways.by_form("campaign-refused", f"/campaigns/{world.ended_campaign}/resume"),
     ]
 

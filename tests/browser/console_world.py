@@ -60,6 +60,7 @@ class World:
 
     message: str
     held: str
+    failed: str
     sent: str
     campaign: str
     idle_campaign: str
@@ -68,6 +69,7 @@ class World:
     suppression: str
     released: str
     endpoint: str
+    endpoint_paused: str
     endpoint_off: str
     key: str
     test_key: str
@@ -79,7 +81,7 @@ async def furnish(tenant: Tenant, database: Database) -> World:
     idle, ended, campaign = await _campaigns(tenant, database)
     happened = await _messages(tenant, database)
     suppression, released = await _suppressions(tenant)
-    endpoint, endpoint_off = await _endpoints(tenant, database)
+    endpoint, endpoint_paused, endpoint_off = await _endpoints(tenant, database)
     key = (await tenant.post("/keys", {"name": "Shop", "scopes": ["messages:write", "contacts"]}))["id"]
     gone = (await tenant.post("/keys", {"name": "The former shop", "scopes": ["messages:write"]}))["id"]
     await tenant.call("DELETE", f"/keys/{gone}")
@@ -87,6 +89,7 @@ async def furnish(tenant: Tenant, database: Database) -> World:
     return World(
         message=happened["Password reset"],
         held=happened["Did this arrive?"],
+        failed=happened["Your weekly digest"],
         sent=happened["Your invoice for November"],
         campaign=campaign,
         idle_campaign=idle,
@@ -95,6 +98,7 @@ async def furnish(tenant: Tenant, database: Database) -> World:
         suppression=suppression,
         released=released,
         endpoint=endpoint,
+        endpoint_paused=endpoint_paused,
         endpoint_off=endpoint_off,
         key=key,
         test_key=await _sandbox(tenant),
@@ -197,8 +201,8 @@ async def _suppressions(tenant: Tenant) -> tuple[str, str]:
     return str(made[-1]), str(made[0])
 
 
-async def _endpoints(tenant: Tenant, database: Database) -> tuple[str, str]:
-    """One that fails, and one that was switched off."""
+async def _endpoints(tenant: Tenant, database: Database) -> tuple[str, str, str]:
+    """One that fails, one that is paused, and one that was switched off."""
     urls = ("https://events.example.org/wireroom", "https://crm.example.net/in", "https://old.example.net/in")
     made = [(await tenant.post("/subscriptions", {"url": url}))["id"] for url in urls]
     contact = await tenant.contact()
@@ -214,7 +218,7 @@ async def _endpoints(tenant: Tenant, database: Database) -> tuple[str, str]:
     async with database.write() as connection:
         gone = subscriptions.c.id == ids.parse(Kind.SUBSCRIPTION, made[2])
         await connection.execute(update(subscriptions).where(gone).values(**off))
-    return str(made[0]), str(made[2])
+    return str(made[0]), str(made[1]), str(made[2])
 
 
 async def _told(database: Database, subscription: UUID, key: tuple[UUID, bytes]) -> None:

@@ -20,16 +20,28 @@ _FITS: Final = """
 () => {
   const shown = (each) => each.getClientRects().length > 0;
   const named = (each) => `${each.localName}.${each.className} "${each.textContent.trim().slice(0, 40)}"`;
-  const boxes = ".card, .standing, .question, .letter, .tiles a, .notice, .alert, .list, .filters > *, .choices a";
+  const boxes = `.card, .standing, .question, .letter, .tiles a, .notice, .alert, .list, .scroll, .filters > *,
+    .choices a`;
   const wide = [...document.querySelectorAll(boxes)].filter((each) => each.scrollWidth > each.clientWidth + 1);
   const outside = [...document.querySelectorAll("main *")].filter((each) => {
     const { left, right } = each.getBoundingClientRect();
     return shown(each) && !each.closest(".scroll, .unseen, svg") && (left < -1 || right > innerWidth + 1);
   });
+  // As wide as its chosen word wants it.
+  const cut = [...document.querySelectorAll("main select")].filter(shown).filter((each) => {
+    const probe = each.cloneNode(false);
+    probe.append(each.selectedOptions[0].cloneNode(true));
+    Object.assign(probe.style, { position: "absolute", width: "max-content" });
+    each.parentElement.append(probe);
+    const wanted = probe.offsetWidth;
+    probe.remove();
+    return wanted > each.offsetWidth + 1;
+  });
   const root = document.documentElement;
   return [
     ...(root.scrollWidth > innerWidth ? [`the page is ${root.scrollWidth} wide`] : []),
     ...wide.map((each) => `what is in it juts out of ${named(each)}`),
+    ...cut.map((each) => `the chosen word is cut in ${each.name} "${each.selectedOptions[0].text}"`),
     ...outside.map((each) => `outside of the window: ${named(each)}`),
   ];
 }

@@ -64,20 +64,20 @@ async def _for_docs(made: Stage) -> None:
     await tour(made, take, only=_SHOWN)
 
 
-async def _all(made: Stage, folder: Path) -> None:
-    """Each page from top to bottom."""
+async def _all(made: Stage, folder: Path, only: Sequence[str]) -> None:
+    """Each page from top to bottom; where ``only`` some are named, those."""
 
     async def take(scene: Scene, page: Page, view: View) -> None:
         await page.screenshot(path=folder / f"{scene.name}-{view.width}-{view.scheme}.png", full_page=True)
 
-    await tour(made, take)
+    await tour(made, take, only=only)
 
 
-async def _main(folder: Path | None) -> None:
+async def _main(folder: Path | None, only: Sequence[str]) -> None:
     work = Path(tempfile.mkdtemp())
     try:
         async with _staged(work) as made:
-            await (_for_docs(made) if folder is None else _all(made, folder))
+            await (_for_docs(made) if folder is None else _all(made, folder, only))
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -86,11 +86,12 @@ def main(arguments: Sequence[str]) -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--all", metavar="FOLDER", type=Path, help="every page, at every width, light and dark")
+    parser.add_argument("--only", metavar="PAGE", nargs="+", default=[], help="of all, these")
     given = parser.parse_args(arguments)
     if CHROMIUM is None:
         sys.stderr.write("no Chromium: sh tools/peers.sh installs one\n")
         return 1
-    asyncio.run(_main(given.all))
+    asyncio.run(_main(given.all, given.only))
     return 0
 
 

@@ -51,7 +51,7 @@ async def test_a_person_finds_and_cancels_a_message_by_keyboard(visit: Visit) ->
 
 async def sign_in_by_keyboard(page: Page, email: str) -> None:
     """Type what the sign-in page asks for."""
-    await expect(page.get_by_label("E-mail address")).to_be_focused()
+    await expect(page.get_by_label("Email address")).to_be_focused()
     await page.keyboard.type(email)
     await page.keyboard.press("Tab")
     await page.keyboard.type(PASSWORD)
@@ -91,6 +91,7 @@ async def test_what_left_is_what_came_less_what_there_is_more_of(desk: Desk, tmp
     card = page.get_by_role("region", name="Email")
     left = card.get_by_role("img").last
     await expect(card.get_by_role("row", name="Bulk")).to_contain_text("10,000+")
+    await expect(left).to_have_attribute("aria-label", "two samples are needed")
     for number in range(1, 30):
         await expect(card.locator("polyline.bulk").first).to_have_attribute("points", points(number))
         await desk.context.clock.run_for(3_000)

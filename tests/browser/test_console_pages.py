@@ -56,7 +56,7 @@ async def test_a_person_releases_a_held_message_and_sees_it_sent(
 async def _sign_in(page: Page, visit: Visit) -> None:
     email = await robin(visit)
     await page.goto(f"{visit.api.url}/console/{visit.tenant.workspace}")
-    await page.get_by_label("E-mail address").fill(email)
+    await page.get_by_label("Email address").fill(email)
     await page.get_by_label("Password").fill(PASSWORD)
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")

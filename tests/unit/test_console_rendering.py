@@ -5,7 +5,7 @@ import re
 import pytest
 from jinja2 import UndefinedError
 
-from api_shim.console import rendering
+from api_shim.console import rendering, words
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,9 @@ def test_numbers_times_and_words_are_for_people() -> None:
     assert rendering.moment("2026-01-15T10:00:00.123Z") == "2026-01-15 10:00:00"
     told = "It was given up at 2026-01-15T10:00:00.123Z: mailbox full."
     assert rendering.moments(told) == "It was given up at 2026-01-15 10:00:00: mailbox full."
-    assert rendering.spaced("mailbox_full") == "mailbox full"
+    assert words.spaced("mailbox_full") == "mailbox full"
+    assert words.plain("expected `str` of length >= 3") == "at least 3 characters"
+    assert words.plain("expected `str`, got `int`") == "has the wrong form"
     assert rendering.pretty({"a": [1]}) == '{\n  "a": [\n    1\n  ]\n}'
 
 

@@ -55,7 +55,12 @@ def situation(**changes: Any) -> Situation:
         (
             {"state": State.HELD, "status": Status.SENDING, "attempts": 1},
             Gate.DOUBT,
-            ["Nobody knows whether attempt 1 arrived"],
+            ["Nobody knows whether attempt 1 arrived", "Release sends it again, giving it up ends it"],
+        ),
+        (
+            {"state": State.HELD, "status": Status.SENDING, "attempts": 0},
+            Gate.DOUBT,
+            ["Nobody knows whether it arrived"],
         ),
         (
             {"state": State.DONE, "status": Status.OPENED, "sent_at": PAST},

@@ -26,7 +26,7 @@ WORDS = {
     Gate.LANE: ["lane"],
     Gate.SUSPECT: ["waits for a worker"],
     Gate.WORKER: ["worker"],
-    Gate.DOUBT: ["event", "person", "Release", "fail"],
+    Gate.DOUBT: ["event", "person", "Release", "giving it up"],
 }
 TIMED = {Gate.SCHEDULE, Gate.RETRY, Gate.LIMIT, Gate.CHANNEL}
 

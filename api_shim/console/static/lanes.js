@@ -5,6 +5,7 @@ const KEPT = 100;
 const LEFT = 46;
 const TOP = 8;
 const BOTTOM = 18;
+const TOO_FEW = "two samples are needed";
 const LANES = ["transactional", "bulk"];
 const board = document.getElementById("lanes");
 const said = document.getElementById("said");
@@ -101,8 +102,8 @@ function draw(svg, drawn, now, unit) {
   }
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.replaceChildren(...parts);
-  svg.parentElement.querySelector("figcaption span").textContent = newest.join(", ");
-  svg.setAttribute("aria-label", told.join("; ") || "No numbers yet");
+  svg.parentElement.querySelector("figcaption span").textContent = newest.join(", ") || TOO_FEW;
+  svg.setAttribute("aria-label", told.join("; ") || TOO_FEW);
 }
 
 function lines(kept, name, of) {
