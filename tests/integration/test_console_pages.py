@@ -240,6 +240,9 @@ async def test_a_release_sends_again_what_failed_because_of_it(robin: Desk, tena
     (released,) = (await tenant.get("/suppressions/releases"))["data"]
     assert (released["note"], released["releasedBy"][:4]) == ("they wrote", "usr_")
     await robin.page(path, 404)
+    other = (await tenant.post("/suppressions", {"channel": "EMAIL", "address": "cay@example.org"}))["id"]
+    none = words((await robin.submit(below(tenant, f"/suppressions/{other}"), resend="yes")).text)
+    assert "c•••@example.org None of its messages is sent again." in none
 
 
 async def welcome(tenant: Tenant) -> str:
@@ -284,6 +287,8 @@ async def test_a_template_is_shown_for_whom_and_as_it_was(robin: Desk, tenant: T
     assert "For Ann" in await said(version="1", sample=ann)
     assert "Hallo Ann" in await said(channel="TELEGRAM", locale="de", sample=ann)
     assert "Hi Ann" in await said(channel="TELEGRAM", locale="fr", sample=ann)
+    whole = await said()
+    assert [whole.count(each) for each in ("Any other channel", "ny other language")] == [2, 3]
     assert "Hi Bea" in await said(channel="TELEGRAM", contact=await tenant.contact(firstName="Bea"))
     assert "firstName has no value" in await said(sample="{}")
     for wrong in ("[1]", "{", "x" * 4_001):
@@ -367,7 +372,8 @@ async def test_a_key_is_made_shown_once_and_revoked(api: Api, robin: Desk, tenan
     assert token[0] not in listed
     newest = rows(listed, tenant, "/keys")[0]
     path = below(tenant, f"/keys/{newest}")
-    assert token[0] not in await robin.page(path)
+    one = await robin.page(path)
+    assert (token[0] in one, "What becomes of its messages They are sent" in words(one)) == (False, True)
     shown = await tenant.get(f"/keys/{newest}")
     assert (shown["name"], shown["scopes"]) == ("Shop", ["contacts", "messages:read"])
     assert shown["expiresAt"] == "2099-01-31T23:59:59.000Z"
