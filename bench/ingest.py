@@ -38,8 +38,10 @@ EVENTS: Final = "events/s"
 _AT_ONCE: Final = 1_000
 _TYPES: Final = ("delivered", "opened", "clicked", "opened")
 """What each message's reader does; requests come in this order, as all of a campaign's do."""
-_CLIENTS: Final = 2
+_CLIENTS: Final = 4
 """Requests under way at once, as providers send theirs, and as many connections of the bare client."""
+_WARM_UP: Final = 4 * _CLIENTS * _AT_ONCE
+"""The bare client's connections are open and its statements are prepared before the clock: so are the API's then."""
 _SENT_S: Final = 120.0
 _TAKEN_S: Final = 120.0
 _POLL_S: Final = 0.01
@@ -72,7 +74,7 @@ class Ingest:
         again: list[Measured] = []
         bare: dict[Form, list[Measured]] = {form: [] for form in Form}
         say("warming up")
-        await self._take(await self._requests(_AT_ONCE), is_new=True)
+        await self._take(await self._requests(_WARM_UP), is_new=True)
         for number in range(pairs):
             say(f"pair {number + 1} of {pairs}, the hook")
             requests = await self._requests(events)

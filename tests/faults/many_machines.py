@@ -11,7 +11,7 @@ import contextlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -199,12 +199,10 @@ async def _cut(place: Place, begun: _Run) -> None:
         async with begun.database.read() as connection:
             return int(await connection.scalar(in_hand) or 0)
 
-    await wait_until(has_some, timeout=_REST_S)
+    begun.figures["in_hand_when_cut_off"] = await _pulled_with_some_in_hand(site, has_some)
     place.say("one is cut off")
-    site.network.pull(_CUT_OFF)
     cut_at = time.monotonic()
     try:
-        begun.figures["in_hand_when_cut_off"] = await has_some()
         await asyncio.sleep(_UNDER_WAY_S)
         begun.phase = _DURING
         dead = select(func.count()).where(workers.c.id.in_(its), workers.c.dead_at.is_not(None))
@@ -217,6 +215,16 @@ async def _cut(place: Place, begun: _Run) -> None:
         site.network.plug(_CUT_OFF)
     begun.phase = _RETURNING
     begun.figures["cut_off_s"] = round(time.monotonic() - cut_at, 1)
+
+
+async def _pulled_with_some_in_hand(site: Site, has_some: Callable[[], Awaitable[int]]) -> int:
+    """Pull the plug while the machine is at work; how many it had in hand. One that met nothing is put back at once."""
+    while True:
+        await wait_until(has_some, timeout=_REST_S)
+        site.network.pull(_CUT_OFF)
+        if in_hand := await has_some():
+            return in_hand
+        site.network.plug(_CUT_OFF)
 
 
 async def _leases(begun: _Run) -> list[object]:

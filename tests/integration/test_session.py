@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, text, update
 from models.errors import StorageUnavailable
 from models.session import Database, now_ms
 from models.tables import channel_pauses
-from tests.support.waiting import wait_for_sqlite_threads, wait_until
+from tests.support.waiting import wait_for_sqlite_threads
 
 _ROW = {"channel": "EMAIL", "until": 0, "detail": ""}
 
@@ -106,16 +106,17 @@ async def test_what_is_left_open_holds_nobody_up_for_long(postgres_url: str) -> 
             limit = await connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
         assert limit == "10s"
 
-        async def begin_and_vanish(freed: asyncio.Event) -> None:
+        async def begin_and_vanish(holds: asyncio.Event, freed: asyncio.Event) -> None:
             async with gone.write() as connection:
                 await connection.execute(update(channel_pauses).values(until=1))
                 await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 50"))
+                holds.set()
                 await freed.wait()
                 await connection.execute(update(channel_pauses).values(until=2))
 
-        freed = asyncio.Event()
-        vanished = asyncio.create_task(begin_and_vanish(freed))
-        await wait_until(lambda: _sessions_in_a_transaction(others))
+        holds, freed = asyncio.Event(), asyncio.Event()
+        vanished = asyncio.create_task(begin_and_vanish(holds, freed))
+        await asyncio.wait_for(holds.wait(), 40)
         async with others.write() as connection:  # waits for the row, and gets it
             await connection.execute(update(channel_pauses).values(until=3))
         freed.set()
@@ -126,9 +127,3 @@ async def test_what_is_left_open_holds_nobody_up_for_long(postgres_url: str) -> 
     finally:
         await gone.close()
         await others.close()
-
-
-async def _sessions_in_a_transaction(database: Database) -> int:
-    state = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'")
-    async with database.read() as connection:
-        return int(await connection.scalar(state) or 0)

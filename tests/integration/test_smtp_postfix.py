@@ -26,14 +26,12 @@ def server() -> Iterator[Postfix]:
 async def test_chunking_takes_a_quarter_of_the_round_trips(server: Postfix) -> None:
     rates = await measure(server.port, 8)
     assert (rates.ours.round_trips, rates.aiosmtplib.round_trips) == (1, 4)
-    assert rates.ratio > 1.5  # A quiet machine shows 3.5 and more; round trips decide.
 
 
 async def test_pipelining_takes_half_of_the_round_trips() -> None:
     async with smtp_sink.running(offers=("PIPELINING",)) as sink:
         rates = await measure(sink.port, 8)
     assert (rates.ours.round_trips, rates.aiosmtplib.round_trips) == (2, 4)
-    assert rates.ratio > 1.2  # A quiet machine shows 1.9 and more; round trips decide.
 
 
 async def test_postfix_delivers_what_was_said(server: Postfix) -> None:
