@@ -38,7 +38,7 @@ class Action(StrEnum):
     USER_CHANGE = "user.change"
     """A person got another role, or another password from somebody else."""
     USER_REMOVE = "user.remove"
-    """A person was taken out of the workspace."""
+    """A person was removed from the workspace."""
     SENDER_CREATE = "sender.create"
     """A sender of the workspace's own was made, with its credentials."""
     SENDER_CHANGE = "sender.change"

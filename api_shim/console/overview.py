@@ -21,7 +21,7 @@ _MOST_REASONS: Final = 3
 
 _GROUPS: Final[Mapping[str, tuple[Status, ...]]] = {
     "on their way": (Status.QUEUED, Status.SENDING),
-    "sent": (Status.SENT, Status.DELIVERED, Status.OPENED, Status.CLICKED),
+    "went out": (Status.SENT, Status.DELIVERED, Status.OPENED, Status.CLICKED),
     "did not arrive": (Status.BOUNCED, Status.FAILED),
     "unsubscribed": (Status.UNSUBSCRIBED,),
 }

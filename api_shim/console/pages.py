@@ -77,23 +77,28 @@ class PageCall(Call):
     def done(self) -> str:
         """The command that led to this page, by ``see_done``; the empty string where none did."""
         place, _, command = self.request.cookies.get(self._cookies.done, "").rpartition(":")
-        return command if place == self.request.url.path.rpartition("/")[2] else ""
+        return command if place == _below(self.request.url.path) else ""
 
     def see_done(self, address: str, command: str) -> Reply:
         """Go there by GET, where it is said once that the command was done.
 
         A cookie says so and not the address, which anybody can make up and which outlives what it tells of.
         """
-        told = f"{address.rpartition('/')[2]}:{command}"
+        told = f"{_below(address)}:{command}"
         return see_other(address, self._cookies.set(self._cookies.done, told, _TOLD_WITHIN_S))
 
     def told(self, reply: Reply) -> Reply:
-        """The page that said it: it says it no more."""
+        """An answer after which nothing is left to be said of what was done."""
         return msgspec.structs.replace(reply, cookies=(*reply.cookies, self._cookies.set(self._cookies.done, "", 0)))
 
     @property
     def _cookies(self) -> Cookies:
         return self.services.sessions.cookies
+
+
+def _below(path: str) -> str:
+    """A page's place in the console, whatever path the public URL has."""
+    return path.rpartition(f"{HOME}/")[2]
 
 
 View = Callable[[PageCall], Awaitable[Values | Reply]]

@@ -57,7 +57,8 @@ async def sign_in(call: Call) -> Reply:
 async def sign_out(call: Call) -> Reply:
     """Sign out as the API does."""
     reply = await auth_routes.sign_out(call)
-    return see_other(_as_page(call).root, *reply.cookies)
+    page = _as_page(call)
+    return page.told(see_other(page.root, *reply.cookies))
 
 
 def _as_page(call: Call) -> PageCall:

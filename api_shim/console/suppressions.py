@@ -98,7 +98,8 @@ async def release(call: PageCall) -> Values:
     if isinstance(came, Problem):
         return await _one(call, came)
     address = None if came.released is None else _in_part(came.released)
-    return {"template": "released.html", "came": came, "address": address, "resend": bool(call.form.get("resend"))}
+    asked = {"resend": bool(call.form.get("resend")), "more": bool(fields["after"])}
+    return {"template": "released.html", "came": came, "address": address, **asked}
 
 
 async def _release(call: PageCall, fields: dict[str, Any]) -> ReleaseReply:

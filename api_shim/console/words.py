@@ -12,7 +12,11 @@ E = TypeVar("E", bound=StrEnum)
 
 _LENGTH: Final = re.compile(r"expected `str` of length (<=|>=) (\d+)")
 _BOUNDS: Final = {"<=": "at most", ">=": "at least"}
-_SAID: Final = {"required": "is needed", "invalid RFC3339 encoded datetime": "is no date"}
+_SAID: Final = {
+    "required": "is needed",
+    "needs either an address or a contactId": "is needed",
+    "invalid RFC3339 encoded datetime": "is no date",
+}
 
 
 def one_of(vocabulary: type[E], name: str, text: str, shown: Mapping[E, str] | None = None) -> E | None:

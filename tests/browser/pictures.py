@@ -34,6 +34,8 @@ _SHOWN: Final = {
     "campaign": View(1440, "light"),
     "messages": View(390, "light"),
 }
+_PAINTED: Final = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""A window whose size was changed is drawn whole in the frame after the next."""
 
 
 @asynccontextmanager
@@ -68,6 +70,7 @@ async def _all(made: Stage, folder: Path, only: Sequence[str]) -> None:
     """Each page from top to bottom; where ``only`` some are named, those."""
 
     async def take(scene: Scene, page: Page, view: View) -> None:
+        await page.evaluate(_PAINTED)
         await page.screenshot(path=folder / f"{scene.name}-{view.width}-{view.scheme}.png", full_page=True)
 
     await tour(made, take, only=only)
@@ -88,6 +91,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--all", metavar="FOLDER", type=Path, help="every page, at every width, light and dark")
     parser.add_argument("--only", metavar="PAGE", nargs="+", default=[], help="of all, these")
     given = parser.parse_args(arguments)
+    if given.only and given.all is None:
+        parser.error("--only wants --all FOLDER")
     if CHROMIUM is None:
         sys.stderr.write("no Chromium: sh tools/peers.sh installs one\n")
         return 1

@@ -195,7 +195,7 @@ async def test_values_are_text_wherever_they_stand(robin: Desk, tenant: Tenant, 
     values = [given["value"] for tag, given in Seen.of(asked.text).tags if tag == "input" and "value" in given]
     assert values.count(HOSTILE) == 2
     wrong = await robin.get(f"/console{below(tenant)}/messages", params={"status": HOSTILE})
-    assert "There is no such filter Status : must be one of Queued, Sending, Sent," in words(wrong.text)
+    assert "There is no such choice Status : must be one of Queued, Sending, Sent," in words(wrong.text)
     assert (wrong.status_code, "img" in {tag for tag, _ in Seen.of(wrong.text).tags}) == (400, False)
 
 
@@ -275,7 +275,7 @@ async def test_the_overview_counts_today_and_names_what_wants_attention(
     said = words(page)
     assert "3 accepted since" in said
     assert _tiles(page) == {status.value: 0 for status in Status} | {"QUEUED": 1, "FAILED": 2}
-    assert "2 Failed by what was asked for today 2 cancelled" in said
+    assert "2 Did not arrive, by what was asked for today 2 cancelled" in said
     assert "Endpoint switched off example.org" in said
     assert "secret" not in said
     assert "Sender at rest EMAIL" in said

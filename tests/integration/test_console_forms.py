@@ -77,8 +77,19 @@ async def test_no_address_makes_a_page_say_what_was_not_done(robin: Desk, tenant
     for path in (f"{below}/{one}", below, f"/{tenant.workspace}/users"):
         await robin.page(f"{path}?done=cancel", 400)
     assert (await robin.submit(f"{below}/{one}/pause")).status_code == 303
+    assert robin.cookies["wireroom_done"] == f"{tenant.workspace}/campaigns/{one}:pause"
     pages = [words(await robin.page(f"{below}/{each}")) for each in (other, one, one)]
     assert ["It is paused." in page for page in pages] == [False, True, False]
+    assert "wireroom_done" not in robin.cookies
+
+
+async def test_who_signs_in_next_is_not_told_what_the_former_one_did(robin: Desk, tenant: Tenant) -> None:
+    campaign = (await tenant.post("/campaigns", {"name": "Spring"}))["id"]
+    assert (await robin.submit(f"/{tenant.workspace}/campaigns/{campaign}/pause")).status_code == 303
+    out = re.search('name="csrf" value="([^"]+)"', await robin.page(f"/{tenant.workspace}"))
+    assert out is not None
+    assert (await robin.post("/console/sign-out", data={"csrf": out[1]})).status_code == 303
+    assert not {"wireroom_done", "wireroom_session"} & set(robin.cookies)
 
 
 async def test_what_cannot_be_taken_back_is_not_done_by_pressing_enter(robin: Desk, tenant: Tenant) -> None:

@@ -234,15 +234,21 @@ async def test_a_release_sends_again_what_failed_because_of_it(robin: Desk, tena
     refused = await robin.submit(path, note="x" * 201)
     assert (refused.status_code, (await tenant.get("/suppressions"))["pagination"]["total"]) == (400, 1)
     done = await robin.submit(path, note="they wrote", resend="yes")
-    said = "a•••@example.org 1 of its messages is being sent again."
+    said = "a•••@example.org 1 that failed because of it is being sent again."
     assert (done.status_code, said in words(done.text)) == (200, True)
     assert (await tenant.get(f"/messages/{sent}"))["status"] == "QUEUED"
     (released,) = (await tenant.get("/suppressions/releases"))["data"]
     assert (released["note"], released["releasedBy"][:4]) == ("they wrote", "usr_")
     await robin.page(path, 404)
     other = (await tenant.post("/suppressions", {"channel": "EMAIL", "address": "cay@example.org"}))["id"]
-    none = words((await robin.submit(below(tenant, f"/suppressions/{other}"), resend="yes")).text)
-    assert "c•••@example.org None of its messages is sent again." in none
+    page = below(tenant, f"/suppressions/{other}")
+    on = re.search('name="csrf" value="([^"]+)"', await robin.page(page))
+    assert on is not None
+    assert "c•••@example.org None that failed because of it is sent again." in words(
+        (await robin.submit(page, resend="yes")).text
+    )
+    further = await robin.post(f"/console{page}", data={"csrf": on[1], "resend": "yes", "after": sent})
+    assert "No more of those that failed because of it are sent again." in words(further.text)
 
 
 async def welcome(tenant: Tenant) -> str:
