@@ -14,7 +14,6 @@ import contextlib
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -36,6 +35,7 @@ from worker.retention import Pruner
 from worker.settings import MetricsSettings
 from worker.telemetry import KeepingMeter, answering
 from worker.wakeups import Wakeups
+from worker.watching import DeathWatch, SetBack
 
 log = structlog.get_logger(__name__)
 
@@ -47,66 +47,12 @@ _ERASED_AT_ONCE: Final = 200
 # Longer than any intake that read the contact before, and any send that had begun, can take.
 _ERASED_FOR_MS: Final = 900_000
 _JOBS_ENOUGH: Final = 4
-_STILL_S: Final = 4.0
-"""A lease must stand still this long before the keeper's own eyes."""
-_BROKEN_TURN_S: Final = 2.5
-"""A longer pause between two turns and the keeper has not been watching: it begins anew."""
 _DAY_MS: Final = 86_400_000
 _KEYS_KEPT_MS: Final = 3 * _DAY_MS
 # An hour longer than any provider repeats a request under the same token.
 _TOKENS_KEPT_MS: Final = 10 * 3_600_000
 _ROUNDS: Final = 20
 _PATIENCE_S: Final = 60.0
-
-_SET_BACK_S: Final = 1.5
-"""For so long, a turn or two, after the database's clock was set back a transaction may still park by the old time."""
-
-
-@dataclass(slots=True)
-class _Watched:
-    renewed_at: int
-    still_since: float
-
-
-class DeathWatch:
-    """Which workers have stood still, with a lapsed lease, throughout the keeper's own unbroken turns. Pure."""
-
-    def __init__(self) -> None:
-        self._watched: dict[UUID, _Watched] = {}
-        self._last_turn = float("-inf")
-
-    def look(self, beats: list[workers.Heartbeat], now: float) -> list[workers.Heartbeat]:
-        """Take in what is seen at ``now`` (monotonic seconds); returns those that are dead by now."""
-        if now - self._last_turn > _BROKEN_TURN_S:
-            self._watched.clear()
-        self._last_turn = now
-        seen: dict[UUID, _Watched] = {}
-        dead = []
-        for beat in beats:
-            if not beat.stale:
-                continue
-            before = self._watched.get(beat.id)
-            unmoved = before is not None and before.renewed_at == beat.renewed_at
-            seen[beat.id] = before if before is not None and unmoved else _Watched(beat.renewed_at, now)
-            if now - seen[beat.id].still_since >= _STILL_S:
-                dead.append(beat)
-        self._watched = seen
-        return dead
-
-
-class SetBack:
-    """Whether the database's clock was set back a short while ago, or may have been while nobody looked. Pure."""
-
-    def __init__(self) -> None:
-        self._last_ms: int | None = None
-        self._until = float("-inf")
-
-    def look(self, now_ms: int, now: float) -> bool:
-        """Take in the database's time, seen at ``now`` (monotonic seconds)."""
-        if self._last_ms is None or now_ms < self._last_ms:
-            self._until = now + _SET_BACK_S
-        self._last_ms = now_ms
-        return now < self._until
 
 
 class Keeper:
@@ -118,6 +64,7 @@ class Keeper:
         self._meter = meter or KeepingMeter()
         self._watch = DeathWatch()
         self._set_back = SetBack()
+        self._readying = asyncio.Lock()
 
     async def rescue(self) -> None:
         """Declare workers dead whose lease stood still, and take what dead ones have out of their hands."""
@@ -144,17 +91,18 @@ class Keeper:
 
     async def ready(self) -> None:
         """Ready what is due, each workspace's lane for itself, so that none waits for another's million."""
-        groups, set_back = await self._groups_due()
-        if set_back:
-            await self._follow_clock()
-            groups, _ = await self._groups_due()
-        for _ in range(_ROUNDS):
-            more = []
-            for group in groups:
-                async with self._database.write() as connection:
-                    if await keeping.ready_due(connection, group, _BATCH) == _BATCH:
-                        more.append(group)
-            groups = more
+        async with self._readying:
+            groups, set_back = await self._groups_due()
+            if set_back:
+                await self._follow_clock()
+                groups, _ = await self._groups_due()
+            for _ in range(_ROUNDS):
+                more = []
+                for group in groups:
+                    async with self._database.write() as connection:
+                        if await keeping.ready_due(connection, group, _BATCH) == _BATCH:
+                            more.append(group)
+                groups = more
 
     async def _groups_due(self) -> tuple[Sequence[Group], bool]:
         """What is due, and whether the database's clock was set back since it was read last."""
@@ -180,9 +128,14 @@ class Keeper:
                     return
 
     async def settle(self) -> None:
-        """Let the messages of campaigns that were paused, resumed or cancelled follow, each campaign for itself."""
+        """Let the messages of campaigns that were paused, resumed or cancelled follow, each campaign for itself.
+
+        Were those that go on to wait for the turns of two more duties, a person would notice.
+        """
         async with self._database.read() as connection:
             behind = await campaigns.unsettled(connection)
+        if not behind:
+            return
         for _ in range(_ROUNDS):
             more = []
             for campaign_id in behind:
@@ -190,6 +143,8 @@ class Keeper:
                     if await campaigns.settle(connection, campaign_id, _BATCH) == _BATCH:
                         more.append(campaign_id)
             behind = more
+        await self.ready()
+        await self.wake()
 
     async def wake(self) -> None:
         """Top up the wake-ups of every lane with work, unless enough of them wait to be taken already."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.store.workers import Heartbeat
-from worker.keeper import DeathWatch, SetBack
+from worker.watching import DeathWatch, SetBack
 
 ANN, BOB = UUID(int=1), UUID(int=2)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.faults import walk_through
 from wireroom.settings import KNOWN
-from worker import keeper, leases
+from worker import leases, watching
 
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 PAGE = walk_through.PAGE.read_text()
@@ -35,7 +35,7 @@ def test_its_settings_are_known_and_lead_to_these_machines() -> None:
 
 
 def test_its_times_are_those_of_the_lease() -> None:
-    lasts, left, still = (round(each) for each in (leases.LEASE_S, leases.MARGIN_S, keeper._STILL_S))
+    lasts, left, still = (round(each) for each in (leases.LEASE_S, leases.MARGIN_S, watching._STILL_S))
     said = " ".join(PAGE.split())
     assert f"{lasts - left} s later at most they begin nothing more" in said
     assert f"for {lasts} s at least" in said
