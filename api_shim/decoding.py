@@ -3,7 +3,7 @@
 import asyncio
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -33,6 +33,7 @@ _INTEGER: Final = re.compile(r"-?[0-9]+")
 _PATTERN: Final = "Expected `str` matching regex "
 _FORMS: Final = {repr(pattern): words for pattern, words in WORDS.items()}
 _UNKNOWN: Final = "Object contains unknown field `"
+_decoder: Final[Callable[[Any], msgspec.json.Decoder[Any]]] = lru_cache(maxsize=256)(msgspec.json.Decoder)
 _MISSING: Final = re.compile(r"\AObject missing required field `(?P<field>.*)`\Z")
 
 
@@ -68,7 +69,7 @@ async def read_encoded(request: Request, limit: int) -> bytes:
 def decode(raw: bytes, wanted: type[T]) -> T:
     """The JSON document as a ``wanted``; raises Problem (400) that names the field and its place."""
     try:
-        value = msgspec.json.decode(raw, type=wanted)
+        value: T = _decoder(wanted).decode(raw)
     except msgspec.ValidationError as error:
         raise _explain(str(error), wanted) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

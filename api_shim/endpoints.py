@@ -33,6 +33,7 @@ class Endpoint:
         if "GET" in self._by_method:
             self._by_method.setdefault("HEAD", self._by_method["GET"])
         self._any = operations[0]
+        self._shown_path = self._any.shown_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -42,7 +43,7 @@ class Endpoint:
             allowed = {"Allow": ", ".join(sorted(self._by_method))}
             response = self.refuse(self._any, request, Problem(problems.METHOD_NOT_ALLOWED, headers=allowed))
         elif operation.traced:
-            with self._services.traces.serving(request, operation.shown_path) as served:
+            with self._services.traces.serving(request, self._shown_path) as served:
                 response = await self._answer(operation, request, served.traceparent)
                 served.answered(response.status_code)
         else:
@@ -63,7 +64,7 @@ class Endpoint:
             await _admit(call, operation)
             return write(await operation.handler(call), operation.path, operation.status)
         except Problem as problem:
-            await self._services.refusals.note(call, f"{operation.method} {operation.shown_path}", problem)
+            await self._services.refusals.note(call, f"{operation.method} {self._shown_path}", problem)
             return self.refuse(operation, request, problem)
         except SealBroken as error:
             report(error, operation.path)
@@ -95,10 +96,15 @@ async def _admit(call: Call, operation: Operation) -> None:
     if operation.scope is not None:
         call.principal = await _principal(call, authorization)
         call.principal.need(operation.scope)
+    if query := call.request.scope["query_string"]:
+        _check_query(call, operation, query)
+
+
+def _check_query(call: Call, operation: Operation, query: bytes) -> None:
     if operation.scope is not None or operation.needs_session:
         # Only of our own callers: what a provider adds to the address of its hook is its own affair.
         check_names(call.request.query_params, operation.query)
-    if "%00" in call.request.url.query:
+    if b"%00" in query:
         raise Problem(problems.INVALID_PARAMETER, "A parameter holds the character U+0000.")
 
 

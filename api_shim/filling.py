@@ -34,7 +34,7 @@ def fill_subject(texts: Texts, variables: Mapping[str, Any]) -> str | None:
 
 def missing(texts: Texts, variables: Mapping[str, Any]) -> list[str]:
     """A warning for each name that the texts ask for and that has no value."""
-    return [f"{name} has no value; it is sent empty" for name in sorted(texts.names) if name not in variables]
+    return [f"{name} has no value; it is sent empty" for name in sorted(texts.names - variables.keys())]
 
 
 def _check_size(text: Template, variables: Mapping[str, Any], most: int, pointer: str) -> None:

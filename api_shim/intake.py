@@ -1,9 +1,9 @@
 """Accepting messages: read what the rules need, decide, store. Requests that arrive together share each step."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Final, cast
 from uuid import UUID
 
@@ -15,7 +15,6 @@ from api_shim.composing import Addressed, Composer, Known
 from api_shim.traffic import Traffic
 from api_shim.workspace_settings import Remembered
 from channels.registry import Entry
-from channels.rendering import needs_liquid
 from models.admission import Draft
 from models.coalesce import Coalescer
 from models.errors import IdempotencyInFlight, IdempotencyMismatch, Refused, StorageUnavailable, WireroomError
@@ -23,10 +22,11 @@ from models.secrets import Keyring
 from models.session import Database
 from models.store import clock, message_views, senders, settings
 from models.store import intake as store
-from models.store.intake import NewMessage, Owned
+from models.store.intake import Owned
 from models.store.message_views import MessageRow
+from models.store.new_messages import NewMessage
 from models.store.settings import WorkspaceSettings
-from models.vocabulary import Channel, SuppressionKind
+from models.vocabulary import Channel, State, SuppressionKind
 from worker.wakeups import Wakeups
 
 _CHUNK: Final = 500
@@ -98,8 +98,7 @@ class Intake:
         return result
 
     def _coalescer_for(self, draft: Draft) -> Coalescer[Draft, Result]:
-        slow = needs_liquid(draft.subject or "") or needs_liquid(draft.body or "")
-        return self._slow_singles if slow else self._singles
+        return self._slow_singles if self._composer.says_slowly(draft) else self._singles
 
     async def submit_many(self, drafts: Sequence[Draft]) -> list[Result]:
         """Accept many, each for itself; in order. Raises StorageUnavailable where nothing at all was stored."""
@@ -143,7 +142,7 @@ class Intake:
             addressed: list[tuple[int, Addressed]] = []
             replays: dict[int, tuple[UUID, UUID]] = {}
             for position, draft in enumerate(drafts):
-                if draft.id in stored:
+                if stored and draft.id in stored:
                     results[position] = Accepted(stored[draft.id], replayed=False, warnings=[])
                     continue
                 try:
@@ -181,7 +180,7 @@ class Intake:
         new: list[Composed] = []
         for position, each in addressed:
             try:
-                consent = store.consent(standing.get(each.key, {}), each.draft.topic)
+                consent = store.consent(standing.get(each.key, {}) if standing else {}, each.draft.topic)
                 message, warnings = self._composer.compose(each, consent, known)
             except WireroomError as error:
                 results[position] = error
@@ -224,7 +223,7 @@ class Intake:
     ) -> None:
         if not new:
             return
-        ids = {message.row["id"] for _, message, _ in new}
+        ids = {message.draft.id for _, message, _ in new}
         self._doubtful |= ids
         async with self._database.write() as connection:
             stored = await store.store(connection, [message for _, message, _ in new])
@@ -232,15 +231,14 @@ class Intake:
         fresh: list[NewMessage] = []
         for (position, message, warnings), outcome in zip(new, stored, strict=True):
             if outcome.replay_of is None:
-                row = _as_row(message, drafts[position].template_id)
-                results[position] = Accepted(row, replayed=False, warnings=warnings)
+                results[position] = Accepted(_as_row(message), replayed=False, warnings=warnings)
                 fresh.append(message)
             elif outcome.same_request:
-                replays[position] = (message.row["workspace_id"], outcome.replay_of)
+                replays[position] = (message.draft.workspace_id, outcome.replay_of)
             else:
                 results[position] = _mismatch()
-        for (channel, lane), number in Counter(message.group[:2] for message in fresh).items():
-            self._traffic.accepted(channel, lane, number)
+        for (channel, lane, _), alike in groupby(fresh, attrgetter("group")):
+            self._traffic.accepted(channel, lane, len(list(alike)))
         for channel, lane in {message.group[:2] for message in fresh if message.ready}:
             self._wakeups.poke(channel.value.lower(), lane.value)
 
@@ -273,24 +271,24 @@ def _mismatch() -> IdempotencyMismatch:
     return IdempotencyMismatch("the idempotency key was used for another request")
 
 
-def _as_row(message: NewMessage, template_id: UUID | None) -> MessageRow:
-    row, details = message.row, message.details
+def _as_row(message: NewMessage) -> MessageRow:
+    draft = message.draft
     return MessageRow(
-        id=row["id"],
-        workspace_id=row["workspace_id"],
-        contact_id=row["contact_id"],
-        channel=row["channel"],
-        lane=row["lane"],
-        state=row["state"],
-        queued_at=row["queued_at"],
-        due_at=row["due_at"],
-        campaign_id=row["campaign_id"],
-        journey_id=row["journey_id"],
-        template_id=template_id,
-        step=details["step"],
-        subject=details["subject"],
-        topic=details["topic"],
-        essential=details["essential"],
-        metadata=details["metadata"],
-        expires_at=row["expires_at"],
+        id=draft.id,
+        workspace_id=draft.workspace_id,
+        contact_id=draft.contact_id,
+        channel=draft.channel,
+        lane=message.group[1],
+        state=State.QUEUED,
+        queued_at=message.queued_at,
+        due_at=message.due_at,
+        campaign_id=draft.campaign_id,
+        journey_id=draft.journey_id,
+        template_id=draft.template_id,
+        step=draft.step,
+        subject=message.subject,
+        topic=draft.topic,
+        essential=draft.essential,
+        metadata=draft.metadata,
+        expires_at=draft.expires_at,
     )

@@ -11,6 +11,7 @@ from typing import Final
 
 # Kana and CJK ideographs, one by one; of everything else the longest runs of letters and digits.
 _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
 # More than a subject holds that a person reads; and a key of an index has its greatest length.
 _MOST_WORDS: Final = 200
 _LONGEST_WORD: Final = 60
@@ -18,8 +19,14 @@ _LONGEST_WORD: Final = 60
 
 def words_of(text: str) -> list[str]:
     """The words, in their order."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return [word[:_LONGEST_WORD] for word in _WORD.findall(folded)[:_MOST_WORDS]]
+    if text.isascii():  # as most subjects are, which have nothing to normalise
+        folded, word = text.lower(), _ASCII_WORD
+    else:
+        folded, word = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()), _WORD
+    words: list[str] = word.findall(folded)
+    if len(folded) <= _LONGEST_WORD:
+        return words
+    return [each[:_LONGEST_WORD] for each in words[:_MOST_WORDS]]
 
 
 @lru_cache(maxsize=1024)  # the messages of a campaign say the same

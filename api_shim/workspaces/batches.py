@@ -1,6 +1,6 @@
 """A batch's body, split into its items. None of them is read here, so that a bad one spoils no other."""
 
-import re
+from io import BytesIO
 from itertools import islice
 from typing import Final
 
@@ -12,8 +12,6 @@ from channels.json_arrays import TooManyItems, raw_items
 
 BATCH_MESSAGES: Final = 10_000
 _NDJSON: Final = ("application/x-ndjson", "application/ndjson")
-# White space, any number of empty lines with it, and the rest of a line. It cannot fail, so it never tries twice.
-_LINE: Final = re.compile(rb"\s*+([^\n]*+)")
 
 
 def split(body: bytes, content_type: str) -> list[bytes]:
@@ -34,9 +32,8 @@ def split(body: bytes, content_type: str) -> list[bytes]:
 
 
 def _lines(body: bytes) -> list[bytes]:
-    """The lines that are not empty."""
-    found = (line[1] for line in _LINE.finditer(body))
-    lines = list(islice((line for line in found if line), BATCH_MESSAGES + 1))
+    """The lines that are not empty, without the white space before them."""
+    lines = list(islice(filter(None, map(bytes.lstrip, BytesIO(body))), BATCH_MESSAGES + 1))
     if len(lines) > BATCH_MESSAGES:
         raise TooManyItems
-    return lines
+    return [line.rstrip(b"\n") for line in lines]

@@ -27,28 +27,9 @@ from models.store.message_views import AttemptRow, MessageEventRow, MessageRow
 from models.store.push_subscriptions import PushSubscriptionRow
 from models.store.templates import TemplateRow
 from models.timestamps import show, show_optional
-from models.vocabulary import BounceType, Fact, State, Status
+from models.vocabulary import BounceType, Channel, Fact, Lane, State, Status
 
 _PROVIDER: Final = "wireroom"
-# Of a message just accepted; a batch shows ten thousand of them.
-_NOTHING_YET: Final = dict.fromkeys(
-    (
-        "failure_reason",
-        "fault",
-        "bounce_type",
-        "sending_at",
-        "sent_at",
-        "delivered_at",
-        "opened_at",
-        "clicked_at",
-        "bounced_at",
-        "failed_at",
-        "unsubscribed_at",
-        "complained_at",
-        "machine_opened_at",
-        "machine_clicked_at",
-    )
-)
 
 
 def shown(kind: Kind, value: UUID | None) -> str | None:
@@ -58,35 +39,71 @@ def shown(kind: Kind, value: UUID | None) -> str | None:
 
 def message_view(row: MessageRow, warnings: list[str] | None = None) -> MessageView:
     """A message; ``warnings`` for the answer to its creation."""
-    return MessageView(**message_fields(row), warnings=UNSET if warnings is None else warnings)
+    # What has the same value in all messages just accepted is copied: a batch shows ten thousand of them.
+    view = msgspec.structs.replace(
+        _NOTHING_YET,
+        id=ids.show(Kind.MESSAGE, row.id),
+        test=is_sandbox(row.workspace_id),
+        channel=row.channel,
+        status=BY_STATE[row.state],
+        subject=row.subject,
+        step=row.step,
+        lane=row.lane,
+        contact_id=ids.show(Kind.CONTACT, row.contact_id),
+        campaign_id=shown(Kind.CAMPAIGN, row.campaign_id),
+        journey_id=shown(Kind.JOURNEY, row.journey_id),
+        template_id=shown(Kind.TEMPLATE, row.template_id),
+        metadata=row.metadata,
+        topic=row.topic,
+        essential=row.essential,
+        held=row.state is State.HELD,
+        send_at=show(row.due_at) if row.state is State.QUEUED else None,
+        expires_at=show_optional(row.expires_at),
+        queued_at=show(row.queued_at),
+        warnings=UNSET if warnings is None else warnings,
+    )
+    return view if row.is_new else msgspec.structs.replace(view, **_what_became_of_it(row))
 
 
 def message_fields(row: MessageRow) -> dict[str, Any]:
     """The fields that a message has in every answer."""
-    return {**_what_it_is(row), **(_NOTHING_YET if row.is_new else _what_became_of_it(row))}
+    return msgspec.structs.asdict(message_view(row))
 
 
-def _what_it_is(row: MessageRow) -> dict[str, Any]:
-    return {
-        "id": ids.show(Kind.MESSAGE, row.id),
-        "test": is_sandbox(row.workspace_id),
-        "channel": row.channel,
-        "status": BY_STATE[row.state],
-        "subject": row.subject,
-        "step": row.step,
-        "lane": row.lane,
-        "contact_id": ids.show(Kind.CONTACT, row.contact_id),
-        "campaign_id": shown(Kind.CAMPAIGN, row.campaign_id),
-        "journey_id": shown(Kind.JOURNEY, row.journey_id),
-        "template_id": shown(Kind.TEMPLATE, row.template_id),
-        "metadata": row.metadata,
-        "topic": row.topic,
-        "essential": row.essential,
-        "held": row.state is State.HELD,
-        "send_at": show_optional(row.due_at if row.state is State.QUEUED else None),
-        "expires_at": show_optional(row.expires_at),
-        "queued_at": show(row.queued_at),
-    }
+_NOTHING_YET: Final = MessageView(
+    id="",
+    test=False,
+    channel=Channel.EMAIL,
+    status=Status.QUEUED,
+    subject=None,
+    step=1,
+    lane=Lane.BULK,
+    contact_id="",
+    campaign_id=None,
+    journey_id=None,
+    template_id=None,
+    metadata={},
+    topic=None,
+    essential=False,
+    held=False,
+    failure_reason=None,
+    fault=None,
+    bounce_type=None,
+    send_at=None,
+    expires_at=None,
+    queued_at="",
+    sending_at=None,
+    sent_at=None,
+    delivered_at=None,
+    opened_at=None,
+    clicked_at=None,
+    bounced_at=None,
+    failed_at=None,
+    unsubscribed_at=None,
+    complained_at=None,
+    machine_opened_at=None,
+    machine_clicked_at=None,
+)
 
 
 def _what_became_of_it(row: MessageRow) -> dict[str, Any]:

@@ -5,19 +5,19 @@ array per column instead (``unnest``), and a single value where all rows have th
 driver wants them. A column of lists of words takes each list as one text, its words separated by spaces.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import JSON, ColumnElement, Table, Text, cast, func, select
+from sqlalchemy import JSON, Column, ColumnElement, Table, Text, cast, func, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
-from models.store.recordset import STATEMENTS_KEPT, Columns, recordset, shared
+from models.store.recordset import STATEMENTS_KEPT, recordset, shared
 from models.store.rows import upsert
 
 _NAME: Final = "new"
@@ -50,6 +50,32 @@ async def insert_columns_ignoring(
     return int(result.rowcount)
 
 
+async def insert_together(
+    connection: AsyncConnection, parts: Mapping[Table, Mapping[str, Sequence[Any]]], *, varying: Collection[Column[Any]]
+) -> None:
+    """The same for several tables, each of which gets as many rows; on PostgreSQL in one statement.
+
+    ``varying``: the columns that nearly always differ from row to row, as others do not.
+    """
+    if connection.dialect.name == "sqlite":
+        for table, columns in parts.items():
+            await insert_columns_ignoring(connection, table, columns)
+        return
+    values = {
+        _label(table.c[name]): list(map(_json, column_)) if name in _json_names(table) else column_
+        for table, columns in parts.items()
+        for name, column_ in columns.items()
+    }
+    usual = frozenset(values) - {_label(each) for each in varying}
+    given = shared(_NAME, values, is_sqlite=False, usual=usual)
+    tables = tuple((table, tuple(columns)) for table, columns in parts.items())
+    await connection.execute(_together(tables, given.single, given.alike), given.parameters)
+
+
+def _label(column_: Column[Any]) -> str:
+    return f"{column_.table.name}_{column_.name}"
+
+
 @cache
 def _json_names(table: Table) -> frozenset[str]:
     return frozenset(column.name for column in table.c if isinstance(column.type, JSON))
@@ -70,19 +96,38 @@ def _for_postgresql(
     single: frozenset[str],
     alike: tuple[tuple[str, str], ...],
 ) -> Any:
-    # An array of arrays is one array to PostgreSQL: lists go in as texts, as JSON does.
-    as_text = {each.name: _from_text(each.type) for each in table.c if isinstance(each.type, JSON | ARRAY)}
-    kinds: Columns = {name: Text() if name in as_text else table.c[name].type for name in names}
+    kinds = {name: _sent_as(table.c[name].type) for name in names}
     new = recordset(_NAME, kinds, is_sqlite=False, single=single, alike=dict(alike))
-    values = [as_text[name](new.c[name]) if name in as_text else new.c[name] for name in names]
-    insert = upsert(table, is_sqlite=False).from_select(list(names), select(*values))
-    return insert.on_conflict_do_nothing(index_elements=key or None)
+    return _inserting(table, {name: new.c[name] for name in names}).on_conflict_do_nothing(index_elements=key or None)
 
 
-def _from_text(kind: TypeEngine[Any]) -> Callable[[ColumnElement[Any]], ColumnElement[Any]]:
+@lru_cache(STATEMENTS_KEPT)
+def _together(
+    tables: tuple[tuple[Table, tuple[str, ...]], ...], single: frozenset[str], alike: tuple[tuple[str, str], ...]
+) -> Any:
+    kinds = {_label(table.c[name]): _sent_as(table.c[name].type) for table, names in tables for name in names}
+    new = select(recordset(_NAME, kinds, is_sqlite=False, single=single, alike=dict(alike))).cte(f"{_NAME}_all")
+    inserts = [
+        _inserting(table, {name: new.c[_label(table.c[name])] for name in names}).on_conflict_do_nothing()
+        for table, names in tables
+    ]
+    return inserts[-1].add_cte(*(insert.cte() for insert in inserts[:-1]))
+
+
+def _inserting(table: Table, columns: Mapping[str, ColumnElement[Any]]) -> Any:
+    values = [_stored(column_, table.c[name].type) for name, column_ in columns.items()]
+    return upsert(table, is_sqlite=False).from_select(list(columns), select(*values))
+
+
+def _sent_as(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    # An array of arrays is one array to PostgreSQL: lists go in as texts, as JSON does.
+    return Text() if isinstance(kind, JSON | ARRAY) else kind
+
+
+def _stored(sent: ColumnElement[Any], kind: TypeEngine[Any]) -> ColumnElement[Any]:
     if isinstance(kind, ARRAY):
-        return lambda given: func.string_to_array(given, " ")
-    return lambda given: cast(given, JSON)
+        return func.string_to_array(sent, " ")
+    return cast(sent, JSON) if isinstance(kind, JSON) else sent
 
 
 def _json(value: Any) -> str | None:

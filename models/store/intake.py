@@ -1,26 +1,26 @@
 """Taking messages in: what an admission reads, and the one transaction that stores them."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count, groupby
+from operator import attrgetter, itemgetter
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.admission import Consent, Idempotency, Recipient
+from models.admission import Consent, Draft, Recipient
 from models.session import now_ms
-from models.store import contents, idempotency, turns
-from models.store.bulk import insert_ignoring
+from models.store import contents, idempotency, new_messages, turns
+from models.store.new_messages import NewMessage
 from models.store.recordset import among
 from models.tables import (
     campaigns,
     contacts,
     idempotency_keys,
     journeys,
-    message_details,
-    messages,
     push_subscriptions,
     suppressions,
     template_versions,
@@ -39,23 +39,16 @@ class TemplateVersion(msgspec.Struct, frozen=True):
     parts: dict[str, Any]
 
 
-class NewMessage(msgspec.Struct, frozen=True):
-    """A message and its details, ready to be stored. ``ready``: it may be claimed at once."""
-
-    group: turns.Group
-    row: dict[str, Any]
-    details: dict[str, Any]
-    content_source: bytes
-    ready: bool
-    idempotency: Idempotency | None
-
-
 class Stored(msgspec.Struct, frozen=True):
     """What became of a new message. ``replay_of``: its idempotency key had been used, for this message."""
 
-    id: UUID
     replay_of: UUID | None = None
     same_request: bool = True
+
+
+_STORED: Final = Stored()
+_NO_OBJECTION: Final = Consent()
+_GROUP: Final = attrgetter("group")
 
 
 def _owned(connection: AsyncConnection, table: Table, wanted: Collection[Owned]) -> ColumnElement[bool]:
@@ -174,6 +167,8 @@ async def suppressed(
 
 def consent(standing: dict[str, SuppressionKind], topic: str | None) -> Consent:
     """What ``suppressed`` found, read for a message about ``topic``."""
+    if not standing:
+        return _NO_OBJECTION
     return Consent(
         dead=SuppressionKind.DEAD in standing.values(),
         opted_out=any(
@@ -184,25 +179,20 @@ def consent(standing: dict[str, SuppressionKind], topic: str | None) -> Consent:
 
 async def store(connection: AsyncConnection, new: Sequence[NewMessage]) -> list[Stored]:
     """Store messages, contents and idempotency keys; in order. Repeating it with the same rows changes nothing."""
-    used = await _reserve_keys(connection, [message for message in new if message.idempotency is not None])
-    results: list[Stored] = []
-    accepted: list[NewMessage] = []
-    for message in new:
-        message_id = message.row["id"]
-        owner, fingerprint = used.get(_key(message), (message_id, b""))
-        if owner == message_id:
-            accepted.append(message)
-            results.append(Stored(message_id))
-        else:
-            same = message.idempotency is not None and message.idempotency.fingerprint == fingerprint
-            results.append(Stored(message_id, replay_of=owner, same_request=same))
+    used = await _reserve_keys(connection, [message for message in new if message.draft.idempotency is not None])
+    results = [_outcome(message.draft, used) for message in new] if used else [_STORED] * len(new)
+    accepted = [message for message, outcome in zip(new, results, strict=True) if outcome is _STORED]
     if accepted:
         await _insert(connection, accepted)
     return results
 
 
-def _key(message: NewMessage) -> tuple[UUID, str]:
-    return message.row["workspace_id"], message.idempotency.key if message.idempotency else ""
+def _outcome(draft: Draft, used: Mapping[tuple[UUID, str], tuple[UUID, bytes]]) -> Stored:
+    own = draft.idempotency
+    if own is None:
+        return _STORED
+    owner, fingerprint = used.get((draft.workspace_id, own.key), (draft.id, own.fingerprint))
+    return _STORED if owner == draft.id else Stored(replay_of=owner, same_request=own.fingerprint == fingerprint)
 
 
 async def _reserve_keys(
@@ -211,17 +201,18 @@ async def _reserve_keys(
     """Insert the keys; returns, for each, the message that owns it and that one's fingerprint."""
     if not keyed:
         return {}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
-            "workspace_id": message.row["workspace_id"],
-            "key": message.idempotency.key,
-            "fingerprint": message.idempotency.fingerprint,
-            "message_id": message.row["id"],
-            "created_at": message.row["queued_at"],
+            "workspace_id": message.draft.workspace_id,
+            "key": own.key,
+            "fingerprint": own.fingerprint,
+            "message_id": message.draft.id,
+            "created_at": message.queued_at,
         }
-        for message in sorted(keyed, key=_key)
-        if message.idempotency is not None
+        for message in keyed
+        if (own := message.draft.idempotency) is not None
     ]
+    rows.sort(key=itemgetter("workspace_id", "key"))
     await idempotency.take(connection, rows)
     return await owners_of_keys(connection, {(row["workspace_id"], row["key"]) for row in rows})
 
@@ -248,30 +239,31 @@ async def owners_of_keys(
 
 
 async def _insert(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> None:
-    contents_by_id = {message.details["content_id"]: message for message in accepted}
+    contents_by_id = {message.content_id: message for message in accepted}
     await contents.keep(
         connection,
         [
             {
                 "id": content_id,
-                "workspace_id": message.row["workspace_id"],
+                "workspace_id": message.draft.workspace_id,
                 "source": message.content_source,
-                "used_at": message.row["queued_at"],
+                "used_at": message.queued_at,
             }
             for content_id, message in sorted(contents_by_id.items())
         ],
     )
-    await _give_turns(connection, accepted)
-    await insert_ignoring(connection, messages, [message.row for message in accepted])
-    await insert_ignoring(connection, message_details, [message.details for message in accepted])
+    await new_messages.insert(connection, accepted, await _give_turns(connection, accepted))
 
 
-async def _give_turns(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> None:
-    counts = Counter(message.group for message in accepted if message.ready)
-    groups = {message.group for message in accepted}
-    next_turn = await turns.allot(connection, {group: counts[group] for group in groups})
-    for message in accepted:
-        message.row["turn"] = None
-        if message.ready:
-            message.row["turn"] = next_turn[message.group]
-            next_turn[message.group] += 1
+async def _give_turns(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> list[int | None]:
+    """The turn of each; None where it may not be claimed yet."""
+    # Neighbours nearly always share their group, and are compared faster than looked up.
+    counts: Counter[turns.Group] = Counter()
+    for group, alike in groupby(accepted, _GROUP):
+        counts[group] += sum(message.ready for message in alike)
+    next_turn = {group: count(first) for group, first in (await turns.allot(connection, counts)).items()}
+    given: list[int | None] = []
+    for group, alike in groupby(accepted, _GROUP):
+        own = next_turn[group]
+        given += [next(own) if message.ready else None for message in alike]
+    return given

@@ -103,31 +103,48 @@ def given_columns(name: str, values: Mapping[str, Sequence[Any]], *, is_sqlite: 
     """The same, from the values of each column."""
     if is_sqlite:
         return Given({name: _json(list(zip(*values.values(), strict=True)))}, frozenset())
-    single = frozenset(each for each, column_ in values.items() if _is_single(column_))
-    return Given(
-        {f"{name}_{each}": column_[0] if each in single else column_ for each, column_ in values.items()}, single
-    )
+    single = _single(values, frozenset())
+    return Given(_given(name, values, single), single)
 
 
-def shared(name: str, values: Mapping[str, Sequence[Any]], *, is_sqlite: bool) -> Shared:
-    """The same; a list that is the column of several names, all of one type, is given once."""
+def shared(
+    name: str, values: Mapping[str, Sequence[Any]], *, is_sqlite: bool, usual: frozenset[str] = frozenset()
+) -> Shared:
+    """The same; a list that is the column of several names, all of one type, is given once.
+
+    ``usual``: columns that nearly always have one value each. Of few rows, too, they are given so, all or none of them.
+    """
+    if is_sqlite:
+        return Shared(*given_columns(name, values, is_sqlite=True), ())
+    single = _single(values, usual)
     first: dict[int, str] = {}
     for each, column_ in values.items():
         first.setdefault(id(column_), each)
-    alike = {} if is_sqlite else {each: first[id(values[each])] for each in values if first[id(values[each])] != each}
-    own = {each: column_ for each, column_ in values.items() if each not in alike or _is_single(column_)}
-    given_, single = given_columns(name, own, is_sqlite=is_sqlite)
-    return Shared(given_, single, tuple((each, other) for each, other in alike.items() if each not in single))
+    alike = {
+        each: other for each, column_ in values.items() if (other := first[id(column_)]) != each and each not in single
+    }
+    own = {each: column_ for each, column_ in values.items() if each not in alike}
+    return Shared(_given(name, own, single), single, tuple(alike.items()))
+
+
+def _single(values: Mapping[str, Sequence[Any]], usual: frozenset[str]) -> frozenset[str]:
+    """Each choice of columns is a statement of its own: of few rows there are only two."""
+    if len(next(iter(values.values()))) >= _MANY:
+        return frozenset(each for each, column_ in values.items() if _is_single(column_))
+    return usual if all(_is_single(values[each]) for each in usual) else frozenset()
+
+
+def _is_single(column_: Sequence[Any]) -> bool:
+    return bool(column_[-1] == column_[0]) and column_.count(column_[0]) == len(column_)
+
+
+def _given(name: str, values: Mapping[str, Sequence[Any]], single: frozenset[str]) -> dict[str, Any]:
+    return {f"{name}_{each}": column_[0] if each in single else column_ for each, column_ in values.items()}
 
 
 def _by_column(columns: Columns, rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
     transposed: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
     return {each: list(values) for each, values in zip(columns, transposed, strict=True)}
-
-
-def _is_single(values: Sequence[Any]) -> bool:
-    """Only of many rows, since each choice of columns is a statement of its own."""
-    return len(values) >= _MANY and bool(values[-1] == values[0]) and values.count(values[0]) == len(values)
 
 
 def _json(rows: Sequence[Sequence[Any]]) -> str:

@@ -78,7 +78,7 @@ _POKES: Final = """\
 _POKES_EACH: Final = """\
         for message in (each for each in fresh if each.ready):
             channel, lane = message.group[:2]
-            self._wakeups.poke(channel.value.lower(), f"{lane.value} {message.row['id'].hex}")
+            self._wakeups.poke(channel.value.lower(), f"{lane.value} {message.draft.id.hex}")
 """
 _PULL: Final = "    async def pull(self, lane: Lane) -> None:\n"
 _PULL_NAMED: Final = "    async def pull(self, lane: Lane, named=()) -> None:\n"
