@@ -1,21 +1,20 @@
 """Taking messages in: what an admission reads, and the one transaction that stores them."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from itertools import count, groupby
-from operator import attrgetter, itemgetter
+from functools import cache
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Consent, Draft, Recipient
 from models.session import now_ms
-from models.store import contents, idempotency, new_messages, turns
+from models.store import idempotency, new_messages
 from models.store.new_messages import NewMessage
-from models.store.recordset import among
+from models.store.recordset import among_given
 from models.tables import (
     campaigns,
     contacts,
@@ -48,53 +47,64 @@ class Stored(msgspec.Struct, frozen=True):
 
 _STORED: Final = Stored()
 _NO_OBJECTION: Final = Consent()
-_GROUP: Final = attrgetter("group")
 
 
-def _owned(connection: AsyncConnection, table: Table, wanted: Collection[Owned]) -> ColumnElement[bool]:
-    """Rows with such an id in one of these workspaces; the caller keeps each under its own pair."""
-    is_sqlite = connection.dialect.name == "sqlite"
+def _is_sqlite(connection: AsyncConnection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+def _owned(table: Table, *, is_sqlite: bool) -> ColumnElement[bool]:
+    """Rows that ``_pairs`` asks for: the caller keeps each under its own pair."""
     return and_(
-        among(table.c.workspace_id, {workspace_id for workspace_id, _ in wanted}, is_sqlite=is_sqlite),
-        among(table.c.id, {row_id for _, row_id in wanted}, is_sqlite=is_sqlite),
+        among_given(table.c.workspace_id, "workspace_ids", is_sqlite=is_sqlite),
+        among_given(table.c.id, "ids", is_sqlite=is_sqlite),
     )
 
 
-async def recipients(connection: AsyncConnection, wanted: Collection[Owned]) -> dict[Owned, Recipient]:
-    """The contacts among ``wanted`` that exist and are not erased."""
-    if not wanted:
-        return {}
+def _pairs(wanted: Collection[Owned]) -> dict[str, list[UUID]]:
+    """Rows with such an id in one of these workspaces."""
+    return {
+        "workspace_ids": list({workspace_id for workspace_id, _ in wanted}),
+        "ids": list({row_id for _, row_id in wanted}),
+    }
+
+
+@cache
+def _reading_recipients(is_sqlite: bool) -> Select[Any]:
     browsers = (
         select(func.count())
         .select_from(push_subscriptions)
         .where(push_subscriptions.c.contact_id == contacts.c.id)
         .scalar_subquery()
     )
-    rows = await connection.execute(
-        select(
-            contacts.c.workspace_id,
-            contacts.c.id,
-            contacts.c.email,
-            contacts.c.telegram_chat_id,
-            contacts.c.webhook_url,
-            browsers.label("browsers"),
-            contacts.c.first_name,
-            contacts.c.last_name,
-            contacts.c.phone,
-            contacts.c.external_id,
-            contacts.c.locale,
-            contacts.c.timezone,
-            contacts.c.attributes,
-        ).where(_owned(connection, contacts, wanted), contacts.c.erased_at.is_(None))
-    )
-    return {(row[0], row[1]): Recipient(*tuple(row)[1:]) for row in rows}
+    return select(
+        contacts.c.workspace_id,
+        contacts.c.id,
+        contacts.c.email,
+        contacts.c.telegram_chat_id,
+        contacts.c.webhook_url,
+        browsers.label("browsers"),
+        contacts.c.first_name,
+        contacts.c.last_name,
+        contacts.c.phone,
+        contacts.c.external_id,
+        contacts.c.locale,
+        contacts.c.timezone,
+        contacts.c.attributes,
+    ).where(_owned(contacts, is_sqlite=is_sqlite), contacts.c.erased_at.is_(None))
 
 
-async def template_versions_of(connection: AsyncConnection, wanted: Collection[Owned]) -> dict[Owned, TemplateVersion]:
-    """The current version of each template among ``wanted`` that exists."""
+async def recipients(connection: AsyncConnection, wanted: Collection[Owned]) -> dict[Owned, Recipient]:
+    """The contacts among ``wanted`` that exist and are not erased."""
     if not wanted:
         return {}
-    rows = await connection.execute(
+    rows = await connection.execute(_reading_recipients(_is_sqlite(connection)), _pairs(wanted))
+    return {(row[0], row[1]): Recipient(*row[1:]) for row in rows}
+
+
+@cache
+def _reading_templates(is_sqlite: bool) -> Select[Any]:
+    return (
         select(templates.c.workspace_id, templates.c.id, template_versions.c.id, template_versions.c.parts)
         .join(
             template_versions,
@@ -103,37 +113,66 @@ async def template_versions_of(connection: AsyncConnection, wanted: Collection[O
                 template_versions.c.version == templates.c.current_version,
             ),
         )
-        .where(_owned(connection, templates, wanted), templates.c.deleted_at.is_(None))
+        .where(_owned(templates, is_sqlite=is_sqlite), templates.c.deleted_at.is_(None))
     )
+
+
+async def template_versions_of(connection: AsyncConnection, wanted: Collection[Owned]) -> dict[Owned, TemplateVersion]:
+    """The current version of each template among ``wanted`` that exists."""
+    if not wanted:
+        return {}
+    rows = await connection.execute(_reading_templates(_is_sqlite(connection)), _pairs(wanted))
     return {(row[0], row[1]): TemplateVersion(row[2], row[3]) for row in rows}
+
+
+@cache
+def _reading_campaigns(is_sqlite: bool) -> Select[Any]:
+    return select(campaigns.c.workspace_id, campaigns.c.id, campaigns.c.state).where(
+        _owned(campaigns, is_sqlite=is_sqlite), campaigns.c.deleted_at.is_(None)
+    )
 
 
 async def campaign_states(connection: AsyncConnection, wanted: Collection[Owned]) -> dict[Owned, CampaignState]:
     """The state of each campaign among ``wanted`` that exists."""
     if not wanted:
         return {}
-    rows = await connection.execute(
-        select(campaigns.c.workspace_id, campaigns.c.id, campaigns.c.state).where(
-            _owned(connection, campaigns, wanted), campaigns.c.deleted_at.is_(None)
-        )
-    )
+    rows = await connection.execute(_reading_campaigns(_is_sqlite(connection)), _pairs(wanted))
     return {(row[0], row[1]): CampaignState(row[2]) for row in rows}
+
+
+@cache
+def _reading_journeys(is_sqlite: bool) -> Select[Any]:
+    return select(journeys.c.workspace_id, journeys.c.id).where(
+        _owned(journeys, is_sqlite=is_sqlite), journeys.c.deleted_at.is_(None)
+    )
 
 
 async def known_journeys(connection: AsyncConnection, wanted: Collection[Owned]) -> set[Owned]:
     """Those of ``wanted`` that exist."""
     if not wanted:
         return set()
-    rows = await connection.execute(
-        select(journeys.c.workspace_id, journeys.c.id).where(
-            _owned(connection, journeys, wanted), journeys.c.deleted_at.is_(None)
-        )
-    )
+    rows = await connection.execute(_reading_journeys(_is_sqlite(connection)), _pairs(wanted))
     return {(row[0], row[1]) for row in rows}
 
 
 AddressKey = tuple[UUID, Channel, bytes]
 """(workspace id, channel, digest of the address)."""
+
+
+@cache
+def _reading_suppressions(is_sqlite: bool) -> Select[Any]:
+    return select(
+        suppressions.c.workspace_id,
+        suppressions.c.channel,
+        suppressions.c.address_digest,
+        suppressions.c.topic,
+        suppressions.c.kind,
+    ).where(
+        among_given(suppressions.c.workspace_id, "workspace_ids", is_sqlite=is_sqlite),
+        among_given(suppressions.c.channel, "channels", is_sqlite=is_sqlite),
+        among_given(suppressions.c.address_digest, "digests", is_sqlite=is_sqlite),
+        or_(suppressions.c.expires_at.is_(None), suppressions.c.expires_at > now_ms()),
+    )
 
 
 async def suppressed(
@@ -142,20 +181,13 @@ async def suppressed(
     """What stands against each address now, by topic ('' covers the channel); addresses with nothing are left out."""
     if not wanted:
         return {}
-    is_sqlite = connection.dialect.name == "sqlite"
     rows = await connection.execute(
-        select(
-            suppressions.c.workspace_id,
-            suppressions.c.channel,
-            suppressions.c.address_digest,
-            suppressions.c.topic,
-            suppressions.c.kind,
-        ).where(
-            among(suppressions.c.workspace_id, {workspace_id for workspace_id, _, _ in wanted}, is_sqlite=is_sqlite),
-            among(suppressions.c.channel, {channel.value for _, channel, _ in wanted}, is_sqlite=is_sqlite),
-            among(suppressions.c.address_digest, {digest for _, _, digest in wanted}, is_sqlite=is_sqlite),
-            or_(suppressions.c.expires_at.is_(None), suppressions.c.expires_at > now_ms()),
-        )
+        _reading_suppressions(_is_sqlite(connection)),
+        {
+            "workspace_ids": list({workspace_id for workspace_id, _, _ in wanted}),
+            "channels": list({channel.value for _, channel, _ in wanted}),
+            "digests": list({digest for _, _, digest in wanted}),
+        },
     )
     found: dict[AddressKey, dict[str, SuppressionKind]] = {}
     for workspace_id, channel, digest, topic, kind in rows:
@@ -183,7 +215,7 @@ async def store(connection: AsyncConnection, new: Sequence[NewMessage]) -> list[
     results = [_outcome(message.draft, used) for message in new] if used else [_STORED] * len(new)
     accepted = [message for message, outcome in zip(new, results, strict=True) if outcome is _STORED]
     if accepted:
-        await _insert(connection, accepted)
+        await new_messages.insert(connection, accepted)
     return results
 
 
@@ -217,53 +249,27 @@ async def _reserve_keys(
     return await owners_of_keys(connection, {(row["workspace_id"], row["key"]) for row in rows})
 
 
+@cache
+def _reading_keys(is_sqlite: bool) -> Select[Any]:
+    return select(
+        idempotency_keys.c.workspace_id,
+        idempotency_keys.c.key,
+        idempotency_keys.c.message_id,
+        idempotency_keys.c.fingerprint,
+    ).where(
+        among_given(idempotency_keys.c.workspace_id, "workspace_ids", is_sqlite=is_sqlite),
+        among_given(idempotency_keys.c.key, "keys", is_sqlite=is_sqlite),
+    )
+
+
 async def owners_of_keys(
     connection: AsyncConnection, keys: Collection[tuple[UUID, str]]
 ) -> dict[tuple[UUID, str], tuple[UUID, bytes]]:
     """For each idempotency key (workspace id, key) that was used: its message and that request's fingerprint."""
     if not keys:
         return {}
-    is_sqlite = connection.dialect.name == "sqlite"
     found = await connection.execute(
-        select(
-            idempotency_keys.c.workspace_id,
-            idempotency_keys.c.key,
-            idempotency_keys.c.message_id,
-            idempotency_keys.c.fingerprint,
-        ).where(
-            among(idempotency_keys.c.workspace_id, {workspace_id for workspace_id, _ in keys}, is_sqlite=is_sqlite),
-            among(idempotency_keys.c.key, {key for _, key in keys}, is_sqlite=is_sqlite),
-        )
+        _reading_keys(_is_sqlite(connection)),
+        {"workspace_ids": list({workspace_id for workspace_id, _ in keys}), "keys": list({key for _, key in keys})},
     )
     return {(row[0], row[1]): (row[2], row[3]) for row in found}
-
-
-async def _insert(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> None:
-    contents_by_id = {message.content_id: message for message in accepted}
-    await contents.keep(
-        connection,
-        [
-            {
-                "id": content_id,
-                "workspace_id": message.draft.workspace_id,
-                "source": message.content_source,
-                "used_at": message.queued_at,
-            }
-            for content_id, message in sorted(contents_by_id.items())
-        ],
-    )
-    await new_messages.insert(connection, accepted, await _give_turns(connection, accepted))
-
-
-async def _give_turns(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> list[int | None]:
-    """The turn of each; None where it may not be claimed yet."""
-    # Neighbours nearly always share their group, and are compared faster than looked up.
-    counts: Counter[turns.Group] = Counter()
-    for group, alike in groupby(accepted, _GROUP):
-        counts[group] += sum(message.ready for message in alike)
-    next_turn = {group: count(first) for group, first in (await turns.allot(connection, counts)).items()}
-    given: list[int | None] = []
-    for group, alike in groupby(accepted, _GROUP):
-        own = next_turn[group]
-        given += [next(own) if message.ready else None for message in alike]
-    return given

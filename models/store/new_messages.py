@@ -1,6 +1,9 @@
 """A message that is to be stored, and the rows that it becomes."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import count, groupby
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -8,12 +11,13 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Draft
+from models.store import contents, turns
 from models.store.bulk import insert_together
-from models.store.turns import Group
 from models.subject_words import searchable
 from models.tables import message_details, messages
 from models.vocabulary import State
 
+_GROUP: Final = attrgetter("group")
 _VARYING: Final = (
     messages.c.id,
     messages.c.contact_id,
@@ -31,7 +35,7 @@ class NewMessage(msgspec.Struct, frozen=True):
     """A draft that is to be stored, and what was found for it. ``ready``: it may be claimed at once."""
 
     draft: Draft
-    group: Group
+    group: turns.Group
     queued_at: int
     due_at: int
     paused: bool
@@ -47,15 +51,40 @@ class NewMessage(msgspec.Struct, frozen=True):
     variables: dict[str, Any]
 
 
-async def insert(connection: AsyncConnection, new: Sequence[NewMessage], turns: list[int | None]) -> None:
-    """Insert messages, each with its turn, leaving alone those that are there."""
+async def insert(connection: AsyncConnection, new: Sequence[NewMessage]) -> None:
+    """Insert messages and what they say, leaving alone what is there; those that are ready get their turns."""
+    contents_by_id = {message.content_id: message for message in new}
+    await contents.keep(
+        connection,
+        [
+            {
+                "id": content_id,
+                "workspace_id": message.draft.workspace_id,
+                "source": message.content_source,
+                "used_at": message.queued_at,
+            }
+            for content_id, message in sorted(contents_by_id.items())
+        ],
+    )
     drafts = [message.draft for message in new]
     ids = [draft.id for draft in drafts]
-    await insert_together(
-        connection,
-        {messages: _of_messages(new, drafts, ids) | {"turn": turns}, message_details: _of_details(new, drafts, ids)},
-        varying=_VARYING,
-    )
+    columns = _of_messages(new, drafts, ids) | {"turn": await _give_turns(connection, new)}
+    parts = {messages: columns, message_details: _of_details(new, drafts, ids)}
+    await insert_together(connection, parts, varying=_VARYING)
+
+
+async def _give_turns(connection: AsyncConnection, new: Sequence[NewMessage]) -> list[int | None]:
+    """The turn of each; None where it may not be claimed yet."""
+    # Neighbours nearly always share their group, and are compared faster than looked up.
+    counts: Counter[turns.Group] = Counter()
+    for group, alike in groupby(new, _GROUP):
+        counts[group] += sum(message.ready for message in alike)
+    next_turn = {group: count(first) for group, first in (await turns.allot(connection, counts)).items()}
+    given: list[int | None] = []
+    for group, alike in groupby(new, _GROUP):
+        own = next_turn[group]
+        given += [next(own) if message.ready else None for message in alike]
+    return given
 
 
 def _of_messages(new: Sequence[NewMessage], drafts: Sequence[Draft], ids: list[UUID]) -> dict[str, list[Any]]:

@@ -70,6 +70,16 @@ def among(column_: ColumnElement[Any], values: Collection[Any], *, is_sqlite: bo
     return column_ == any_(bindparam(None, list(values), type_=ARRAY(column_.type, dimensions=1)))
 
 
+def among_given(column_: ColumnElement[Any], name: str, *, is_sqlite: bool) -> ColumnElement[bool]:
+    """The same with the values as the list ``name`` among the parameters, so that the statement can be built once.
+
+    To build one takes longer than to run it.
+    """
+    if is_sqlite:
+        return column_.in_(bindparam(name, expanding=True))
+    return column_ == any_(bindparam(name, type_=ARRAY(column_.type, dimensions=1)))
+
+
 class Given(NamedTuple):
     """Parameters, and which columns of the recordset they give as one value for all rows."""
 
