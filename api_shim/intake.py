@@ -80,9 +80,10 @@ class Intake:
         self._singles: Coalescer[Draft, Result] = Coalescer(self._flush, most=_CHUNK, patience_s=_PATIENCE_S)
         # And no plain text behind those that take long to fill.
         self._slow_singles: Coalescer[Draft, Result] = Coalescer(self._flush, most=_SLOW, patience_s=_PATIENCE_S)
-        self._batches: Coalescer[Sequence[Draft], Sequence[Result]] = Coalescer(
-            self._flush_batch, most=1, patience_s=_PATIENCE_S
-        )
+        # Two, so that one batch is composed while the database stores the other; a batch's own chunks keep their order.
+        self._batches: Sequence[Coalescer[Sequence[Draft], Sequence[Result]]] = [
+            Coalescer(self._flush_batch, most=1, patience_s=_PATIENCE_S) for _ in range(2)
+        ]
 
     async def submit(self, draft: Draft) -> Accepted:
         """Accept one draft: it is durable when this returns.
@@ -103,7 +104,8 @@ class Intake:
     async def submit_many(self, drafts: Sequence[Draft]) -> list[Result]:
         """Accept many, each for itself; in order. Raises StorageUnavailable where nothing at all was stored."""
         chunks = [drafts[start : start + _CHUNK] for start in range(0, len(drafts), _CHUNK)]
-        flushed = await asyncio.gather(*map(self._batches.put, chunks), return_exceptions=True)
+        batches = min(self._batches, key=attrgetter("ahead"))
+        flushed = await asyncio.gather(*map(batches.put, chunks), return_exceptions=True)
         self._doubtful.difference_update(draft.id for draft in drafts)
         broken = [result for result in flushed if isinstance(result, BaseException)]
         for error in broken:
@@ -132,7 +134,8 @@ class Intake:
         """Return once everything submitted is stored or refused."""
         await self._singles.drain()
         await self._slow_singles.drain()
-        await self._batches.drain()
+        for batches in self._batches:
+            await batches.drain()
 
     async def _flush(self, drafts: Sequence[Draft]) -> Sequence[Result]:
         results: dict[int, Result] = {}

@@ -54,6 +54,11 @@ class Coalescer(Generic[T, R]):
             self._runner = asyncio.create_task(self._run())
         return result
 
+    @property
+    def ahead(self) -> int:
+        """How much is flushed before what is put now, the chunk under way for one."""
+        return len(self._waiting) + (self._runner is not None)
+
     async def drain(self) -> None:
         """Return once everything that was put is flushed or has failed."""
         while self._runner is not None:

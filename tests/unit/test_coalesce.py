@@ -115,3 +115,17 @@ async def test_drain_waits_for_everything() -> None:
     await draining
     assert [result.result() for result in results] == [2, 4, 6]
     await coalescer.drain()
+
+
+async def test_what_is_ahead_is_what_waits_and_the_chunk_under_way() -> None:
+    store = Store()
+    store.gate.clear()
+    coalescer = _coalescer(store, most=1)
+    assert coalescer.ahead == 0
+    results = [coalescer.put(item) for item in (1, 2)]
+    await asyncio.sleep(0)
+    assert (store.flushes, coalescer.ahead) == ([[1]], 2)
+    store.gate.set()
+    assert await asyncio.gather(*results) == [2, 4]
+    await coalescer.drain()
+    assert coalescer.ahead == 0
