@@ -10,14 +10,13 @@ import contextlib
 import socket
 import threading
 from collections.abc import AsyncIterator
+from functools import partial
 
 import structlog
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_shim import problems
 from api_shim.protocol import BoundedProtocol
@@ -39,6 +38,14 @@ _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
 
 log = structlog.get_logger("api_shim")
+
+
+class _App(Starlette):
+    """Without the middleware that answers errors: every endpoint of ours does that itself."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The routes alone."""
+        return self.router
 
 
 def create_app(
@@ -69,10 +76,9 @@ def create_app(
         finally:
             await services.close()
 
-    app = Starlette(
-        routes=routes(services), lifespan=lifespan, exception_handlers={HTTPException: _answer_http_exception}
-    )
+    app = _App(routes=routes(services), lifespan=lifespan)
     app.router.redirect_slashes = False
+    app.router.default = partial(_answer_unknown, services)
     app.state.services = services
     return app
 
@@ -129,12 +135,13 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
+async def _answer_unknown(services: Services, scope: Scope, receive: Receive, send: Send) -> None:
     """What no operation answers: an unknown address."""
-    problem = problems.not_found("address")
-    request.app.state.services.traffic.answered(OTHER, OTHER, problem.type.status, 0)
-    short = request.url.path == "/messages" or request.url.path.startswith("/messages/")
-    return problems.respond_short(problem) if short else problems.respond(problem)
+    problem, path = problems.not_found("address"), scope["path"]
+    services.traffic.answered(OTHER, OTHER, problem.type.status, 0)
+    short = path == "/messages" or path.startswith("/messages/")
+    response = problems.respond_short(problem) if short else problems.respond(problem)
+    await response(scope, receive, send)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ Between processes the database decides (``models.store.idempotency``).
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from uuid import UUID
 
 from models.errors import IdempotencyInFlight
@@ -16,13 +16,12 @@ class KeysInFlight:
     def __init__(self) -> None:
         self._held: set[tuple[UUID, str]] = set()
 
-    @contextmanager
-    def hold(self, workspace_id: UUID, key: str | None) -> Iterator[None]:
+    def hold(self, workspace_id: UUID, key: str | None) -> AbstractContextManager[None]:
         """Hold a key, if there is one, for the length of a block; raises IdempotencyInFlight where it is held."""
-        if key is None:
-            yield
-            return
-        mark = (workspace_id, key)
+        return nullcontext() if key is None else self._holding((workspace_id, key))
+
+    @contextmanager
+    def _holding(self, mark: tuple[UUID, str]) -> Iterator[None]:
         if mark in self._held:
             raise IdempotencyInFlight("its first request has not ended")
         self._held.add(mark)

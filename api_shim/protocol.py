@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from api_shim import problems
+from api_shim.decoding import WHOLE_BODY
 from api_shim.problems import Problem
 
 HEAD_BYTES: Final = 64 << 10
@@ -106,6 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return  # its body has not begun
         self._turned = True
         self._in_head = True
+        self.scope["extensions"] = {WHOLE_BODY: {}}
         super().on_message_complete()
 
     def _parse(self, data: bytes) -> None:

@@ -72,6 +72,7 @@ async def insert_together(
     await connection.execute(_together(tables, given.single, given.alike), given.parameters)
 
 
+@cache
 def _label(column_: Column[Any]) -> str:
     return f"{column_.table.name}_{column_.name}"
 
