@@ -6,6 +6,7 @@ import pytest
 
 from api_shim.protocol import HEAD_BYTES, BoundedProtocol
 from tests.support.plain_http import connected, serving
+from tests.support.waiting import wait_until
 
 GOOD = b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b"HTTP/1.1 200"
@@ -51,6 +52,18 @@ async def test_a_body_is_no_head() -> None:
             assert (await client.answer()).startswith(OK)
             assert (await client.answer()).startswith(OK)
         assert [len(body) for body in server.bodies] == [4 * HEAD_BYTES, 0] * 3
+
+
+async def test_a_body_that_comes_with_its_head_is_known_to_be_whole() -> None:
+    head = b"POST /quick HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
+    async with serving(BoundedProtocol) as server, connected(server) as client:
+        await client.say(head + b"body")
+        assert (await client.answer()).startswith(OK)
+        await client.say(head)
+        await wait_until(lambda: len(server.was_whole) == 2)
+        await client.say(b"body")
+        assert (await client.answer()).startswith(OK)
+        assert (server.was_whole, server.bodies) == ([True, False], [b"body"] * 2)
 
 
 @pytest.mark.parametrize("start", [b"GET /", b"\r\n", b"GET /quick HTTP/1.1\r\nHost: x\r\n"])

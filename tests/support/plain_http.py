@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api_shim.decoding import WHOLE_BODY
 from api_shim.protocol import BoundedProtocol
 from tests.support.waiting import wait_until
 
@@ -24,8 +25,10 @@ class Server:
         self.go = asyncio.Event()
         self.bodies: list[bytes] = []
         self.headers: list[list[tuple[bytes, bytes]]] = []
+        self.was_whole: list[bool] = []
 
     async def quick(self, request: Request) -> Response:
+        self.was_whole.append(WHOLE_BODY in request.scope.get("extensions", {}))
         self.bodies.append(await request.body())
         self.headers.append(request.headers.raw)
         return Response(b"yes")

@@ -5,9 +5,11 @@ from urllib.parse import unquote
 import msgspec
 import pytest
 from msgspec import Meta
+from starlette.requests import Request
+from starlette.types import Message
 
 from api_shim import problems
-from api_shim.decoding import check_names, convert_query, decode
+from api_shim.decoding import WHOLE_BODY, check_names, convert_query, decode, read_body
 from api_shim.openapi import document
 from api_shim.problems import Problem
 from api_shim.routing import DOCUMENTED
@@ -230,3 +232,20 @@ def test_a_problem_document() -> None:
         "status": 404,
         "detail": "There is no such message.",
     }
+
+
+@pytest.mark.parametrize("extensions", [{}, {WHOLE_BODY: {}}], ids=["it may come slowly", "it is there"])
+async def test_a_body_has_one_limit_however_it_comes(extensions: dict[str, Any]) -> None:
+    def request(*pieces: bytes) -> Request:
+        waiting = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+        waiting[-1]["more_body"] = False
+
+        async def receive() -> Message:
+            return waiting.pop(0)
+
+        return Request({"type": "http", "headers": [], "extensions": extensions}, receive)
+
+    assert await read_body(request(b"12345"), 5) == await read_body(request(b"12", b"", b"345"), 5) == b"12345"
+    with pytest.raises(Problem) as raised:
+        await read_body(request(b"123", b"456"), 5)
+    assert (raised.value.type, raised.value.headers) == (problems.TOO_LARGE, {"Connection": "close"})
