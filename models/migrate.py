@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Column, Connection, Index, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from models.errors import WireroomError
@@ -42,6 +42,15 @@ def config_for(connection: Connection | None = None) -> "Config":
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.set_main_option("file_template", "r%%(rev)s_%%(slug)s")
     return config
+
+
+def is_compared(element: object, *_: object) -> bool:
+    """Whether alembic compares it with the tables: an index of an expression it would always find changed.
+
+    PostgreSQL shows an expression in words of its own, and of SQLite none is read at all. The catalogues tell:
+    ``tests/architecture/test_schema.py``.
+    """
+    return not (isinstance(element, Index) and any(not isinstance(each, Column) for each in element.expressions))
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from models.migrate import is_compared
 from models.tables import metadata
 
 connection = context.config.attributes["connection"]
@@ -9,6 +10,7 @@ context.configure(
     connection=connection,
     target_metadata=metadata,
     compare_server_default=True,
+    include_object=is_compared,
     render_as_batch=connection.dialect.name == "sqlite",
 )
 context.run_migrations()

@@ -97,6 +97,25 @@ async def by_channel(connection: AsyncConnection, workspace_id: UUID) -> dict[tu
     return {(Channel(channel), Status(status)): int(count) for channel, status, count in rows}
 
 
+async def channels_with(
+    connection: AsyncConnection, workspace_id: UUID, status: Status, *, campaign_id: UUID | None = None
+) -> frozenset[Channel]:
+    """The channels by which any message of a workspace, or of one of its campaigns, has that status."""
+    parts = (
+        select(table.c.channel, number.label("number")).where(
+            table.c.workspace_id == workspace_id,
+            table.c.status == status.value,
+            *([] if campaign_id is None else [table.c.campaign_id == campaign_id]),
+        )
+        for table, number in _BOTH
+    )
+    both = union_all(*parts).subquery()
+    found = await connection.scalars(
+        select(both.c.channel).group_by(both.c.channel).having(func.sum(both.c.number) > 0)
+    )
+    return frozenset(map(Channel, found))
+
+
 async def unended(connection: AsyncConnection, workspace_id: UUID) -> dict[Channel, int]:
     """The messages that wait to be sent or are being sent, by the channels that any of them has; held ones do not."""
     open_ones = [Status.QUEUED.value, Status.SENDING.value]

@@ -1,9 +1,10 @@
 """Which messages a list shows, and in which order: ids first, whatever a row holds besides.
 
-By id, the order of age, every list is read along an index, however far down. An index that has the status before the
-id is read as one list per status, merged: that is what ``_merged`` asks the database for.
+By id, the order of age, every list is read along an index, however far down. An index that has before the id what a
+message is filed under (``lifecycle.filed_under``) is read as one list for each, merged: ``_by_id`` asks for that.
 """
 
+from collections.abc import Collection
 from enum import StrEnum
 from itertools import product
 from typing import Any, Final
@@ -28,7 +29,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.faults import Fault
-from models.store.status_sql import at_fault, effective_expression, least
+from models.lifecycle import FILES_OF, File
+from models.store import counts
+from models.store.status_sql import at_fault, effective_expression, filed_under, least, parts_at_fault
 from models.tables import message_details, messages
 from models.vocabulary import Channel, Fact, State, Status
 
@@ -140,6 +143,12 @@ async def ids_of_page(
     if not is_sqlite:
         in_order = wanted.fault is not None and order.key is SortKey.ID and not wanted.phrases
         await connection.execute(_FOR_LISTS, {"sorts": "off" if in_order else "on"})
+    channels: Collection[Channel] = tuple(Channel)
+    if wanted.status is not None and File.SENT in FILES_OF[wanted.status]:
+        # Found among others that are filed as they are: where there are none, all of these would be read for nothing.
+        channels = await counts.channels_with(connection, workspace_id, wanted.status, campaign_id=wanted.campaign_id)
+        if not (channels if wanted.channel is None else wanted.channel in channels):
+            return []
     backwards = anchor is not None and anchor.before != order.descending
     descending = order.descending != backwards
     conditions = _conditions(workspace_id, wanted, is_sqlite=is_sqlite)
@@ -148,7 +157,7 @@ async def ids_of_page(
             # Said of both tables, since a database that reads both in order begins each where it is told to.
             ids = (messages.c.id, message_details.c.message_id) if wanted.phrases else (messages.c.id,)
             conditions.extend(each < anchor.id if anchor.before else each > anchor.id for each in ids)
-        query = _by_id(conditions, wanted, most=limit + offset, descending=descending)
+        query = _by_id(conditions, wanted, channels, most=limit + offset, descending=descending)
     else:
         query = _by_value(conditions, wanted, order, anchor, descending=descending, is_sqlite=is_sqlite)
     found = [row[0] for row in await connection.execute(query.limit(limit).offset(offset))]
@@ -205,26 +214,43 @@ def _in_subject(phrases: tuple[tuple[str, ...], ...], *, is_sqlite: bool) -> lis
     return conditions
 
 
-def _by_id(conditions: list[ColumnElement[bool]], wanted: MessageFilter, *, most: int, descending: bool) -> Any:
+def _by_id(
+    conditions: list[ColumnElement[bool]],
+    wanted: MessageFilter,
+    channels: Collection[Channel],
+    *,
+    most: int,
+    descending: bool,
+) -> Any:
     ids = select(messages.c.id).select_from(_source(joined=bool(wanted.phrases))).where(*conditions)
     sorted_ids = ids.order_by(messages.c.id.desc() if descending else messages.c.id)
-    parts = [sorted_ids.where(*each).limit(most).subquery() for each in _parts(wanted)]
-    if len(parts) == 1:
-        return sorted_ids
+    first, *others = _parts(wanted, channels)
+    if not others:
+        return sorted_ids.where(*first)
+    parts = [sorted_ids.where(*each).limit(most).subquery() for each in (first, *others)]
     # Each part sorted and cut, although the whole is: PostgreSQL plans each for itself, and merges what is in order.
     merged = union_all(*(select(part.c.id) for part in parts))
     return merged.order_by(literal_column("id").desc() if descending else literal_column("id"))
 
 
-def _parts(wanted: MessageFilter) -> list[tuple[ColumnElement[bool], ...]]:
+def _parts(wanted: MessageFilter, channels: Collection[Channel]) -> list[tuple[ColumnElement[bool], ...]]:
     """Conditions that part the wanted ones so that an index has each part in the order of the ids."""
-    indexed = wanted.contact_id or wanted.journey_id or wanted.held or wanted.fault or wanted.phrases
-    if indexed or not (wanted.channel or wanted.status or wanted.campaign_id):
+    if wanted.contact_id or wanted.journey_id or wanted.held or wanted.phrases:
+        return [_filed(wanted)]
+    if wanted.fault:
+        return [(part, *_filed(wanted)) for part in parts_at_fault(wanted.fault)]
+    if not (wanted.channel or wanted.status or wanted.campaign_id):
         return [()]
-    statuses = [()] if wanted.status else [(messages.c.status == status,) for status in Status]
+    files = [(filed_under(each),) for each in (FILES_OF[wanted.status] if wanted.status else File)]
     any_channel = wanted.channel or wanted.campaign_id
-    channels = [()] if any_channel else [(messages.c.channel == channel,) for channel in Channel]
-    return [(*status, *channel) for status, channel in product(statuses, channels)]
+    each_channel = [()] if any_channel else [(messages.c.channel == channel,) for channel in channels]
+    return [(*file, *channel) for file, channel in product(files, each_channel)]
+
+
+def _filed(wanted: MessageFilter) -> tuple[ColumnElement[bool], ...]:
+    """What leads to messages of a status, where that is much less than all."""
+    files = FILES_OF[wanted.status] if wanted.status else tuple(File)
+    return () if File.SENT in files else (filed_under(*files),)
 
 
 def _by_value(
@@ -238,7 +264,7 @@ def _by_value(
 ) -> Any:
     key = _never_null(_value(order.key, is_sqlite=is_sqlite), order)
     source = _source(joined=bool(wanted.phrases) or order.key is SortKey.STEP)
-    query = select(messages.c.id).select_from(source).where(*conditions)
+    query = select(messages.c.id).select_from(source).where(*conditions, *_filed(wanted))
     if anchor is not None:
         value = literal(_none_as(order) if anchor.value is None else anchor.value, key.type)
         place, here = tuple_(key, messages.c.id), tuple_(value, literal(anchor.id, Uuid()))

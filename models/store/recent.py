@@ -1,18 +1,19 @@
 """What became of a workspace's latest messages, counted along the indexes of the lists."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, String, func, literal, select, union_all
+from sqlalchemy import String, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.store.status_sql import undelivered
+from models.lifecycle import File
+from models.store.status_sql import filed_under, undelivered
 from models.tables import messages
 from models.vocabulary import Channel, FailureReason, Lane, Status
 
 MOST_COUNTED = 100_000
-"""Of each channel and status, and of those that did not arrive, this many are counted at most."""
+"""The latest of each channel and what they are filed under, and of those that did not arrive, are counted: so many."""
 
 
 class Undelivered(NamedTuple):
@@ -24,26 +25,29 @@ class Undelivered(NamedTuple):
 
 async def by_status(connection: AsyncConnection, workspace_id: UUID, since: UUID) -> dict[tuple[Channel, Status], int]:
     """The messages from that id on, by channel and status; only those that there are."""
-    # One by one, since only with channel and status given does an index hold the messages by their ids.
+    # One by one, since only with a channel and what they are filed under does an index hold the messages by their ids.
     parts = [
         select(
             literal(channel.value, String(), literal_execute=True).label("channel"),
-            literal(status.value, String(), literal_execute=True).label("status"),
-            _up_to(
-                select(messages.c.id).where(
-                    messages.c.workspace_id == workspace_id,
-                    messages.c.channel == literal(channel.value, literal_execute=True),
-                    messages.c.status == literal(status.value, literal_execute=True),
-                    messages.c.id >= since,
-                ),
-                MOST_COUNTED,
-            ).label("number"),
+            select(messages.c.status)
+            .where(
+                messages.c.workspace_id == workspace_id,
+                messages.c.channel == literal(channel.value, literal_execute=True),
+                filed_under(file),
+                messages.c.id >= since,
+            )
+            .order_by(messages.c.id.desc())
+            .limit(MOST_COUNTED)
+            .subquery()
+            .c.status,
         )
         for channel in Channel
-        for status in Status
+        for file in File
     ]
-    rows = await connection.execute(union_all(*parts))
-    return {(Channel(row.channel), Status(row.status)): int(row.number) for row in rows if row.number}
+    latest = union_all(*parts).subquery()
+    group = (latest.c.channel, latest.c.status)
+    rows = await connection.execute(select(*group, func.count()).group_by(*group))
+    return {(Channel(channel), Status(status)): int(number) for channel, status, number in rows}
 
 
 async def undelivered_by_reason(
@@ -90,7 +94,3 @@ async def accepted(
     lane = (came.c.channel, came.c.lane)
     rows = await connection.execute(select(*lane, func.count()).group_by(*lane))
     return {(Channel(channel), Lane(lane)): int(number) for channel, lane, number in rows}
-
-
-def _up_to(rows: Select[Any], most: int) -> Any:
-    return select(func.count()).select_from(rows.limit(most).subquery()).scalar_subquery()

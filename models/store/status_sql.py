@@ -1,11 +1,13 @@
 """The SQL form of ``models.lifecycle``; the shown status itself is a column that ``models.tables`` generates."""
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, and_, func, literal, literal_column, or_
+from collections.abc import Sequence
+
+from sqlalchemy import BigInteger, Boolean, ColumnElement, String, and_, func, literal, literal_column, or_
 
 from models.faults import FAULTS, REPORTED, Fault
-from models.lifecycle import IMPLIED_BY
-from models.tables import messages
-from models.vocabulary import Fact
+from models.lifecycle import IMPLIED_BY, File
+from models.tables import FILED_UNDER, NOT_ARRIVED, messages
+from models.vocabulary import Fact, Status
 
 
 def fact_column(fact: Fact) -> ColumnElement[int | None]:
@@ -18,17 +20,31 @@ def status_expression() -> ColumnElement[str]:
     return messages.c.status
 
 
+def filed_under(*files: File) -> ColumnElement[bool]:
+    """Whether a message is filed under one of these; written out, so that an index is seen to fit."""
+    filed = literal_column(FILED_UNDER, String())
+    if len(files) == 1:
+        return filed == literal(files[0].value, literal_execute=True)
+    return or_(*(filed == literal(each.value, literal_execute=True) for each in files))
+
+
 def undelivered() -> ColumnElement[bool]:
     """Whether a message did not arrive; in the very words of the index of these, so that it is seen to fit."""
-    return literal_column("messages.status IN ('FAILED', 'BOUNCED')", Boolean())
+    statuses = [Status.FAILED.value, Status.BOUNCED.value]
+    return and_(literal_column(NOT_ARRIVED, Boolean()), messages.c.status.in_(statuses))
 
 
 def at_fault(fault: Fault) -> ColumnElement[bool]:
     """Whether ``faults.fault_of`` of a row of ``messages`` is ``fault``."""
+    return and_(undelivered(), or_(*parts_at_fault(fault)))
+
+
+def parts_at_fault(fault: Fault) -> Sequence[ColumnElement[bool]]:
+    """What together is ``at_fault`` of those that did not arrive: whose reason we noted, and whose we were told."""
     ours = messages.c.failure_reason.in_([reason.value for reason, whose in FAULTS.items() if whose is fault])
     reported = [status.value for status, reason in REPORTED.items() if FAULTS[reason] is fault]
     theirs = and_(messages.c.failure_reason.is_(None), messages.c.status.in_(reported))
-    return and_(undelivered(), or_(ours, theirs))
+    return [ours, theirs] if reported else [ours]
 
 
 def effective_expression(fact: Fact, *, is_sqlite: bool) -> ColumnElement[int | None]:

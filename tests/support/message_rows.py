@@ -34,6 +34,8 @@ class Mixture:
         """A message and its details."""
         dice, message_id = self.dice, new_id()
         facts = {f"{fact.value}_at": dice.choice([None, None, None, *range(1_000, 1_004)]) for fact in Fact}
+        if any(at is not None for at in facts.values()) and facts["sent_at"] is None:
+            facts["sent_at"] = 1_004  # whoever reports on a message proves that it was sent
         subject = dice.choice(SUBJECTS)
         row = {
             "id": message_id,

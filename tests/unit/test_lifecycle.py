@@ -1,11 +1,14 @@
 """The status is a function of facts and state, whatever the order of events."""
 
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import lifecycle
-from models.lifecycle import Facts
+from models.lifecycle import FILES_OF, Facts, File
 from models.vocabulary import BounceType, EventType, Fact, State, Status
 
 times = st.integers(0, 2**40)
@@ -125,3 +128,31 @@ def test_what_an_event_establishes(
 )
 def test_an_event_time_is_clamped(at: int | None, given_time: int) -> None:
     assert lifecycle.clamp(at, created_at=1_000, received_at=2_000) == given_time
+
+
+def _possible() -> Iterator[tuple[dict[Fact, int | None], State]]:
+    """Every set of facts with every state; a message that something is reported of was sent, and waits no more."""
+    for number in range(len(Fact) + 1):
+        for known in combinations(Fact, number):
+            if not known or Fact.SENT in known:
+                yield from ((_facts(known), state) for state in State if not known or state not in WAITING)
+
+
+def _facts(known: Iterable[Fact]) -> dict[Fact, int | None]:
+    return dict.fromkeys(known, 1)
+
+
+WAITING = (State.QUEUED, State.HELD)
+
+
+def test_a_status_is_filed_under_these_and_no_others() -> None:
+    found: dict[Status, set[File]] = {status: set() for status in Status}
+    for facts, state in _possible():
+        found[lifecycle.status_of(facts, state)].add(lifecycle.filed_under(facts, state))
+    assert found == {status: set(files) for status, files in FILES_OF.items()}
+
+
+@pytest.mark.parametrize("fact", [Fact.DELIVERED, Fact.OPENED, Fact.CLICKED, Fact.MACHINE_OPENED])
+def test_an_arrival_changes_no_file(fact: Fact) -> None:
+    for facts, state in _possible():
+        assert lifecycle.filed_under({**facts, fact: 1}, state) is lifecycle.filed_under({**facts, fact: None}, state)
