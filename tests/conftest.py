@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import redis
 import trustme
 
 from models import migrate
@@ -138,10 +139,16 @@ def _shared_valkey() -> Iterator[ValkeyServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def _line_to_valkey(_shared_valkey: ValkeyServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(_shared_valkey.url) as client:
+        yield client
+
+
 @pytest.fixture
-def redis_url(_shared_valkey: ValkeyServer) -> str:
+def redis_url(_shared_valkey: ValkeyServer, _line_to_valkey: redis.Redis) -> str:
     """An empty Valkey. Tests that kill it take ``valkey`` instead."""
-    _shared_valkey.flush()
+    _line_to_valkey.flushall()
     return _shared_valkey.url
 
 
