@@ -1,5 +1,6 @@
 """Fixtures: real servers on free sockets, one of each per process of the run, fresh contents per test."""
 
+import functools
 import os
 import shutil
 import ssl
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import redis
 import trustme
 
 from models import migrate
@@ -20,8 +22,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.scene import Scene
 from tests.support.smtp_sink import SmtpSink
 
-_FAST_FIRST = ("architecture", "unit", "contract")
-_ALONE = _FAST_FIRST[:2]
+_FAST_FIRST = ("architecture", "unit")
 _PATIENT = ("acceptance", "faults", "fuzz")
 _LONG_S = 400
 
@@ -39,25 +40,29 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are processors: of as many tests about two wait for something, and not for a processor."""
-    return (os.cpu_count() or 1) + 2
+    """Three more than there are processors: of five tests at once three wait for something, and not for a processor."""
+    return (os.cpu_count() or 1) + 3
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick answers first, then what waits long among what works all the time; else the random order stays."""
-    busy = sorted((item for item in items if not _is_patient(item)), key=_rank)
-    at_once = [item for item in busy if _folder(item) in _ALONE]
+    """Quick answers first, then what waits long among what works all the time; else the random order stays.
+
+    Those with a database and those with a server run in one: the former hardly wait, the latter half of their time.
+    """
+    at_once = sorted((item for item in items if _folder(item.path) in _FAST_FIRST and not _is_patient(item)), key=_rank)
+    busy = [item for item in items if _folder(item.path) not in _FAST_FIRST and not _is_patient(item)]
     patient = [item for item in items if _is_patient(item)]
-    among = ordering.spread([item for item in patient if _asks_s(item) < _LONG_S], busy[len(at_once) :], until=0.9)
+    among = ordering.spread([item for item in patient if _asks_s(item) < _LONG_S], busy, until=0.9)
     items[:] = at_once + ordering.spread([item for item in patient if _asks_s(item) >= _LONG_S], among, until=0.7)
 
 
-def _folder(item: pytest.Item) -> str:
-    return item.path.relative_to(Path(__file__).parent).parts[0]
+@functools.cache
+def _folder(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).parts[0]
 
 
 def _rank(item: pytest.Item) -> int:
-    return _FAST_FIRST.index(_folder(item)) if _folder(item) in _FAST_FIRST else len(_FAST_FIRST)
+    return _FAST_FIRST.index(_folder(item.path))
 
 
 def _asks_s(item: pytest.Item) -> float:
@@ -69,7 +74,7 @@ def _asks_s(item: pytest.Item) -> float:
 def _is_patient(item: pytest.Item) -> bool:
     """Who starts processes waits for them, and who asks for more time than others will need it."""
     has_processes = isinstance(item, pytest.Function) and "house" in item.fixturenames
-    return has_processes or _folder(item) in _PATIENT or _asks_s(item) > 0
+    return has_processes or _folder(item.path) in _PATIENT or _asks_s(item) > 0
 
 
 @pytest.fixture(scope="session")
@@ -138,10 +143,16 @@ def _shared_valkey() -> Iterator[ValkeyServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def _line_to_valkey(_shared_valkey: ValkeyServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(_shared_valkey.url) as client:
+        yield client
+
+
 @pytest.fixture
-def redis_url(_shared_valkey: ValkeyServer) -> str:
+def redis_url(_shared_valkey: ValkeyServer, _line_to_valkey: redis.Redis) -> str:
     """An empty Valkey. Tests that kill it take ``valkey`` instead."""
-    _shared_valkey.flush()
+    _line_to_valkey.flushall()
     return _shared_valkey.url
 
 

@@ -108,6 +108,16 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._told = asyncio.Event()
+        self._serves = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        self._serves.set()
+
+    async def serves(self) -> None:
+        """Return once it does."""
+        await self._serves.wait()
 
     def tell_to_end(self) -> None:
         """From now on nothing new is taken."""
@@ -157,7 +167,9 @@ async def serving(
         app = create_app(settings, storage, channel_settings(telegram_url=telegram_url), fetch)
         server = _Server(server_config(app, settings))
         task = asyncio.create_task(server.serve(sockets=[listener]))
-        await wait_until(lambda: server.started or task.done(), interval=0.001)
+        serves = asyncio.create_task(server.serves())
+        await asyncio.wait((serves, task), return_when=asyncio.FIRST_COMPLETED)
+        serves.cancel()
         api = Api(settings.public_url, database_url)
         try:
             yield api
