@@ -11,11 +11,10 @@ import structlog
 from channels.contract import Channel
 from models import ids
 from models.errors import StorageUnavailable
-from models.store import claims
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.vocabulary import Lane, OnUnknown
-from worker import suspects, verdicts
+from worker import suspects, taking, verdicts
 from worker.endpoint_rates import EndpointRates
 from worker.pacing import Slots, claim_order
 from worker.quota import Quota
@@ -144,21 +143,11 @@ class Dispatcher:
         self, lane: Lane, most: int, *, suspects: bool = False, without: Collection[UUID] = ()
     ) -> tuple[list[Claim], bool]:
         """What it has in hand now, and whether the lane may hold more."""
-        worker_id = self._services.lease.worker_id
         with self._services.hand.reaching():
             try:
-                async with self._services.database.write() as connection:
-                    taking = claims.claim(
-                        connection,
-                        self._channel.name,
-                        lane,
-                        worker_id,
-                        most,
-                        suspects=suspects,
-                        without=without,
-                        allowed=self._slots.allowed,
-                    )
-                    claimed, left = await self._services.traces.claiming(connection, self._channel.name, taking)
+                claimed, left = await taking.take(
+                    self._services, self._channel.name, lane, most, self._slots, suspects=suspects, without=without
+                )
             except StorageUnavailable:
                 # Should it have been committed all the same, the sweep finds what nobody has in hand.
                 log.warning("dispatch.no_database", channel=self._channel.name)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Consent, Idempotency, Recipient
 from models.session import now_ms
-from models.store import contents, idempotency, turns
+from models.store import clock, contents, idempotency, turns
 from models.store.bulk import insert_ignoring
-from models.store.recordset import among
+from models.store.recordset import among, among_given
 from models.tables import (
     campaigns,
     contacts,
@@ -67,34 +68,48 @@ def _owned(connection: AsyncConnection, table: Table, wanted: Collection[Owned])
     )
 
 
-async def recipients(connection: AsyncConnection, wanted: Collection[Owned]) -> dict[Owned, Recipient]:
-    """The contacts among ``wanted`` that exist and are not erased."""
-    if not wanted:
-        return {}
+# What every message asks for is made once: to make such a statement takes longer than to ask it.
+
+
+async def recipients(connection: AsyncConnection, wanted: Collection[Owned]) -> tuple[dict[Owned, Recipient], int]:
+    """The contacts among ``wanted`` that exist and are not erased; and the database's time in milliseconds (UTC)."""
+    ids = {"workspace_ids": list({own for own, _ in wanted}), "ids": list({row_id for _, row_id in wanted})}
+    found: dict[Owned, Recipient] = {}
+    now = None
+    for row in await connection.execute(_recipients(connection.dialect.name == "sqlite"), ids):
+        now, *columns = row
+        found[row[1], row[2]] = Recipient(*columns[1:])
+    return found, await clock.read(connection) if now is None else now
+
+
+@cache
+def _recipients(is_sqlite: bool) -> Any:
     browsers = (
         select(func.count())
         .select_from(push_subscriptions)
         .where(push_subscriptions.c.contact_id == contacts.c.id)
         .scalar_subquery()
     )
-    rows = await connection.execute(
-        select(
-            contacts.c.workspace_id,
-            contacts.c.id,
-            contacts.c.email,
-            contacts.c.telegram_chat_id,
-            contacts.c.webhook_url,
-            browsers.label("browsers"),
-            contacts.c.first_name,
-            contacts.c.last_name,
-            contacts.c.phone,
-            contacts.c.external_id,
-            contacts.c.locale,
-            contacts.c.timezone,
-            contacts.c.attributes,
-        ).where(_owned(connection, contacts, wanted), contacts.c.erased_at.is_(None))
+    return select(
+        now_ms(),
+        contacts.c.workspace_id,
+        contacts.c.id,
+        contacts.c.email,
+        contacts.c.telegram_chat_id,
+        contacts.c.webhook_url,
+        browsers.label("browsers"),
+        contacts.c.first_name,
+        contacts.c.last_name,
+        contacts.c.phone,
+        contacts.c.external_id,
+        contacts.c.locale,
+        contacts.c.timezone,
+        contacts.c.attributes,
+    ).where(
+        among_given(contacts.c.workspace_id, "workspace_ids", is_sqlite=is_sqlite),
+        among_given(contacts.c.id, "ids", is_sqlite=is_sqlite),
+        contacts.c.erased_at.is_(None),
     )
-    return {(row[0], row[1]): Recipient(*tuple(row)[1:]) for row in rows}
 
 
 async def template_versions_of(connection: AsyncConnection, wanted: Collection[Owned]) -> dict[Owned, TemplateVersion]:
@@ -149,27 +164,34 @@ async def suppressed(
     """What stands against each address now, by topic ('' covers the channel); addresses with nothing are left out."""
     if not wanted:
         return {}
-    is_sqlite = connection.dialect.name == "sqlite"
-    rows = await connection.execute(
-        select(
-            suppressions.c.workspace_id,
-            suppressions.c.channel,
-            suppressions.c.address_digest,
-            suppressions.c.topic,
-            suppressions.c.kind,
-        ).where(
-            among(suppressions.c.workspace_id, {workspace_id for workspace_id, _, _ in wanted}, is_sqlite=is_sqlite),
-            among(suppressions.c.channel, {channel.value for _, channel, _ in wanted}, is_sqlite=is_sqlite),
-            among(suppressions.c.address_digest, {digest for _, _, digest in wanted}, is_sqlite=is_sqlite),
-            or_(suppressions.c.expires_at.is_(None), suppressions.c.expires_at > now_ms()),
-        )
-    )
+    values = {
+        "workspace_ids": list({workspace_id for workspace_id, _, _ in wanted}),
+        "channels": list({channel.value for _, channel, _ in wanted}),
+        "digests": list({digest for _, _, digest in wanted}),
+    }
+    rows = await connection.execute(_suppressed(connection.dialect.name == "sqlite"), values)
     found: dict[AddressKey, dict[str, SuppressionKind]] = {}
     for workspace_id, channel, digest, topic, kind in rows:
         standing = found.setdefault((workspace_id, Channel(channel), digest), {})
         if standing.get(topic) is not SuppressionKind.DEAD:
             standing[topic] = SuppressionKind(kind)
     return found
+
+
+@cache
+def _suppressed(is_sqlite: bool) -> Any:
+    return select(
+        suppressions.c.workspace_id,
+        suppressions.c.channel,
+        suppressions.c.address_digest,
+        suppressions.c.topic,
+        suppressions.c.kind,
+    ).where(
+        among_given(suppressions.c.workspace_id, "workspace_ids", is_sqlite=is_sqlite),
+        among_given(suppressions.c.channel, "channels", is_sqlite=is_sqlite),
+        among_given(suppressions.c.address_digest, "digests", is_sqlite=is_sqlite),
+        or_(suppressions.c.expires_at.is_(None), suppressions.c.expires_at > now_ms()),
+    )
 
 
 def consent(standing: dict[str, SuppressionKind], topic: str | None) -> Consent:
@@ -248,22 +270,21 @@ async def owners_of_keys(
 
 
 async def _insert(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> None:
-    contents_by_id = {message.details["content_id"]: message for message in accepted}
-    await contents.keep(
-        connection,
-        [
-            {
-                "id": content_id,
-                "workspace_id": message.row["workspace_id"],
-                "source": message.content_source,
-                "used_at": message.row["queued_at"],
-            }
-            for content_id, message in sorted(contents_by_id.items())
-        ],
-    )
+    by_content = {message.details["content_id"]: message for message in accepted}
+    await contents.keep(connection, [text_of(message) for _, message in sorted(by_content.items())])
     await _give_turns(connection, accepted)
     await insert_ignoring(connection, messages, [message.row for message in accepted])
     await insert_ignoring(connection, message_details, [message.details for message in accepted])
+
+
+def text_of(message: NewMessage) -> dict[str, Any]:
+    """What the message says, as a row of ``contents``."""
+    return {
+        "id": message.details["content_id"],
+        "workspace_id": message.row["workspace_id"],
+        "source": message.content_source,
+        "used_at": message.row["queued_at"],
+    }
 
 
 async def _give_turns(connection: AsyncConnection, accepted: Sequence[NewMessage]) -> None:

@@ -70,6 +70,13 @@ def among(column_: ColumnElement[Any], values: Collection[Any], *, is_sqlite: bo
     return column_ == any_(bindparam(None, list(values), type_=ARRAY(column_.type, dimensions=1)))
 
 
+def among_given(column_: ColumnElement[Any], name: str, *, is_sqlite: bool) -> ColumnElement[bool]:
+    """The same for a statement that is made once: the values are its parameter ``name``, a list."""
+    if is_sqlite:
+        return column_.in_(bindparam(name, expanding=True))
+    return column_ == any_(bindparam(name, type_=ARRAY(column_.type, dimensions=1)))
+
+
 class Given(NamedTuple):
     """Parameters, and which columns of the recordset they give as one value for all rows."""
 
