@@ -22,7 +22,8 @@ import redis
 import structlog
 
 from worker import queues, redis_keys
-from worker.broker import WakingRedisBroker, connect, try_out
+from worker.broker import WakingRedisBroker
+from worker.redis_client import connect, try_out
 
 _KEY_LIFE_MS: Final = 2_000
 _TIMEOUT_S: Final = 0.5
@@ -111,16 +112,11 @@ class Wakeups:
             time.sleep(_GATHER_S)
 
     def _send(self, actor: str, lane: str) -> bool:
-        if self._broker.client.set(_key(actor, lane), b"1", nx=True, px=_KEY_LIFE_MS):
-            self._enqueue(actor, lane)
+        self._broker.enqueue_once(_job(actor, lane), _key(actor, lane), _KEY_LIFE_MS)
         return True
 
     def _enqueue(self, actor: str, lane: str) -> None:
-        # By name: whoever sends a wake-up knows nothing of the code that it wakes.
-        message: dramatiq.Message[Any] = dramatiq.Message(
-            queue_name=queues.of(actor, lane), actor_name=actor, args=(lane,), kwargs={}, options={}
-        )
-        self._broker.enqueue(message)
+        self._broker.enqueue(_job(actor, lane))
 
     async def _run(self, operation: Callable[[], T]) -> T | None:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._attempt, operation)
@@ -139,6 +135,11 @@ class Wakeups:
                 cause = redis_keys.cause(self._broker.client, error)
                 log.warning("no broker; wake-ups are dropped, the keeper repeats them", error=cause)
             return None
+
+
+def _job(actor: str, lane: str) -> dramatiq.Message[Any]:
+    # By name: whoever sends a wake-up knows nothing of the code that it wakes.
+    return dramatiq.Message(queue_name=queues.of(actor, lane), actor_name=actor, args=(lane,), kwargs={}, options={})
 
 
 def _key(actor: str, lane: str) -> str:
