@@ -71,6 +71,7 @@ class Dispatcher:
 
     async def pull(self, lane: Lane) -> None:
         """Answer a wake-up: claim what there is room for and begin to send it; returns before the sends end."""
+        await self._services.wakeups.clear(self._actor, lane.value)
         self._waiting.add(lane)
         await self._claim_in_order(lane)
 

@@ -37,10 +37,6 @@ class _Life(dramatiq.Middleware):
         _run(self._process.start(serves))
         log.info("worker.serves", queues=sorted(serves))
 
-    def before_process_message(self, broker: dramatiq.Broker, message: dramatiq.MessageProxy) -> None:
-        """Runs on the worker thread: asked for on the loop it would take two more, and a claim waits for it."""
-        self._process.note(message.actor_name, *message.args)
-
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Runs while consumers still feed the actors: from here on they claim nothing."""
         _run(self._process.stop_sending())

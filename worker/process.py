@@ -38,8 +38,6 @@ log = structlog.get_logger(__name__)
 _DRAIN_S: Final = 30.0
 _WAIT_FOR_DATABASE_S: Final = 1.0
 _COUNT_S: Final = 5.0
-_CLEARED: Final = frozenset({*(lane.value for lane in Lane), tracker.LANE})
-"""What begins by taking all there is. Suspects and status events take their time: for them the key's life will do."""
 _LOOK_S: Final = 1.0
 """As often as the keeper would repeat the wake-ups that cannot come."""
 
@@ -114,11 +112,6 @@ class WorkerProcess:
             channels=sorted(each.value for each in operators),
         )
 
-    def note(self, actor: str, lane: str) -> None:
-        """A job has come, and is about to be answered. Called on the thread that brings it, any of several."""
-        if lane in _CLEARED:
-            self._wakeups.clear(actor, lane)
-
     async def send(self, channel: Channel, lane: str) -> None:
         """Answer a wake-up of a channel's actor."""
         if lane == queues.STATUS_EVENTS:
@@ -132,8 +125,9 @@ class WorkerProcess:
         else:
             await dispatcher.pull(Lane(lane))
 
-    async def track(self) -> None:
+    async def track(self, lane: str) -> None:
         """Answer a wake-up of the tracker."""
+        await self._wakeups.clear(queues.TRACKER, lane)
         await self._tracker.pull()
 
     async def stop_sending(self) -> None:
@@ -206,7 +200,7 @@ class WorkerProcess:
     def _do(self, actor: str, lane: str) -> None:
         """Begin what a wake-up would have brought, where it might have come to this process."""
         if queues.of(actor, lane) in self._serves:
-            doing = self.track() if actor == queues.TRACKER else self.send(Channel(actor.upper()), lane)
+            doing = self.track(lane) if actor == queues.TRACKER else self.send(Channel(actor.upper()), lane)
             task = asyncio.create_task(doing)
             self._doing.add(task)
             task.add_done_callback(self._doing.discard)

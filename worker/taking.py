@@ -26,7 +26,7 @@ async def take(
     """As ``claims.claim``, committed; raises StorageUnavailable where nobody knows whether it is."""
     if not suspects and not slots.in_flight and claim_at_once.can_serve(channel, services.database.is_sqlite):
         claimed, left = await _at_once(services, channel, lane, min(most, slots.share))
-        if claimed:
+        if claimed or not left:
             return claimed, left
     return await _by_steps(services, channel, lane, most, slots, suspects=suspects, without=without)
 

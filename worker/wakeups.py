@@ -30,7 +30,7 @@ _TIMEOUT_S: Final = 0.5
 _REST_AFTER_FAILURE_S: Final = 0.5
 # Under load the next wake-up gathers what was asked for meanwhile, instead of asking Redis for each.
 _GATHER_S: Final = 0.01
-_THREADS: Final = 2  # one sends, so that nobody else waits for it
+_THREADS: Final = 2  # one sends, so that it never delays a claim, which waits for the other
 _SECONDS_BETWEEN_WARNINGS: Final = 30.0
 
 SUSPECTS: Final = "suspects"
@@ -57,7 +57,6 @@ class Wakeups:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="wakeups")
         self._instead = instead
         self._lock = threading.Lock()
-        self._clearing = threading.Lock()
         self._pending: set[tuple[str, str]] = set()
         self._sending = False
         self._closed = False
@@ -75,10 +74,9 @@ class Wakeups:
         # Its thread has the interpreter now, and not after all that the caller goes on with: the answer to a request.
         time.sleep(0)
 
-    def clear(self, actor: str, lane: str) -> None:
-        """Let the next poke send a job again. A worker does so before its claim, on the thread that has the job."""
-        with self._clearing:
-            self._attempt(partial(self._broker.client.delete, _key(actor, lane)))
+    async def clear(self, actor: str, lane: str) -> None:
+        """Let the next poke send a job again. A worker awaits it before its claim."""
+        await self._run(partial(self._broker.client.delete, _key(actor, lane)))
 
     async def top_up(self, actor: str, lane: str) -> None:
         """Send a job whatever the key says."""

@@ -48,7 +48,7 @@ async def test_many_pokes_are_one_job_until_its_worker_clears_it(wakeups: Wakeup
             wakeups.poke("email", "transactional")
         await asyncio.sleep(0)
     await wait_until(lambda: jobs(client) == 1)
-    wakeups.clear("email", "transactional")
+    await wakeups.clear("email", "transactional")
     wakeups.poke("email", "transactional")
     await wait_until(lambda: jobs(client) == 2)
     wakeups.poke("email", "transactional")
@@ -91,7 +91,7 @@ async def test_a_poke_starts_the_actor_of_that_name_within_milliseconds(
 
     async def work(lane: str) -> None:
         runs.append((lane, time.perf_counter()))
-        wakeups.clear("email", lane)
+        await wakeups.clear("email", lane)
 
     dramatiq.actor(actor_name="email", queue_name="email", broker=broker)(work)
     worker = dramatiq.Worker(broker, worker_threads=2)
@@ -142,7 +142,7 @@ async def test_without_a_server_everything_is_dropped_at_once_and_later_works_ag
     began = time.monotonic()
     for _ in range(1000):
         wakeups.poke("email", "bulk")
-        wakeups.clear("email", "bulk")
+        await wakeups.clear("email", "bulk")
     await wakeups.top_up("email", "bulk")
     assert await wakeups.depth("email", "bulk") is None
     assert not await wakeups.reachable()
@@ -166,7 +166,7 @@ async def test_a_server_that_hangs_holds_up_nobody_for_long(valkey: ValkeyServer
             wakeups.poke("email", "bulk")
         assert time.monotonic() - began < 0.5
         for _ in range(20):
-            wakeups.clear("email", "bulk")
+            await wakeups.clear("email", "bulk")
         assert time.monotonic() - began < 8.0  # each for itself would take 10 s
     finally:
         os.kill(valkey.pid, signal.SIGCONT)
