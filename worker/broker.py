@@ -107,10 +107,14 @@ class WakingRedisBroker(RedisBroker):
         """A consumer of one queue that holds at most ``prefetch`` jobs at a time."""
         return _WakingConsumer(self, queue_name, prefetch)
 
-    def wait_and_fetch(self, queue_name: str, most: int) -> list[bytes]:
-        """Up to so many jobs, once a token says that there is one; or what there is after a second. One round trip."""
+    def fetch(self, queue_name: str, most: int, *, wait: bool) -> list[bytes]:
+        """Up to so many jobs; ``wait``: once a token says that there is one, or a second has passed. One round trip.
+
+        Then the next poke sends a job again: whoever fetches begins, from here on, with all there is.
+        """
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.blpop([self.wake_key(queue_name)], timeout=_WAIT_S)
+        if wait:
+            pipeline.blpop([self.wake_key(queue_name)], timeout=_WAIT_S)
         # As ``do_fetch`` asks; a pipeline that is given the script itself asks first whether the server knows it.
         pipeline.evalsha(
             self.scripts["dispatch"].sha,
@@ -126,8 +130,11 @@ class WakingRedisBroker(RedisBroker):
             self._max_unpack_size(),  # type: ignore[no-untyped-call]  # dramatiq has no types here
             most,
         )
+        # Behind it: a key that is set meanwhile has a job that is fetched, or one that is still to be.
+        if most and queue_name in queues.WHOLE:
+            pipeline.delete(redis_keys.wake(*queues.WHOLE[queue_name]))
         try:
-            _, fetched = pipeline.execute()
+            fetched = pipeline.execute()[int(wait)]
         except redis.exceptions.NoScriptError:
             fetched = self.do_fetch(queue_name, most)
         return [data for data in fetched if data is not None]
@@ -193,14 +200,14 @@ class _WakingConsumer(Consumer):
         """What there is that we have room for, at the latest after a second."""
         if not room or self._may_be_more:
             # Also where there is no room: a fetch of nothing still tells the others that we live.
-            fetched = [data for data in self._broker.do_fetch(self._queue_name, room) if data is not None]
+            fetched = self._broker.fetch(self._queue_name, room, wait=False)
             if fetched:
                 return fetched
         if not room:
             self._room.wait(_WAIT_S)
             return []
         self._may_be_more = False
-        return self._broker.wait_and_fetch(self._queue_name, room)
+        return self._broker.fetch(self._queue_name, room, wait=True)
 
     def ack(self, message: MessageProxy) -> None:
         """Forget a finished job."""

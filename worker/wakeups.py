@@ -1,9 +1,9 @@
 """Wake-ups: telling the workers that a lane has work, without anybody waiting for it.
 
 A wake-up is a job of dramatiq that says no more than (actor, lane), on the queue that ``worker.queues`` names. At most
-one per lane is on its way: a key in Redis, ``wireroom:wake:<actor>:<lane>``, says so. Its worker deletes the key before
-it claims, so that what comes after the claim's snapshot wakes anew; the key's short life covers a worker that never
-came to it.
+one per lane is on its way: a key in Redis, ``wireroom:wake:<actor>:<lane>``, says so. Its worker deletes the key as
+it fetches the job, so that what comes after the claim's snapshot wakes anew; the key's short life covers a job that
+nobody came to fetch.
 
 Every failure is dropped: the rows are in the database, and the keeper repeats the wake-up. A worker that cannot send
 one does itself what it would have been for.
@@ -74,10 +74,6 @@ class Wakeups:
         # Its thread has the interpreter now, and not after all that the caller goes on with: the answer to a request.
         time.sleep(0)
 
-    async def clear(self, actor: str, lane: str) -> None:
-        """Let the next poke send a job again. A worker awaits it before its claim."""
-        await self._run(partial(self._broker.client.delete, _key(actor, lane)))
-
     async def top_up(self, actor: str, lane: str) -> None:
         """Send a job whatever the key says."""
         await self._run(partial(self._enqueue, actor, lane))
@@ -114,7 +110,7 @@ class Wakeups:
             time.sleep(_GATHER_S)
 
     def _send(self, actor: str, lane: str) -> bool:
-        self._broker.enqueue_once(_job(actor, lane), _key(actor, lane), _KEY_LIFE_MS)
+        self._broker.enqueue_once(_job(actor, lane), redis_keys.wake(actor, lane), _KEY_LIFE_MS)
         return True
 
     def _enqueue(self, actor: str, lane: str) -> None:
@@ -142,7 +138,3 @@ class Wakeups:
 def _job(actor: str, lane: str) -> dramatiq.Message[Any]:
     # By name: whoever sends a wake-up knows nothing of the code that it wakes.
     return dramatiq.Message(queue_name=queues.of(actor, lane), actor_name=actor, args=(lane,), kwargs={}, options={})
-
-
-def _key(actor: str, lane: str) -> str:
-    return f"{redis_keys.NAMESPACE}:wake:{actor}:{lane}"

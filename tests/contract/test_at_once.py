@@ -294,3 +294,15 @@ async def test_a_worker_takes_both_ways_in_one_turn(scene: Scene) -> None:
 
         await wait_until(ended)
         assert len(house.drum.sent) == 1
+
+
+async def test_wake_ups_that_come_together_are_one_claim(scene: Scene) -> None:
+    contact = await scene.contact()
+    async with dispatching(scene) as house:
+        await scene.intake.submit_many([scene.draft(contact) for _ in range(5)])
+        with wiretapped(scene.database) as said:
+            await asyncio.gather(*(house.dispatcher.pull(Lane.TRANSACTIONAL) for _ in range(20)))
+            assert said.count("WITH") == 1
+        await scene.intake.submit_many([scene.draft(contact)])
+        await house.dispatcher.pull(Lane.TRANSACTIONAL)  # which comes later is answered for itself
+        await wait_until(lambda: len(house.drum.sent) == 6)
