@@ -64,6 +64,27 @@ _LANES_WITH_WORK = union_all(
 )
 
 
+_WITH_SUSPECTS = (
+    select(messages.c.channel)
+    .where(messages.c.turn.is_not(None), messages.c.crashes >= literal(SUSPECT_AFTER, literal_execute=True))
+    .distinct()
+)
+_WAITING_EVENT = select(events.c.id).where(events.c.applied_at.is_(None), events.c.retry_at.is_(None)).limit(1)
+_NEXT_ROWS = union_all(
+    *(
+        select(
+            select(messages.c.channel, messages.c.lane, messages.c.id, now_ms() - messages.c.due_at)
+            .where(messages.c.channel == channel.value, messages.c.lane == lane.value, messages.c.turn.is_not(None))
+            .order_by(messages.c.turn, messages.c.id)
+            .limit(1)
+            .subquery()  # SQLite takes ORDER BY and LIMIT in a part of a UNION in no other way
+        )
+        for channel in Channel
+        for lane in Lane
+    )
+)
+
+
 async def groups_due(connection: AsyncConnection) -> list[turns.Group]:
     """Each workspace's lane that has parked rows which are due: one index probe each."""
     rows = await connection.execute(_GROUPS_DUE)
@@ -146,29 +167,13 @@ class Next(NamedTuple):
 
 async def next_rows(connection: AsyncConnection) -> dict[tuple[Channel, Lane], Next]:
     """The next row of each lane: one index probe each, none for an empty lane."""
-    found = {}
-    for channel in Channel:
-        for lane in Lane:
-            found_rows = await connection.execute(
-                select(messages.c.id, now_ms() - messages.c.due_at)
-                .where(messages.c.channel == channel.value, messages.c.lane == lane.value, messages.c.turn.is_not(None))
-                .order_by(messages.c.turn, messages.c.id)
-                .limit(1)
-            )
-            row = found_rows.first()
-            if row is not None:
-                found[channel, lane] = Next(row[0], int(row[1]))
-    return found
+    rows = await connection.execute(_NEXT_ROWS)
+    return {(Channel(channel), Lane(lane)): Next(row_id, int(waited)) for channel, lane, row_id, waited in rows}
 
 
 async def channels_with_suspects(connection: AsyncConnection) -> set[Channel]:
     """Channels that have a ready row which is claimed only alone."""
-    rows = await connection.scalars(
-        select(messages.c.channel)
-        .where(messages.c.turn.is_not(None), messages.c.crashes >= literal(SUSPECT_AFTER, literal_execute=True))
-        .distinct()
-    )
-    return {Channel(each) for each in rows}
+    return {Channel(each) for each in await connection.scalars(_WITH_SUSPECTS)}
 
 
 def _batch(condition: Any, most: int) -> Any:
@@ -210,10 +215,7 @@ async def forget_keys(connection: AsyncConnection, kept_ms: int, most: int) -> i
 
 async def waiting_events(connection: AsyncConnection) -> bool:
     """Whether raw events wait to be applied."""
-    found = await connection.scalar(
-        select(events.c.id).where(events.c.applied_at.is_(None), events.c.retry_at.is_(None)).limit(1)
-    )
-    return found is not None
+    return (await connection.scalar(_WAITING_EVENT)) is not None
 
 
 async def retry_parked_events(connection: AsyncConnection, most: int) -> int:
