@@ -96,14 +96,10 @@ class Addressed(msgspec.Struct, frozen=True):
 
 
 class Composer:
-    """Turns drafts into messages. ``channels``: those that the operator has configured.
+    """Turns drafts into messages. ``channels``: those that the operator has configured."""
 
-    ``traced``: messages keep where they stand in their traces.
-    """
-
-    def __init__(self, keyring: Keyring, channels: Mapping[Channel, Entry], *, traced: bool = False) -> None:
+    def __init__(self, keyring: Keyring, channels: Mapping[Channel, Entry]) -> None:
         self._keyring = keyring
-        self._traced = traced
         self._channels = channels
         self._worded: WeighedCache[_Said, Worded] = WeighedCache(_TEXTS_KEPT)
 

@@ -57,7 +57,7 @@ log = structlog.get_logger(__name__)
 
 
 class Intake:
-    """Accepts drafts. ``channels``: those that the operator has configured; ``traced``: drafts say where they stand."""
+    """Accepts drafts. ``channels``: those that the operator has configured."""
 
     def __init__(
         self,
@@ -66,12 +66,10 @@ class Intake:
         wakeups: Wakeups,
         channels: Mapping[Channel, Entry],
         traffic: Traffic | None = None,
-        *,
-        traced: bool = False,
     ) -> None:
         self._database = database
         self._traffic = traffic or Traffic()
-        self._composer = Composer(keyring, channels, traced=traced)
+        self._composer = Composer(keyring, channels)
         self._channels = channels
         self.settings = Remembered(settings.get_many, WorkspaceSettings(), seconds=_SETTINGS_S)
         self.senders: Remembered[frozenset[Channel]] = Remembered(senders.configured, frozenset(), seconds=_SENDERS_S)

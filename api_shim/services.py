@@ -94,8 +94,8 @@ class Services:
     async def intake(self) -> Intake:
         """The intake; raises StorageUnavailable while the database is away."""
         if self._intake is None:
-            keyring, on = await self.keyring(), self.traces.on
-            self._intake = Intake(self.database, keyring, self.wakeups, self.channels, self.traffic, traced=on)
+            keyring = await self.keyring()
+            self._intake = Intake(self.database, keyring, self.wakeups, self.channels, self.traffic)
         return self._intake
 
     async def vapid(self) -> Vapid:

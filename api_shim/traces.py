@@ -55,8 +55,6 @@ class Creations(Untraced):
 class Traces(Protocol):
     """Of one process."""
 
-    on: bool
-
     def serving(self, request: Request, route: str) -> Served:
         """A request for messages to be sent; ``route``: the template of its path."""
 
@@ -75,7 +73,6 @@ class Traces(Protocol):
 class NoTraces:
     """Nobody is to be told."""
 
-    on = False
     _served: Final = Served()
     _creations: Final = Creations()
 
@@ -162,8 +159,6 @@ def _word_of(error: BaseException | None) -> str:
 
 class ApiTraces:
     """Tells a collector."""
-
-    on = True
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
