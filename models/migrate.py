@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Column, Connection, Index, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from models.errors import WireroomError
+from models.errors import StorageUnavailable, WireroomError
 from models.session import Database
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ LOCK: Final = 0x57495245_524F4F4D  # "WIREROOM": the key of PostgreSQL's advisor
 _LOCK_WAIT_MS: Final = 500  # for so long at a time nothing can be written to a table that a migration waits for
 _PAUSE_S: Final = 1.0
 _PATIENCE_S: Final = 300.0
-_LOCK_NOT_AVAILABLE: Final = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+# Lock not available, and deadlock detected: who waits for us has what we wait for. Both pass.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_LOCKED: Final = ("55P03", "40P01")
 
 
 def config_for(connection: Connection | None = None) -> "Config":
@@ -84,14 +86,20 @@ async def upgrade_to_head(database: Database) -> None:
             async with database.write() as connection:
                 await connection.run_sync(_upgrade)
             return
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+        except (DBAPIError, StorageUnavailable) as error:
+            if _sqlstate(error) not in _LOCKED:
                 raise
             if time.monotonic() > give_up_at:
                 raise WireroomError(
                     "a transaction keeps a table locked that the migration changes; pg_stat_activity shows whose"
                 ) from error
         await asyncio.sleep(_PAUSE_S)
+
+
+def _sqlstate(error: Exception) -> str | None:
+    told = error.__cause__ if isinstance(error, StorageUnavailable) else error
+    found: str | None = getattr(getattr(told, "orig", None), "sqlstate", None)
+    return found
 
 
 async def at_head(database: Database) -> bool:

@@ -17,6 +17,10 @@ _FILED = (
 
 
 def upgrade() -> None:
+    # First what locks the table most: asked for later, that would wait for those who wait for us.
+    op.drop_index("ix_messages_workspace_id_channel_status_id", "messages")
+    op.drop_index("ix_messages_workspace_id_campaign_id_status_id", "messages")
+    op.drop_index("ix_messages_undelivered", "messages")
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER TABLE messages SET (fillfactor = 65)")
     op.create_index(
@@ -38,6 +42,3 @@ def upgrade() -> None:
         postgresql_where=not_arrived,
         sqlite_where=not_arrived,
     )
-    op.drop_index("ix_messages_workspace_id_channel_status_id", "messages")
-    op.drop_index("ix_messages_workspace_id_campaign_id_status_id", "messages")
-    op.drop_index("ix_messages_undelivered", "messages")
