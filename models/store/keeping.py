@@ -64,10 +64,18 @@ _LANES_WITH_WORK = union_all(
 )
 
 
-_WITH_SUSPECTS = (
-    select(messages.c.channel)
-    .where(messages.c.turn.is_not(None), messages.c.crashes >= literal(SUSPECT_AFTER, literal_execute=True))
-    .distinct()
+# Each channel alone: all at once, a plan made while the table was empty would read the whole table ever after.
+_WITH_SUSPECTS = union_all(
+    *(
+        select(literal(channel.value).label("channel")).where(
+            exists().where(
+                messages.c.channel == channel.value,
+                messages.c.turn.is_not(None),
+                messages.c.crashes >= literal(SUSPECT_AFTER, literal_execute=True),
+            )
+        )
+        for channel in Channel
+    )
 )
 _WAITING_EVENT = select(events.c.id).where(events.c.applied_at.is_(None), events.c.retry_at.is_(None)).limit(1)
 _NEXT_ROWS = union_all(
@@ -146,7 +154,7 @@ async def follow_clock(connection: AsyncConnection, most: int) -> int:
     )
     result = await connection.execute(
         update(messages)
-        .where(messages.c.id.in_(parked), messages.c.state == State.QUEUED.value)
+        .where(messages.c.id.in_(parked))
         .values(due_at=messages.c.due_at - (messages.c.claimed_at - now_ms()), claimed_at=now_ms())
     )
     return result.rowcount
@@ -177,6 +185,7 @@ async def channels_with_suspects(connection: AsyncConnection) -> set[Channel]:
 
 
 def _batch(condition: Any, most: int) -> Any:
+    # Locked as they are: what changes them need not say again what it looks for, which could lead it along the table.
     return select(messages.c.id).where(*condition).limit(most).with_for_update(skip_locked=True)
 
 
@@ -194,11 +203,7 @@ def _expiring(most: int) -> Any:
         ],
         most,
     )
-    return (
-        update(messages)
-        .where(messages.c.id.in_(late), messages.c.state == State.QUEUED.value)
-        .values(**without_a_send(State.FAILED, FailureReason.EXPIRED))
-    )
+    return update(messages).where(messages.c.id.in_(late)).values(**without_a_send(State.FAILED, FailureReason.EXPIRED))
 
 
 async def forget_keys(connection: AsyncConnection, kept_ms: int, most: int) -> int:
