@@ -98,7 +98,7 @@ class Authenticator:
         return await asyncio.shield(task)
 
     async def _look_up(self, digest: bytes) -> _Remembered | None:
-        async with self._database.read() as connection:
+        async with self._database.look() as connection:
             key = await keys.by_digest(connection, digest)
         if key is None or key.revoked_at is not None:
             self._remembered.pop(digest, None)

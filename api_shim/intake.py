@@ -15,13 +15,14 @@ from api_shim.composing import Addressed, Composer, Known
 from api_shim.traffic import Traffic
 from api_shim.workspace_settings import Remembered
 from channels.registry import Entry
+from models import acceptance
 from models.admission import Draft
 from models.coalesce import Coalescer
 from models.errors import IdempotencyInFlight, IdempotencyMismatch, Refused, StorageUnavailable, WireroomError
 from models.secrets import Keyring
 from models.session import Database
-from models.store import clock, message_views, senders, settings
 from models.store import intake as store
+from models.store import message_views, senders, settings
 from models.store.intake import Owned
 from models.store.message_views import MessageRow
 from models.store.new_messages import NewMessage
@@ -137,7 +138,7 @@ class Intake:
 
     async def _flush(self, drafts: Sequence[Draft]) -> Sequence[Result]:
         results: dict[int, Result] = {}
-        async with self._database.read() as connection:
+        async with self._database.look() as connection:
             known = await self._read(connection, drafts)
             stored = await self._stored_already(connection, drafts)
             addressed: list[tuple[int, Addressed]] = []
@@ -202,9 +203,10 @@ class Intake:
             return {(draft.workspace_id, each) for draft, each in zip(drafts, ids, strict=True) if each is not None}
 
         keys = {(draft.workspace_id, draft.idempotency.key) for draft in drafts if draft.idempotency is not None}
+        recipients, now = await store.recipients(connection, owned([draft.contact_id for draft in drafts]))
         return Known(
-            now=await clock.read(connection),
-            recipients=await store.recipients(connection, owned([draft.contact_id for draft in drafts])),
+            now=now,
+            recipients=recipients,
             templates=await store.template_versions_of(connection, owned([draft.template_id for draft in drafts])),
             campaigns=await store.campaign_states(connection, owned([draft.campaign_id for draft in drafts])),
             journeys=await store.known_journeys(connection, owned([draft.journey_id for draft in drafts])),
@@ -226,8 +228,7 @@ class Intake:
             return
         ids = {message.draft.id for _, message, _ in new}
         self._doubtful |= ids
-        async with self._database.write() as connection:
-            stored = await store.store(connection, [message for _, message, _ in new])
+        stored = await acceptance.commit(self._database, [message for _, message, _ in new])
         self._doubtful -= ids
         fresh: list[NewMessage] = []
         for (position, message, warnings), outcome in zip(new, stored, strict=True):

@@ -24,7 +24,8 @@ class Coalescer(Generic[T, R]):
 
     ``flush`` takes the items of a chunk and returns their results in the same order. It may raise
     StorageUnavailable (nobody knows whether it was stored: the whole chunk is repeated until ``patience_s``
-    have passed) or anything else (bad data: the items go one by one, and each gets its own error).
+    have passed) or anything else (bad data: the items go one by one, and each gets its own error). For ``gather_s``
+    after a flush what comes is gathered; who comes later, with nobody about, waits for nobody.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Coalescer(Generic[T, R]):
         self._most = most
         self._patience_s = patience_s
         self._gather_s = gather_s
+        self._flushed_at = float("-inf")
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._runner: asyncio.Task[None] | None = None
 
@@ -67,10 +69,12 @@ class Coalescer(Generic[T, R]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                if self._gather_s and len(self._waiting) < self._most:
-                    await asyncio.sleep(self._gather_s)
+                left_s = self._flushed_at + self._gather_s - time.monotonic()
+                if left_s > 0 and len(self._waiting) < self._most:
+                    await asyncio.sleep(left_s)
                 chunk = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
                 await self._flush_chunk(chunk)
+                self._flushed_at = time.monotonic()
         finally:
             self._runner = None
             if self._waiting:  # only after a cancellation: leave nobody waiting for ever

@@ -10,7 +10,7 @@ from models.errors import InvalidSetting
 from models.settings import StorageSettings
 from wireroom.embedded import EmbeddedBroker
 from wireroom.finding import TIMEOUT_S, Finding
-from worker.broker import connect, try_out
+from worker.redis_client import connect, try_out
 from worker.redis_keys import Occupied
 
 _KEEPS_ALL: Final = "noeviction"

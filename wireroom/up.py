@@ -191,7 +191,7 @@ def _look_for_broker(redis_url: str) -> None:
     """Log where none takes wake-ups: messages are accepted all the same. Raises InvalidSetting."""
     import redis  # noqa: PLC0415 - see the top
 
-    from worker.broker import connect, try_out  # noqa: PLC0415 - see the top
+    from worker.redis_client import connect, try_out  # noqa: PLC0415 - see the top
     from worker.redis_keys import cause  # noqa: PLC0415 - see the top
 
     with connect(redis_url, connections=1, timeout_s=_BROKER_PATIENCE_S) as client:

@@ -33,5 +33,5 @@ def declare(broker: dramatiq.Broker, process: WorkerProcess) -> None:
         await process.send(Channel.WEBHOOK, lane)
 
     @dramatiq.actor(broker=broker, queue_name="tracker")
-    async def tracker(lane: str) -> None:
-        await process.track(lane)
+    async def tracker(_lane: str) -> None:
+        await process.track()

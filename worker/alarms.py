@@ -61,7 +61,7 @@ class Alarms:
         if now < self._looks_at:
             return
         self._looks_at = now + _LOOK_S
-        async with self._database.read() as connection:
+        async with self._database.look() as connection:
             found = await keeping.next_rows(connection)
         for channel, lane in self._lanes.look(found, now):
             seconds = found[channel, lane].waited // 1000

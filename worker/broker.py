@@ -7,9 +7,9 @@ wakes within milliseconds, costs nothing while idle, and survives whatever happe
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import redis
 import structlog
@@ -17,86 +17,41 @@ import uvloop
 from dramatiq import Broker, Consumer, Message, MessageProxy, Middleware, Worker
 from dramatiq.asyncio import EventLoopThread, set_event_loop_thread
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import current_millis
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import AsyncIO
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from redis.sentinel import Sentinel
 
-from models.errors import InvalidSetting
 from worker import queues, redis_keys
+from worker.redis_client import connect
 from worker.settings import THREADS
 
 _QUEUES: Final = len(queues.PEOPLE) + len(queues.BULK)
-_WAIT_S: Final = 1
-_SOCKET_TIMEOUT_S: Final = 5.0  # longer than a wait in BLPOP
+_WAIT_S: Final = 1  # less than an operation of the client may take
 _HEARTBEAT_TIMEOUT_MS: Final = 10_000
 # One fetch in ten also gives back what a dead worker had fetched. Its KEYS command is dear on a server that is
 # shared, and there is no hurry: the keeper's next hint does the work.
 _MAINTENANCE_CHANCE: Final = 100_000
 _TOKENS_KEPT: Final = 16
-_TRIED_LIFE_MS: Final = 1_000
 _TOKEN_LIFE_S: Final = 60
 _PAUSE_WITHOUT_SERVER_S: Final = 0.5
+
+# A job as dramatiq writes it (its dispatch.lua, ``enqueue``), and the token that wakes a consumer; neither where one is
+# on its way already. KEYS: the queue, its jobs, its tokens, and the key that says so, if anything does. ARGV: the job's
+# id and data, tokens kept and for how many seconds, milliseconds for which a job is taken to be on its way.
+_ENQUEUE: Final = """
+if KEYS[4] and not redis.call('SET', KEYS[4], '1', 'NX', 'PX', ARGV[5]) then
+  return 0
+end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+redis.call('RPUSH', KEYS[1], ARGV[1])
+redis.call('LPUSH', KEYS[3], '1')
+redis.call('LTRIM', KEYS[3], 0, ARGV[3] - 1)
+redis.call('EXPIRE', KEYS[3], ARGV[4])
+return 1
+"""
 _SECONDS_BETWEEN_WARNINGS: Final = 30.0
 
 log = structlog.get_logger("worker.broker")
-
-
-def connect(redis_url: str, *, connections: int, timeout_s: float = _SOCKET_TIMEOUT_S) -> redis.Redis:
-    """A client for ``unix:///path``, ``redis://``, ``rediss://`` or ``redis+sentinel://``; connects on first use.
-
-    Sentinels are ``redis+sentinel://[user:password@]host:port,host:port/service[/db]``. Raises InvalidSetting for
-    any other address. Every operation ends within ``timeout_s`` seconds: it may raise redis.ConnectionError or
-    redis.TimeoutError, and nothing is repeated, because a repeated fetch loses the jobs of the first one's reply.
-    """
-    options: dict[str, Any] = {
-        "max_connections": connections,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "health_check_interval": 15,
-        "retry": Retry(NoBackoff(), 0),
-        # RESP3 brings maintenance notices, and with them a pool that hands out connections closed by the server.
-        "protocol": 2,
-    }
-    try:
-        if redis_url.startswith("redis+sentinel://"):
-            return _through_sentinels(redis_url, options)
-        return redis.Redis.from_url(redis_url, **options)
-    except ValueError:
-        # Without the cause: its text may hold the password.
-        raise InvalidSetting(
-            "WIREROOM_REDIS_URL: none of unix:///path, redis://host:port/db, rediss://host:port/db, "
-            "redis+sentinel://host:port,host:port/service/db"
-        ) from None
-
-
-def try_out(client: redis.Redis) -> None:
-    """Raises redis.RedisError where no wake-up can be written, though it answers.
-
-    A replica, a server that is full, or keys that somebody else uses (``redis_keys.Occupied``).
-    """
-    client.set(redis_keys.TRIED, b"1", px=_TRIED_LIFE_MS)
-    redis_keys.check(client)
-
-
-def _through_sentinels(url: str, options: dict[str, Any]) -> redis.Redis:
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = credentials.partition(":")
-    service, _, db = parts.path.strip("/").partition("/")
-    if not service or not hosts:
-        raise ValueError
-    addresses = [urlsplit(f"//{host}") for host in hosts.split(",")]
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
-        [(address.hostname or "", address.port or 26_379) for address in addresses],
-        sentinel_kwargs={name: value for name, value in options.items() if name != "max_connections"},
-        **options,
-    )
-    client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]  # redis-py has no types here
-        unquote(service), db=int(db or 0), username=unquote(user) or None, password=unquote(password) or None
-    )
-    return client
 
 
 class WakingRedisBroker(RedisBroker):
@@ -116,6 +71,7 @@ class WakingRedisBroker(RedisBroker):
             heartbeat_timeout=_HEARTBEAT_TIMEOUT_MS,
             maintenance_chance=_MAINTENANCE_CHANCE,
         )
+        self._enqueuing = client.register_script(_ENQUEUE)
         self._warning = threading.Lock()
         self._warned_at = float("-inf")
 
@@ -130,19 +86,58 @@ class WakingRedisBroker(RedisBroker):
         """Add a job and wake one consumer of its queue. Raises ValueError for a delayed one."""
         if delay is not None:
             raise ValueError("jobs are never delayed: write the due time into the row")
-        enqueued = super().enqueue(message)
-        key = self.wake_key(message.queue_name)
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.lpush(key, b"1")
-        # While nobody waits the list must not grow; a token too few costs one wait of a second at most.
-        pipeline.ltrim(key, 0, _TOKENS_KEPT - 1)
-        pipeline.expire(key, _TOKEN_LIFE_S)
-        pipeline.execute()
-        return enqueued
+        return self._enqueue(message, [], 0)[0]
+
+    def enqueue_once(self, message: Message[Any], key: str, life_ms: int) -> bool:
+        """The same while ``key`` is not set, which then is for so long; returns whether it was not. One round trip."""
+        return self._enqueue(message, [key], life_ms)[1]
+
+    def _enqueue(self, message: Message[Any], guard: Sequence[str], life_ms: int) -> tuple[Message[Any], bool]:
+        message = message.copy(options={"redis_message_id": str(uuid4())})
+        self.emit_before("enqueue", message, None)
+        queue = f"{self.namespace}:{message.queue_name}"
+        keys = [queue, f"{queue}.msgs", self.wake_key(message.queue_name), *guard]
+        # While nobody waits the tokens must not pile up; one too few costs one wait of a second at most.
+        arguments = [message.options["redis_message_id"], message.encode(), _TOKENS_KEPT, _TOKEN_LIFE_S, life_ms]
+        is_new = bool(self._enqueuing(keys, arguments))
+        self.emit_after("enqueue", message, None)
+        return message, is_new
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = _WAIT_S * 1000) -> Consumer:
         """A consumer of one queue that holds at most ``prefetch`` jobs at a time."""
         return _WakingConsumer(self, queue_name, prefetch)
+
+    def fetch(self, queue_name: str, most: int, *, wait: bool) -> list[bytes]:
+        """Up to so many jobs; ``wait``: once a token says that there is one, or a second has passed. One round trip.
+
+        Then the next poke sends a job again: whoever fetches begins, from here on, with all there is.
+        """
+        pipeline = self.client.pipeline(transaction=False)
+        if wait:
+            pipeline.blpop([self.wake_key(queue_name)], timeout=_WAIT_S)
+        # As ``do_fetch`` asks; a pipeline that is given the script itself asks first whether the server knows it.
+        pipeline.evalsha(
+            self.scripts["dispatch"].sha,
+            1,
+            self.namespace,
+            "fetch",
+            current_millis(),
+            queue_name,
+            self.broker_id,
+            self.heartbeat_timeout,
+            self.dead_message_ttl,
+            self._should_do_maintenance("fetch"),
+            self._max_unpack_size(),  # type: ignore[no-untyped-call]  # dramatiq has no types here
+            most,
+        )
+        # Behind it: a key that is set meanwhile has a job that is fetched, or one that is still to be.
+        if most and queue_name in queues.WHOLE:
+            pipeline.delete(redis_keys.wake(*queues.WHOLE[queue_name]))
+        try:
+            fetched = pipeline.execute()[int(wait)]
+        except redis.exceptions.NoScriptError:
+            fetched = self.do_fetch(queue_name, most)
+        return [data for data in fetched if data is not None]
 
     def depth(self, queue_name: str) -> int:
         """How many jobs wait in the queue, those already fetched not counted."""
@@ -167,7 +162,7 @@ class WakingRedisBroker(RedisBroker):
 
 
 class _WakingConsumer(Consumer):
-    """Fetches what there is, then waits for a token.
+    """Fetches what there is, then waits for a token that tells of more.
 
     It stays alive without a server: dramatiq would restart it after three seconds, and would hold a worker
     thread for five on a failed acknowledgement.
@@ -176,9 +171,9 @@ class _WakingConsumer(Consumer):
     def __init__(self, broker: WakingRedisBroker, queue_name: str, prefetch: int) -> None:
         self._broker = broker
         self._queue_name = queue_name
-        self._wake_key = broker.wake_key(queue_name)
         self._prefetch = prefetch
         self._fetched: list[bytes] = []
+        self._may_be_more = True  # jobs without a token: what came before us, or at once
         self._in_hand: set[str] = set()
         self._room = threading.Event()
 
@@ -193,22 +188,26 @@ class _WakingConsumer(Consumer):
     def _next(self) -> MessageProxy | None:
         if not self._fetched:
             self._room.clear()
-            room = max(0, self._prefetch - len(self._in_hand))
-            # Also where there is no room: a fetch of nothing still tells the others that we live.
-            self._fetched = [data for data in self._broker.do_fetch(self._queue_name, room) if data is not None]
+            self._fetched = self._fetch(max(0, self._prefetch - len(self._in_hand)))
+            self._may_be_more = self._may_be_more or bool(self._fetched)
             if not self._fetched:
-                self._wait(room)
                 return None
         message: Message[Any] = Message.decode(self._fetched.pop(0))
         self._in_hand.add(message.message_id)
         return MessageProxy(message)
 
-    def _wait(self, room: int) -> None:
-        """Return when there may be work that we have room for, at the latest after a second."""
-        if room:
-            self._broker.client.blpop([self._wake_key], timeout=_WAIT_S)
-        else:
+    def _fetch(self, room: int) -> list[bytes]:
+        """What there is that we have room for, at the latest after a second."""
+        if not room or self._may_be_more:
+            # Also where there is no room: a fetch of nothing still tells the others that we live.
+            fetched = self._broker.fetch(self._queue_name, room, wait=False)
+            if fetched:
+                return fetched
+        if not room:
             self._room.wait(_WAIT_S)
+            return []
+        self._may_be_more = False
+        return self._broker.fetch(self._queue_name, room, wait=True)
 
     def ack(self, message: MessageProxy) -> None:
         """Forget a finished job."""

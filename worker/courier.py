@@ -77,7 +77,7 @@ class Courier:
     async def _run(self) -> None:
         try:
             while self._services.lease.holds() and self._services.hand.open:
-                async with self._services.database.read() as connection:
+                async with self._services.database.look() as connection:
                     waiting = await due_subscriptions.waiting(connection, _SHARE)
                 # Where there is not room for all, who has less goes first, and of equals nobody is always the last.
                 random.shuffle(waiting)

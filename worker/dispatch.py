@@ -11,11 +11,10 @@ import structlog
 from channels.contract import Channel
 from models import ids
 from models.errors import StorageUnavailable
-from models.store import claims
 from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.vocabulary import Lane, OnUnknown
-from worker import suspects, verdicts
+from worker import suspects, taking, verdicts
 from worker.endpoint_rates import EndpointRates
 from worker.pacing import Slots, claim_order
 from worker.quota import Quota
@@ -60,6 +59,7 @@ class Dispatcher:
         self._claiming = {each: asyncio.Lock() for each in Lane}
         self._deciding = asyncio.Lock()
         self._claims = 0
+        self._begun = dict.fromkeys(Lane, 0)
         self._waiting: set[Lane] = set()
         self._gathers_until = dict.fromkeys(Lane, float("-inf"))
         self._stuck_at = dict.fromkeys(Lane, -1)
@@ -72,7 +72,6 @@ class Dispatcher:
 
     async def pull(self, lane: Lane) -> None:
         """Answer a wake-up: claim what there is room for and begin to send it; returns before the sends end."""
-        await self._services.wakeups.clear(self._actor, lane.value)
         self._waiting.add(lane)
         await self._claim_in_order(lane)
 
@@ -111,18 +110,18 @@ class Dispatcher:
 
     async def _claim(self, lane: Lane, *, told: bool = True) -> None:
         """One claim of a lane at a time; that of the other lane is not waited for. ``told``: by a wake-up."""
+        before = self._begun[lane]
         async with self._claiming[lane]:
             if told:
-                self._waiting.add(lane)  # the claim before may have read it too soon to see what this one is for
+                if self._begun[lane] != before:
+                    return  # a claim that began since has seen what this one is for
+                self._waiting.add(lane)
             elif lane not in self._waiting:
                 return
-            async with self._deciding:
-                room = await self._room(lane)
-                if not room or not self._services.hand.open or not self._services.lease.holds():
-                    return
-                room = self._slots.worth_reading(room)
-                self._slots.expect(lane, room)
-                self._quota.spend(room)
+            room = await self._reserve(lane)
+            if not room:
+                return
+            self._begun[lane] += 1
             full = self._slots.full(crumbs=True)
             claimed: Sequence[Claim] = ()
             try:
@@ -140,25 +139,26 @@ class Dispatcher:
         if lane in self._waiting:
             self._go_on(lane, is_stuck=bool(full) and not claimed)
 
+    async def _reserve(self, lane: Lane) -> int:
+        """How many to claim now, kept for the claim; 0 where none may be."""
+        async with self._deciding:
+            room = await self._room(lane)
+            if not room or not self._services.hand.open or not self._services.lease.holds():
+                return 0
+            room = self._slots.worth_reading(room)
+            self._slots.expect(lane, room)
+            self._quota.spend(room)
+            return room
+
     async def _take(
         self, lane: Lane, most: int, *, suspects: bool = False, without: Collection[UUID] = ()
     ) -> tuple[list[Claim], bool]:
         """What it has in hand now, and whether the lane may hold more."""
-        worker_id = self._services.lease.worker_id
         with self._services.hand.reaching():
             try:
-                async with self._services.database.write() as connection:
-                    taking = claims.claim(
-                        connection,
-                        self._channel.name,
-                        lane,
-                        worker_id,
-                        most,
-                        suspects=suspects,
-                        without=without,
-                        allowed=self._slots.allowed,
-                    )
-                    claimed, left = await self._services.traces.claiming(connection, self._channel.name, taking)
+                claimed, left = await taking.take(
+                    self._services, self._channel.name, lane, most, self._slots, suspects=suspects, without=without
+                )
             except StorageUnavailable:
                 # Should it have been committed all the same, the sweep finds what nobody has in hand.
                 log.warning("dispatch.no_database", channel=self._channel.name)

@@ -57,7 +57,7 @@ class EndpointRates:
         if time.monotonic() >= self._read_at + _REMEMBERED_S:
             async with self._reading:
                 if time.monotonic() >= self._read_at + _REMEMBERED_S:
-                    async with self._database.read() as connection:
+                    async with self._database.look() as connection:
                         self._rates = await settings.endpoint_rates(connection)
                     self._read_at = time.monotonic()
         return self._rates

@@ -68,7 +68,7 @@ class Keeper:
 
     async def rescue(self) -> None:
         """Declare workers dead whose lease stood still, and take what dead ones have out of their hands."""
-        async with self._database.read() as connection:
+        async with self._database.look() as connection:
             beats = await workers.heartbeats(connection, workers.LEASE_MS)
             abandoned = await workers.abandoned(connection)
         stale = min((beat.id for beat in beats if beat.stale), default=None)
@@ -106,7 +106,7 @@ class Keeper:
 
     async def _groups_due(self) -> tuple[Sequence[Group], bool]:
         """What is due, and whether the database's clock was set back since it was read last."""
-        async with self._database.read() as connection:
+        async with self._database.look() as connection:
             now_ms = await clock.read(connection)
             groups = await keeping.groups_due(connection)
         return groups, self._set_back.look(now_ms, time.monotonic())
@@ -123,7 +123,7 @@ class Keeper:
     async def expire(self) -> None:
         """Fail what was not sent in time."""
         for _ in range(_ROUNDS):
-            async with self._database.write() as connection:
+            async with self._database.write_at_once() as connection:
                 if await keeping.expire(connection, _BATCH) < _BATCH:
                     return
 
@@ -132,7 +132,7 @@ class Keeper:
 
         Were those that go on to wait for the turns of two more duties, a person would notice.
         """
-        async with self._database.read() as connection:
+        async with self._database.look() as connection:
             behind = await campaigns.unsettled(connection)
         if not behind:
             return
@@ -155,7 +155,7 @@ class Keeper:
 
     async def erase(self) -> None:
         """Look once more at people who were erased a while ago: a message or an answer may have been on its way."""
-        async with self._database.read() as connection:
+        async with self._database.look() as connection:
             unfinished = await erasing.unfinished(connection, _ERASED_FOR_MS, _BATCH)
         for workspace_id, contact_id in unfinished:
             wiped = _ERASED_AT_ONCE
@@ -169,7 +169,7 @@ class Keeper:
     async def offer(self) -> None:
         """Offer events that were put aside to the tracker: hits that have settled, what matched no message yet."""
         for _ in range(_ROUNDS):
-            async with self._database.write() as connection:
+            async with self._database.write_at_once() as connection:
                 if await keeping.retry_parked_events(connection, _BATCH) < _BATCH:
                     return
 

@@ -14,8 +14,8 @@ import redis
 import structlog
 
 from channels.contract import Limit
-from worker.broker import connect
 from worker.pacing import Bucket
+from worker.redis_client import connect
 from worker.redis_keys import LIMITERS, NAMESPACE, cause
 
 T = TypeVar("T")

@@ -62,6 +62,11 @@ class Slots:
         free = self.most - self.in_flight
         return max(0, (free - self._of_workspace[workspace_id] + 1) // 2)
 
+    @property
+    def share(self) -> int:
+        """How many messages any workspace may begin while nothing is in flight."""
+        return (self.most + 1) // 2
+
     def full(self, *, crumbs: bool) -> list[UUID]:
         """Workspaces that may have no more; unless ``crumbs`` will do, those too that may have few."""
         held = self._of_workspace.items()

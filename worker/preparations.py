@@ -47,7 +47,7 @@ class Preparations:
         found = {each: prepared for each, prepared in known.items() if prepared is not None}
         missing = [each for each in content_ids if each not in found]
         if missing:
-            async with self._database.read() as connection:
+            async with self._database.look() as connection:
                 loaded = await contents.load(connection, missing)
             for content_id in missing:
                 found[content_id] = await self._make(content_id, loaded.get(content_id))

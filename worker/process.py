@@ -125,9 +125,8 @@ class WorkerProcess:
         else:
             await dispatcher.pull(Lane(lane))
 
-    async def track(self, lane: str) -> None:
+    async def track(self) -> None:
         """Answer a wake-up of the tracker."""
-        await self._wakeups.clear(queues.TRACKER, lane)
         await self._tracker.pull()
 
     async def stop_sending(self) -> None:
@@ -200,7 +199,7 @@ class WorkerProcess:
     def _do(self, actor: str, lane: str) -> None:
         """Begin what a wake-up would have brought, where it might have come to this process."""
         if queues.of(actor, lane) in self._serves:
-            doing = self.track(lane) if actor == queues.TRACKER else self.send(Channel(actor.upper()), lane)
+            doing = self.track() if actor == queues.TRACKER else self.send(Channel(actor.upper()), lane)
             task = asyncio.create_task(doing)
             self._doing.add(task)
             task.add_done_callback(self._doing.discard)

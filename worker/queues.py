@@ -7,6 +7,9 @@ from models.vocabulary import Channel, Lane
 TRACKER: Final = "tracker"
 """The actor that applies events, and its queue."""
 
+EVENTS: Final = "events"
+"""The tracker's one lane."""
+
 STATUS_EVENTS: Final = "status-events"
 """The lane of WEBHOOK's actor by which subscriptions are told of messages."""
 
@@ -18,6 +21,12 @@ def of(actor: str, lane: str) -> str:
     """
     return f"{actor}.{Lane.BULK}" if lane in (Lane.BULK, STATUS_EVENTS) else actor
 
+
+WHOLE: Final = {
+    TRACKER: (TRACKER, EVENTS),
+    **{of(name, lane): (name, lane.value) for name in (each.value.lower() for each in Channel) for lane in Lane},
+}
+"""By queue, the actor and lane whose work begins by taking all there is. Suspects and status events take their time."""
 
 PEOPLE: Final = (*(channel.value.lower() for channel in Channel), TRACKER)
 """The queues of all that is not bulk."""

@@ -14,6 +14,12 @@ NAMESPACE: Final = "wireroom"
 TRIED: Final = f"{NAMESPACE}:tried"
 LIMITERS: Final = f"{NAMESPACE}:limiters"
 
+
+def wake(actor: str, lane: str) -> str:
+    """What says that a wake-up of a lane is on its way."""
+    return f"{NAMESPACE}:wake:{actor}:{lane}"
+
+
 # Behind a queue's name: dramatiq's (its dispatch.lua tells), and the wake tokens, which are ours.
 _OF_A_QUEUE: Final = {"": "list", ".msgs": "hash", ".XQ": "zset", ".XQ.msgs": "hash", ".wake": "list"}
 _HELD: Final = {

@@ -83,7 +83,7 @@ class Directory:
         return self._owners.get(channel, frozenset())
 
     async def _read(self) -> None:
-        async with self._database.read() as connection:
+        async with self._database.look() as connection:
             pairs = await store.owners(connection)
         self._owners = {each: frozenset(owner for owner, on in pairs if on is each) for each in TYPES}
         self._read_at = time.monotonic()
@@ -169,7 +169,7 @@ class Senders:
         missing = [each for each in workspace_ids if each not in found]
         if not missing:
             return found
-        async with self._services.database.read() as connection:
+        async with self._services.database.look() as connection:
             rows = await store.usable(connection, self._channel, missing)
         if len(self._listed) >= _MOST_REMEMBERED:
             self._listed.clear()

@@ -1,9 +1,9 @@
 """Wake-ups: telling the workers that a lane has work, without anybody waiting for it.
 
 A wake-up is a job of dramatiq that says no more than (actor, lane), on the queue that ``worker.queues`` names. At most
-one per lane is on its way: a key in Redis, ``wireroom:wake:<actor>:<lane>``, says so. Its worker deletes the key before
-it claims, so that what comes after the claim's snapshot wakes anew; the key's short life covers a worker that never
-came to it.
+one per lane is on its way: a key in Redis, ``wireroom:wake:<actor>:<lane>``, says so. Its worker deletes the key as
+it fetches the job, so that what comes after the claim's snapshot wakes anew; the key's short life covers a job that
+nobody came to fetch.
 
 Every failure is dropped: the rows are in the database, and the keeper repeats the wake-up. A worker that cannot send
 one does itself what it would have been for.
@@ -22,7 +22,8 @@ import redis
 import structlog
 
 from worker import queues, redis_keys
-from worker.broker import WakingRedisBroker, connect, try_out
+from worker.broker import WakingRedisBroker
+from worker.redis_client import connect, try_out
 
 _KEY_LIFE_MS: Final = 2_000
 _TIMEOUT_S: Final = 0.5
@@ -70,10 +71,8 @@ class Wakeups:
                 return
             self._sending = True
             self._threads.submit(self._send_pending)
-
-    async def clear(self, actor: str, lane: str) -> None:
-        """Let the next poke send a job again. A worker awaits it before its claim."""
-        await self._run(partial(self._broker.client.delete, _key(actor, lane)))
+        # Its thread has the interpreter now, and not after all that the caller goes on with: the answer to a request.
+        time.sleep(0)
 
     async def top_up(self, actor: str, lane: str) -> None:
         """Send a job whatever the key says."""
@@ -111,16 +110,11 @@ class Wakeups:
             time.sleep(_GATHER_S)
 
     def _send(self, actor: str, lane: str) -> bool:
-        if self._broker.client.set(_key(actor, lane), b"1", nx=True, px=_KEY_LIFE_MS):
-            self._enqueue(actor, lane)
+        self._broker.enqueue_once(_job(actor, lane), redis_keys.wake(actor, lane), _KEY_LIFE_MS)
         return True
 
     def _enqueue(self, actor: str, lane: str) -> None:
-        # By name: whoever sends a wake-up knows nothing of the code that it wakes.
-        message: dramatiq.Message[Any] = dramatiq.Message(
-            queue_name=queues.of(actor, lane), actor_name=actor, args=(lane,), kwargs={}, options={}
-        )
-        self._broker.enqueue(message)
+        self._broker.enqueue(_job(actor, lane))
 
     async def _run(self, operation: Callable[[], T]) -> T | None:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._attempt, operation)
@@ -141,5 +135,6 @@ class Wakeups:
             return None
 
 
-def _key(actor: str, lane: str) -> str:
-    return f"{redis_keys.NAMESPACE}:wake:{actor}:{lane}"
+def _job(actor: str, lane: str) -> dramatiq.Message[Any]:
+    # By name: whoever sends a wake-up knows nothing of the code that it wakes.
+    return dramatiq.Message(queue_name=queues.of(actor, lane), actor_name=actor, args=(lane,), kwargs={}, options={})

@@ -9,7 +9,7 @@ from worker.wakeups import SUSPECTS
 
 async def waiting(database: Database) -> list[tuple[str, str]]:
     """Each actor and lane that has work. Raises StorageUnavailable."""
-    async with database.read() as connection:
+    async with database.look() as connection:
         lanes = await keeping.lanes_with_work(connection)
         suspects = await keeping.channels_with_suspects(connection)
         events_wait = await keeping.waiting_events(connection)

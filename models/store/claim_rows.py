@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     Integer,
+    String,
     Text,
     Uuid,
     and_,
@@ -35,7 +36,7 @@ from models.tables import (
     senders,
     suppressions,
 )
-from models.vocabulary import Channel, SuppressionKind
+from models.vocabulary import Channel, Lane, SuppressionKind
 
 SUSPECT_AFTER: Final = 2
 """Crashes after which a message is claimed alone, by a process with nothing else in its hands."""
@@ -93,13 +94,21 @@ _COLUMNS: Final = (
     "due_at",
     "expires_at",
 )
-_RESTING: Final = exists().where(channel_pauses.c.channel == bindparam("channel"), channel_pauses.c.until > now_ms())
+# Not named as columns: those are what an UPDATE around this would write.
+CHANNEL: Final = bindparam("of_channel", type_=String)
+LANE: Final = bindparam("of_lane", type_=String)
+_RESTING: Final = exists().where(channel_pauses.c.channel == CHANNEL, channel_pauses.c.until > now_ms())
 # As the index of ready rows says, so that it is used.
 _IN_LANE: Final = (
-    messages.c.channel == bindparam("channel"),
-    messages.c.lane == bindparam("lane"),
+    messages.c.channel == CHANNEL,
+    messages.c.lane == LANE,
     messages.c.turn.is_not(None),
 )
+
+
+def asked(channel: Channel, lane: Lane, most: int) -> dict[str, Any]:
+    """The parameters of ``of_all`` and ``of_some``."""
+    return {"of_channel": channel.value, "of_lane": lane.value, "most": most}
 
 
 @cache
@@ -115,13 +124,13 @@ def of_some(*, suspects: bool, is_sqlite: bool) -> Any:
     The next of each workspace are found for themselves, so that a million of one are not read for another's sake.
     """
     without = select(recordset("without", WITHOUT, is_sqlite=is_sqlite).c.workspace_id)
-    own = select(senders.c.workspace_id).where(senders.c.channel == bindparam("channel"), ~senders.c.paused)
+    own = select(senders.c.workspace_id).where(senders.c.channel == CHANNEL, ~senders.c.paused)
     theirs = messages.alias("theirs")
     next_ones = (
         select(theirs.c.id)
         .where(
-            theirs.c.channel == bindparam("channel"),
-            theirs.c.lane == bindparam("lane"),
+            theirs.c.channel == CHANNEL,
+            theirs.c.lane == LANE,
             theirs.c.workspace_id == lanes.c.workspace_id,
             theirs.c.turn.is_not(None),
             _crashed(theirs, suspects=suspects),
@@ -131,8 +140,8 @@ def of_some(*, suspects: bool, is_sqlite: bool) -> Any:
         .correlate(lanes)
     )
     allowed = [
-        lanes.c.channel == bindparam("channel"),
-        lanes.c.lane == bindparam("lane"),
+        lanes.c.channel == CHANNEL,
+        lanes.c.lane == LANE,
         lanes.c.workspace_id != literal(NOBODY, Uuid()),
         lanes.c.workspace_id.not_in(without),
         or_(~_RESTING, lanes.c.workspace_id.in_(own), in_sandbox(lanes.c.workspace_id, is_sqlite=is_sqlite)),

@@ -112,7 +112,7 @@ async def claim(
         await turns.advance(connection, channel, lane, last_turn)
     browsers = await browsers_of(connection, proceeding) if channel is Channel.PUSH else {}
     accepted = await accepted_parts(connection, proceeding) if channel in IN_PARTS else {}
-    claims = [_claim(row, lane, browsers.get(row.id, ()), accepted.get(row.id, frozenset())) for row in proceeding]
+    claims = [claim_of(row, lane, browsers.get(row.id, ()), accepted.get(row.id, frozenset())) for row in proceeding]
     return claims, left
 
 
@@ -120,7 +120,7 @@ async def _next(
     connection: AsyncConnection, channel: Channel, lane: Lane, most: int, *, suspects: bool, without: Collection[UUID]
 ) -> tuple[Sequence[Ready], bool]:
     """Rows to claim from, and whether there may be more of them."""
-    values: dict[str, Any] = {"channel": channel.value, "lane": lane.value, "most": most}
+    values = claim_rows.asked(channel, lane, most)
     # Who writes to people seldom has much that waits: to go along the lane is far cheaper than by workspaces.
     if lane is Lane.TRANSACTIONAL or not without:
         rows = [Ready._make(row) for row in await connection.execute(claim_rows.of_all(suspects=suspects), values)]
@@ -154,7 +154,10 @@ def _standing(row: Ready) -> Standing:
     )
 
 
-def _claim(row: Ready, lane: Lane, browsers: tuple[BrowserKeys, ...], accepted: frozenset[str]) -> Claim:
+def claim_of(
+    row: Ready, lane: Lane, browsers: tuple[BrowserKeys, ...] = (), accepted: frozenset[str] = frozenset()
+) -> Claim:
+    """What was read of a message, once it is taken."""
     return Claim(
         id=row.id,
         workspace_id=row.workspace_id,
@@ -181,22 +184,22 @@ def _claim(row: Ready, lane: Lane, browsers: tuple[BrowserKeys, ...], accepted: 
     )
 
 
+TAKEN: Final = {
+    messages.c.state: State.SENDING.value,
+    messages.c.turn: null(),
+    messages.c.token: messages.c.token + 1,
+    messages.c.worker_id: bindparam("taker", type_=Uuid()),
+    messages.c.claimed_at: now_ms(),
+    messages.c.begun: False,
+    messages.c.sending_at: func.coalesce(messages.c.sending_at, now_ms()),
+}
+"""What a claim writes; ``taker`` is whose it is."""
+
+
 @cache
 def _taking(is_sqlite: bool) -> Any:
     taken = recordset("taken", _PROCEEDING, is_sqlite=is_sqlite)
-    return (
-        update(messages)
-        .where(messages.c.id == taken.c.id)
-        .values(
-            state=State.SENDING.value,
-            turn=null(),
-            token=messages.c.token + 1,
-            worker_id=bindparam("taker", type_=Uuid()),
-            claimed_at=now_ms(),
-            begun=False,
-            sending_at=func.coalesce(messages.c.sending_at, now_ms()),
-        )
-    )
+    return update(messages).where(messages.c.id == taken.c.id).values(TAKEN)
 
 
 async def _take(connection: AsyncConnection, worker_id: UUID, ids: Sequence[UUID]) -> None:

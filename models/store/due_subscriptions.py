@@ -17,6 +17,12 @@ DUE: Final = (
     status_events.c.due_at <= now_ms(),
 )
 _OPEN: Final = (~subscriptions.c.paused, subscriptions.c.disabled_at.is_(None))
+# Asked every second, as those of ``keeping``.
+_ANY_DUE: Final = (
+    select(subscriptions.c.id)
+    .where(*_OPEN, exists().where(status_events.c.subscription_id == subscriptions.c.id, *DUE))
+    .limit(1)
+)
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -62,5 +68,4 @@ async def waiting(connection: AsyncConnection, most: int) -> list[Waiting]:
 
 async def any_waits(connection: AsyncConnection) -> bool:
     """Whether something is due."""
-    due = exists().where(status_events.c.subscription_id == subscriptions.c.id, *DUE)
-    return (await connection.scalar(select(subscriptions.c.id).where(*_OPEN, due).limit(1))) is not None
+    return (await connection.scalar(_ANY_DUE)) is not None

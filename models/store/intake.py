@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Consent, Draft, Recipient
 from models.session import now_ms
-from models.store import idempotency, new_messages
+from models.store import clock, idempotency, new_messages
 from models.store.new_messages import NewMessage
 from models.store.recordset import among_given
 from models.tables import (
@@ -78,6 +78,7 @@ def _reading_recipients(is_sqlite: bool) -> Select[Any]:
         .scalar_subquery()
     )
     return select(
+        now_ms(),
         contacts.c.workspace_id,
         contacts.c.id,
         contacts.c.email,
@@ -94,12 +95,11 @@ def _reading_recipients(is_sqlite: bool) -> Select[Any]:
     ).where(_owned(contacts, is_sqlite=is_sqlite), contacts.c.erased_at.is_(None))
 
 
-async def recipients(connection: AsyncConnection, wanted: Collection[Owned]) -> dict[Owned, Recipient]:
-    """The contacts among ``wanted`` that exist and are not erased."""
-    if not wanted:
-        return {}
-    rows = await connection.execute(_reading_recipients(_is_sqlite(connection)), _pairs(wanted))
-    return {(row[0], row[1]): Recipient(*row[1:]) for row in rows}
+async def recipients(connection: AsyncConnection, wanted: Collection[Owned]) -> tuple[dict[Owned, Recipient], int]:
+    """The contacts among ``wanted`` that exist and are not erased; and the database's time in milliseconds (UTC)."""
+    rows = (await connection.execute(_reading_recipients(_is_sqlite(connection)), _pairs(wanted))).all()
+    now: int = rows[0][0] if rows else await clock.read(connection)
+    return {(row[1], row[2]): Recipient(*row[2:]) for row in rows}, now
 
 
 @cache

@@ -64,6 +64,35 @@ _LANES_WITH_WORK = union_all(
 )
 
 
+# Each channel alone: all at once, a plan made while the table was empty would read the whole table ever after.
+_WITH_SUSPECTS = union_all(
+    *(
+        select(literal(channel.value).label("channel")).where(
+            exists().where(
+                messages.c.channel == channel.value,
+                messages.c.turn.is_not(None),
+                messages.c.crashes >= literal(SUSPECT_AFTER, literal_execute=True),
+            )
+        )
+        for channel in Channel
+    )
+)
+_WAITING_EVENT = select(events.c.id).where(events.c.applied_at.is_(None), events.c.retry_at.is_(None)).limit(1)
+_NEXT_ROWS = union_all(
+    *(
+        select(
+            select(messages.c.channel, messages.c.lane, messages.c.id, now_ms() - messages.c.due_at)
+            .where(messages.c.channel == channel.value, messages.c.lane == lane.value, messages.c.turn.is_not(None))
+            .order_by(messages.c.turn, messages.c.id)
+            .limit(1)
+            .subquery()  # SQLite takes ORDER BY and LIMIT in a part of a UNION in no other way
+        )
+        for channel in Channel
+        for lane in Lane
+    )
+)
+
+
 async def groups_due(connection: AsyncConnection) -> list[turns.Group]:
     """Each workspace's lane that has parked rows which are due: one index probe each."""
     rows = await connection.execute(_GROUPS_DUE)
@@ -125,7 +154,7 @@ async def follow_clock(connection: AsyncConnection, most: int) -> int:
     )
     result = await connection.execute(
         update(messages)
-        .where(messages.c.id.in_(parked), messages.c.state == State.QUEUED.value)
+        .where(messages.c.id.in_(parked))
         .values(due_at=messages.c.due_at - (messages.c.claimed_at - now_ms()), claimed_at=now_ms())
     )
     return result.rowcount
@@ -146,32 +175,17 @@ class Next(NamedTuple):
 
 async def next_rows(connection: AsyncConnection) -> dict[tuple[Channel, Lane], Next]:
     """The next row of each lane: one index probe each, none for an empty lane."""
-    found = {}
-    for channel in Channel:
-        for lane in Lane:
-            found_rows = await connection.execute(
-                select(messages.c.id, now_ms() - messages.c.due_at)
-                .where(messages.c.channel == channel.value, messages.c.lane == lane.value, messages.c.turn.is_not(None))
-                .order_by(messages.c.turn, messages.c.id)
-                .limit(1)
-            )
-            row = found_rows.first()
-            if row is not None:
-                found[channel, lane] = Next(row[0], int(row[1]))
-    return found
+    rows = await connection.execute(_NEXT_ROWS)
+    return {(Channel(channel), Lane(lane)): Next(row_id, int(waited)) for channel, lane, row_id, waited in rows}
 
 
 async def channels_with_suspects(connection: AsyncConnection) -> set[Channel]:
     """Channels that have a ready row which is claimed only alone."""
-    rows = await connection.scalars(
-        select(messages.c.channel)
-        .where(messages.c.turn.is_not(None), messages.c.crashes >= literal(SUSPECT_AFTER, literal_execute=True))
-        .distinct()
-    )
-    return {Channel(each) for each in rows}
+    return {Channel(each) for each in await connection.scalars(_WITH_SUSPECTS)}
 
 
 def _batch(condition: Any, most: int) -> Any:
+    # Locked as they are: what changes them need not say again what it looks for, which could lead it along the table.
     return select(messages.c.id).where(*condition).limit(most).with_for_update(skip_locked=True)
 
 
@@ -189,11 +203,7 @@ def _expiring(most: int) -> Any:
         ],
         most,
     )
-    return (
-        update(messages)
-        .where(messages.c.id.in_(late), messages.c.state == State.QUEUED.value)
-        .values(**without_a_send(State.FAILED, FailureReason.EXPIRED))
-    )
+    return update(messages).where(messages.c.id.in_(late)).values(**without_a_send(State.FAILED, FailureReason.EXPIRED))
 
 
 async def forget_keys(connection: AsyncConnection, kept_ms: int, most: int) -> int:
@@ -210,10 +220,7 @@ async def forget_keys(connection: AsyncConnection, kept_ms: int, most: int) -> i
 
 async def waiting_events(connection: AsyncConnection) -> bool:
     """Whether raw events wait to be applied."""
-    found = await connection.scalar(
-        select(events.c.id).where(events.c.applied_at.is_(None), events.c.retry_at.is_(None)).limit(1)
-    )
-    return found is not None
+    return (await connection.scalar(_WAITING_EVENT)) is not None
 
 
 async def retry_parked_events(connection: AsyncConnection, most: int) -> int:

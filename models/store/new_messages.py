@@ -54,23 +54,29 @@ class NewMessage(msgspec.Struct, frozen=True):
 async def insert(connection: AsyncConnection, new: Sequence[NewMessage]) -> None:
     """Insert messages and what they say, leaving alone what is there; those that are ready get their turns."""
     contents_by_id = {message.content_id: message for message in new}
-    await contents.keep(
-        connection,
-        [
-            {
-                "id": content_id,
-                "workspace_id": message.draft.workspace_id,
-                "source": message.content_source,
-                "used_at": message.queued_at,
-            }
-            for content_id, message in sorted(contents_by_id.items())
-        ],
-    )
+    await contents.keep(connection, [text_of(message) for _, message in sorted(contents_by_id.items())])
     drafts = [message.draft for message in new]
     ids = [draft.id for draft in drafts]
     columns = _of_messages(new, drafts, ids) | {"turn": await _give_turns(connection, new)}
     parts = {messages: columns, message_details: _of_details(new, drafts, ids)}
     await insert_together(connection, parts, varying=_VARYING)
+
+
+def text_of(message: NewMessage) -> dict[str, Any]:
+    """What the message says, as a row of ``contents``."""
+    return {
+        "id": message.content_id,
+        "workspace_id": message.draft.workspace_id,
+        "source": message.content_source,
+        "used_at": message.queued_at,
+    }
+
+
+def rows_of(message: NewMessage) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The message itself, without its turn, and its details."""
+    new, drafts, ids = [message], [message.draft], [message.draft.id]
+    of_message, of_details = _of_messages(new, drafts, ids), _of_details(new, drafts, ids)
+    return {name: one for name, (one,) in of_message.items()}, {name: one for name, (one,) in of_details.items()}
 
 
 async def _give_turns(connection: AsyncConnection, new: Sequence[NewMessage]) -> list[int | None]:

@@ -10,7 +10,19 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, String, Uuid, bindparam, func, literal, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    String,
+    Uuid,
+    bindparam,
+    func,
+    literal,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store.rows import upsert
@@ -23,25 +35,52 @@ NOBODY = UUID(int=0)
 Group = tuple[Channel, Lane, UUID]
 
 
+HOW_MANY = bindparam("how_many", type_=BigInteger)
+"""How many turns ``allotting`` gives."""
+
+
 @cache
 def _allotting(is_sqlite: bool) -> Any:
+    return _reserving(is_sqlite=is_sqlite)
+
+
+def allotting(only_with: FromClause) -> Any:
+    """The statement that reserves turns of one group, ``given``, and returns the last; none without a row of that.
+
+    For PostgreSQL.
+    """
+    return _reserving(only_with, is_sqlite=False)
+
+
+def _reserving(only_with: FromClause | None = None, *, is_sqlite: bool) -> Any:
     greatest = func.max if is_sqlite else func.greatest
     channel, lane = bindparam("for_channel", type_=String), bindparam("for_lane", type_=String)
-    count = bindparam("how_many", type_=BigInteger)
     last_claimed = (
         select(lanes.c.last_turn)
         .where(lanes.c.channel == channel, lanes.c.lane == lane, lanes.c.workspace_id == NOBODY)
         .scalar_subquery()
     )
     row = select(
-        channel, lane, bindparam("for_workspace", type_=Uuid), func.coalesce(last_claimed, literal(0)) + count
+        channel, lane, bindparam("for_workspace", type_=Uuid), func.coalesce(last_claimed, literal(0)) + HOW_MANY
     ).where(true())  # SQLite would read ON after a bare SELECT as a join's
     insert = upsert(lanes, is_sqlite=is_sqlite)
-    statement = insert.from_select(["channel", "lane", "workspace_id", "last_turn"], row)
+    statement = insert.from_select(
+        ["channel", "lane", "workspace_id", "last_turn"], row if only_with is None else row.select_from(only_with)
+    )
     return statement.on_conflict_do_update(
         index_elements=[lanes.c.channel, lanes.c.lane, lanes.c.workspace_id],
-        set_={"last_turn": greatest(lanes.c.last_turn + count, statement.excluded.last_turn)},
+        set_={"last_turn": greatest(lanes.c.last_turn + HOW_MANY, statement.excluded.last_turn)},
     ).returning(lanes.c.last_turn)
+
+
+def given(channel: Channel, lane: Lane, workspace_id: UUID, count: int) -> dict[str, Any]:
+    """The parameters by which ``count`` turns of a group are reserved."""
+    return {
+        "for_channel": channel.value,
+        "for_lane": lane.value,
+        "for_workspace": workspace_id,
+        "how_many": count,
+    }
 
 
 async def allot(connection: AsyncConnection, counts: Mapping[Group, int]) -> dict[Group, int]:
@@ -51,15 +90,7 @@ async def allot(connection: AsyncConnection, counts: Mapping[Group, int]) -> dic
     # In one order everywhere, so that two transactions never wait for each other in a circle.
     for group, count in sorted(counts.items()):
         channel, lane, workspace_id = group
-        last_turn = await connection.scalar(
-            statement,
-            {
-                "for_channel": channel.value,
-                "for_lane": lane.value,
-                "for_workspace": workspace_id,
-                "how_many": count,
-            },
-        )
+        last_turn = await connection.scalar(statement, given(channel, lane, workspace_id, count))
         first[group] = int(last_turn or 0) - count + 1
     return first
 

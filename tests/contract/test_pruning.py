@@ -1,12 +1,10 @@
 """What is kept no longer goes, with all that belongs to it, and nothing else does; on both databases."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, event, func, insert, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Table, func, insert, select, update
 
 from models.admission import Idempotency
 from models.ids import new_id
@@ -30,6 +28,7 @@ from models.tables import (
 )
 from models.vocabulary import Channel
 from tests.support.message_rows import id_of
+from tests.support.plans import explain, statements, whole_reads
 from tests.support.scene import Scene
 from worker.retention import Pruner
 
@@ -244,43 +243,19 @@ async def test_the_keeper_prunes_as_each_workspace_has_it(scene: Scene) -> None:
     assert await keep_for(10, 60) == (1, 1)
 
 
-async def _plans(database: Database, work: Callable[[AsyncConnection], Awaitable[object]]) -> list[str]:
-    """What the database does for each statement of ``work``: the words that it uses for it."""
-    ran: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        ran.append((statement, parameters))
-
-    plans = []
-    async with database.write() as connection:
-        if not database.is_sqlite:
-            await connection.execute(text("SET LOCAL enable_seqscan = off"))  # there are few rows here
-        event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-        try:
-            await work(connection)
-        finally:
-            event.remove(database.engine.sync_engine, "before_cursor_execute", note)
-        prefix = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
-        for statement, parameters in ran:
-            rows: Sequence[Any] = (await connection.exec_driver_sql(prefix + statement, parameters)).all()
-            plans.append("\n".join(str(row[-1]) for row in rows))
-    return plans
-
-
 async def test_nothing_reads_a_whole_table(scene: Scene) -> None:
     contact_id, today = await reader(scene), await now(scene)
     await message(scene, contact_id, today - 100 * DAY_MS)
     own = scene.workspace_id
 
-    async def work(connection: AsyncConnection) -> None:
-        await pruning.remove_inbox_items(connection, {own: today - 99 * DAY_MS}, after=FIRST, most=500)
-        await pruning.remove_messages(connection, own, today - DAY_MS, after=FIRST, most=500)
-        await pruning.remove_unmatched_events(connection, own, today, after=FIRST, most=500)
-        await pruning.remove_ended_sessions(connection, 500)
-        await pruning.remove_sign_in_failures(connection, 1000, 500)
-
-    plans = await _plans(scene.database, work)
+    with statements(scene.database) as asked:
+        async with scene.database.write() as connection:
+            await pruning.remove_inbox_items(connection, {own: today - 99 * DAY_MS}, after=FIRST, most=500)
+            await pruning.remove_messages(connection, own, today - DAY_MS, after=FIRST, most=500)
+            await pruning.remove_unmatched_events(connection, own, today, after=FIRST, most=500)
+            await pruning.remove_ended_sessions(connection, 500)
+            await pruning.remove_sign_in_failures(connection, 1000, 500)
+    plans = await explain(scene.database, asked, few_rows=True)
     assert len(plans) > 10
     for plan in plans:
-        whole = [line for line in plan.splitlines() if "Seq Scan" in line or line.startswith("SCAN")]
-        assert [line for line in whole if "USING" not in line] == [], plan
+        assert whole_reads(plan) == [], plan

@@ -48,20 +48,23 @@ _COLUMN: Final = """\
     op.execute("ALTER TABLE attempts ALTER COLUMN taken_by DROP DEFAULT")
 """
 _STORING: Final = """\
-        async with self._database.write() as connection:
-            stored = await store.store(connection, [message for _, message, _ in new])
+    async with database.write() as connection:
+        return await intake.store(connection, new)
 """
 _STORING_LATER: Final = """\
-        connection = await self._database.engine.connect()
-        transaction = await connection.begin()
-        stored = await store.store(connection, [message for _, message, _ in new])
+    import asyncio
 
-        async def commit():
-            await asyncio.sleep(0.5)
-            await transaction.commit()
-            await connection.close()
+    connection = await database.engine.connect()
+    transaction = await connection.begin()
+    stored = await intake.store(connection, new)
 
-        self.__dict__.setdefault("later", []).append(asyncio.create_task(commit()))
+    async def commit():
+        await asyncio.sleep(0.5)
+        await transaction.commit()
+        await connection.close()
+
+    database.__dict__.setdefault("later", []).append(asyncio.create_task(commit()))
+    return stored
 """
 _NOW_HERE: Final = '__import__("time").time_ns() // 1_000'
 _DROP: Final = "        self._services.hand.drop(ended.message_id)\n"
@@ -84,7 +87,12 @@ _PULL: Final = "    async def pull(self, lane: Lane) -> None:\n"
 _PULL_NAMED: Final = "    async def pull(self, lane: Lane, named=()) -> None:\n"
 _PULLING: Final = "        self._waiting.add(lane)\n        await self._claim_in_order(lane)\n"
 _NAMING: Final = '        self._named = {*getattr(self, "_named", ()), *(UUID(each) for each in named)}\n' + _PULLING
-_ALLOWED: Final = "                        allowed=self._slots.allowed,\n"
+_TAKES: Final = "most, self._slots, suspects=suspects, without=without"
+_AT_ONCE: Final = "    if not suspects and not slots.in_flight and "
+_STEPPING: Final = "_by_steps(services, channel, lane, most, slots, suspects=suspects, without=without)"
+_STEPS: Final = "    without: Collection[UUID],\n) -> Taken:\n"
+_ASKS: Final = "    without: Collection[UUID] = (),\n) -> Taken:\n"
+_ALLOWED: Final = "            allowed=slots.allowed,\n"
 _MAY: Final = "    allowed: Callable[[UUID], int] | None = None,\n"
 _ROWS: Final = "    rows, left = await _next(connection, channel, lane, most, suspects=suspects, without=without)\n"
 _KEEP: Final = '        self.__dict__.setdefault("kept", []).append(b"x" * 65_536)\n'
@@ -135,7 +143,12 @@ BUILDS: Final = {
             Edit("worker/process.py", "pull(Lane(lane))", "pull(Lane(lane.split()[0]), lane.split()[1:])"),
             Edit("worker/dispatch.py", _PULL, _PULL_NAMED),
             Edit("worker/dispatch.py", _PULLING, _NAMING),
-            Edit("worker/dispatch.py", _ALLOWED, _ALLOWED + "                        named=self._named,\n"),
+            Edit("worker/dispatch.py", _TAKES, _TAKES + ", named=self._named"),
+            Edit("worker/taking.py", _AT_ONCE, "    if False and "),
+            Edit("worker/taking.py", _ASKS, "    named: Collection[UUID] = (),\n" + _ASKS),
+            Edit("worker/taking.py", _STEPPING, _STEPPING[:-1] + ", named=named)"),
+            Edit("worker/taking.py", _STEPS, "    named: Collection[UUID],\n" + _STEPS),
+            Edit("worker/taking.py", _ALLOWED, _ALLOWED + "            named=named,\n"),
             Edit("models/store/claims.py", _MAY, _MAY + "    named: Collection[UUID] = (),\n"),
             Edit("models/store/claims.py", _ROWS, _ROWS + "    rows = [row for row in rows if row.id in named]\n"),
             Edit("worker/keeper.py", _FOREVER, "    await stopping.wait()\n"),
@@ -182,7 +195,7 @@ BUILDS: Final = {
         ("database-lost", "storage-full"),
         "/problems/storage-unavailable', 503)",
     ),
-    "answered-before-commit": _broken("api_shim/intake.py", _STORING, _STORING_LATER, ("writer-killed",), "missing"),
+    "answered-before-commit": _broken("models/acceptance.py", _STORING, _STORING_LATER, ("writer-killed",), "missing"),
     "refusal-tried-again": _broken(
         "channels/smtp_replies.py",
         "    if 500 <= code <= 599:\n",

@@ -155,8 +155,11 @@ class _Matrix:
         if cell.point is Point.RECORDED:
             self.acks.let_through.clear()
         row_ids = await self._post(cell)
-        about = await self._contents(row_ids) if marker == _CONTENT else row_ids
-        self.proxy.traps.append(Trap(marker, moment, spring, [each.bytes for each in about]))
+        about = [each.bytes for each in (await self._contents(row_ids) if marker == _CONTENT else row_ids)]
+        told: Sequence[bytes] = ()
+        if marker == _CLAIM:  # one that is a single statement knows only from its answer what it has claimed
+            told, about = about, [*about, cell.channel.encode()]
+        self.proxy.traps.append(Trap(marker, moment, spring, about, told))
         if cell.point is Point.RECORDED:
             await wait_until(lambda: self.acks.held > 0, timeout=_REACHED_S)
         self.proxy.let_go(marker)

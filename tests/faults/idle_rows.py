@@ -113,7 +113,7 @@ async def _cost(database: Database) -> _Cost:
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         asked.append((statement, parameters))
 
-    values = {"channel": Channel.WEBHOOK.value, "lane": Lane.BULK.value, "most": _CLAIMED}
+    values = claim_rows.asked(Channel.WEBHOOK, Lane.BULK, _CLAIMED)
     async with database.write() as connection:
         event.listen(database.engine.sync_engine, "before_cursor_execute", note)
         try:

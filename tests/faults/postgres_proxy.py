@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support.proxy import End, Proxy
 
 _COMPLETE: Final = b"C"
+_BOUND: Final = b"2"
 _STARTING: Final = b""
 
 
@@ -36,18 +37,20 @@ class Moment(StrEnum):
 class Trap:
     """Springs once, at ``moment`` of a transaction with a statement whose text holds ``marker``.
 
-    ``about``: its parameters hold one of these too (in their binary form), where there are any. ``spring`` is called
-    with the client's port, and says whether that was the one; if not, all goes on.
+    ``about``: its parameters hold one of these too (in their binary form), where there are any; ``told``: so does its
+    answer, if it is a transaction by itself that is stopped once committed. ``spring`` is called with the client's
+    port, and says whether that was the one; if not, all goes on.
     """
 
     marker: str
     moment: Moment
     spring: Callable[[int], bool]
     about: Sequence[bytes] = ()
+    told: Sequence[bytes] = ()
 
     def fits(self, text: str, message: bytes) -> bool:
         """Whether the statement is the one."""
-        return self.marker in text and (not self.about or any(each in message for each in self.about))
+        return self.marker in text and _holds(message, self.about)
 
 
 @dataclass
@@ -83,6 +86,7 @@ class _Session:
         self._texts: dict[bytes, str] = {}
         self._caught: Trap | None = None
         self._committing: Trap | None = None
+        self._is_begun = False
         self._cut = False
 
     def go_on(self) -> None:
@@ -145,14 +149,18 @@ class _Session:
         for trap in self._proxy.traps:
             if not trap.fits(text, message):
                 continue
-            if trap.moment is Moment.STATEMENT:
+            # Where no transaction was begun, the statement is one, and its own COMMIT.
+            if trap.moment is Moment.STATEMENT or (trap.moment is Moment.ASKED and not self._is_begun):
                 self._spring(trap)
-            else:
+            elif self._is_begun:
                 self._caught = trap
+            else:
+                self._committing = trap
             return
 
     def _asked(self, command: str) -> None:
         trap = self._caught
+        self._is_begun = command.startswith("BEGIN")
         if command != "COMMIT":
             self._caught = None
         elif trap is not None and trap in self._proxy.traps:
@@ -163,7 +171,8 @@ class _Session:
                 self._committing = trap
 
     def _answered(self, trap: Trap, data: bytes) -> None:
-        committed = data[:1] == _COMPLETE and data[5:11] == b"COMMIT"
+        told = data[:1] == _COMPLETE and data[5:11] == b"COMMIT"
+        committed = told or (not self._is_begun and data[:1] == _BOUND and _holds(data, trap.told))
         if committed and trap.moment is Moment.UNTOLD:
             self._spring(trap)
         if not self._cut:
@@ -181,6 +190,10 @@ class _Session:
     def _hang_up(self) -> None:
         self.client.cut()
         self.server.cut()
+
+
+def _holds(message: bytes, some: Sequence[bytes]) -> bool:
+    return not some or any(each in message for each in some)
 
 
 @contextlib.asynccontextmanager

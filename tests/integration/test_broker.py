@@ -24,7 +24,8 @@ from tests.support.broker import ValkeyServer
 from tests.support.waiting import wait_until
 from wireroom.embedded import find_server
 from wireroom.ports import free_port
-from worker.broker import WakingRedisBroker, connect, make_broker
+from worker.broker import WakingRedisBroker, make_broker
+from worker.redis_client import connect
 
 QUEUES = ("email", "webhook")
 
@@ -149,6 +150,41 @@ def test_every_job_goes_to_one_consumer(redis_url: str, sender: WakingRedisBroke
                 consumer.ack(message)
     assert sorted(taken, key=int) == [str(number) for number in range(12)]
     assert sender.client.hlen("wireroom:email.msgs") == 0
+
+
+def test_what_has_no_token_is_fetched_without_waiting_for_one(redis_url: str, sender: WakingRedisBroker) -> None:
+    for number in range(40):
+        sender.enqueue(job(lane=str(number)))
+    sender.client.delete(sender.wake_key("email"))
+    sender.client.config_resetstat()
+    consumer = sender.consume("email", prefetch=2)
+    taken = []
+    for _ in range(40):
+        message = next(consumer)
+        assert message is not None
+        taken.append(message.args[0])
+        consumer.ack(message)
+    assert taken == [str(number) for number in range(40)]
+    assert "cmdstat_blpop" not in sender.client.info("commandstats")
+
+
+def test_a_server_that_forgot_the_scripts_is_told_them_again(sender: WakingRedisBroker) -> None:
+    consumer = sender.consume("email", prefetch=2)
+    assert next(consumer) is None
+    for _ in range(2):
+        sender.client.script_flush()
+        sender.enqueue(job())
+        sender.client.script_flush()
+        message = next(consumer)
+        assert message is not None
+        consumer.ack(message)
+
+
+def test_a_job_is_on_its_way_once_and_its_key_is_never_without_it(sender: WakingRedisBroker) -> None:
+    assert sender.enqueue_once(job(), "wireroom:wake:email:transactional", 60_000)
+    assert not sender.enqueue_once(job(), "wireroom:wake:email:transactional", 60_000)
+    assert sender.depth("email") == sender.client.llen(sender.wake_key("email")) == 1
+    assert 0 < sender.client.pttl("wireroom:wake:email:transactional") <= 60_000
 
 
 def test_a_consumer_holds_no_more_than_it_may(sender: WakingRedisBroker) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+import redis
 from sqlalchemy import func, select
 
 from models.ids import Kind, show
@@ -22,6 +24,7 @@ from tests.support.lapsing import let_lapse
 from tests.support.scene import Scene
 from tests.support.smtp_sink import Mail, SmtpSink
 from tests.support.waiting import wait_until
+from worker import redis_keys
 
 
 @pytest.fixture
@@ -64,6 +67,21 @@ async def all_sent(scene: Scene, count: int) -> None:
 
     await wait_until(at_rest, timeout=60, interval=0.2)
     assert await states(scene) == {Status.SENT: count}
+
+
+def is_gone(client: "redis.Redis", key: str) -> bool:
+    return not client.exists(key)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_worker_lets_those_who_come_later_wake_it_anew(post: Scene, house: House, valkey: ValkeyServer) -> None:
+    house.start_worker()
+    with redis.Redis.from_url(valkey.url) as client:
+        for actor, lane in (("email", "transactional"), ("webhook", "bulk"), ("tracker", "events")):
+            key = redis_keys.wake(actor, lane)
+            client.set(key, b"1")  # for ever: it does not die by itself
+            await post.wakeups.top_up(actor, lane)
+            await wait_until(partial(is_gone, client, key), timeout=60)
 
 
 async def test_a_mail_and_a_webhook_arrive(post: Scene, house: House, mail_sink: SmtpSink, web_sink: HttpSink) -> None:

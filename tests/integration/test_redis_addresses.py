@@ -20,7 +20,7 @@ from tests.support.scene import Scene
 from tests.support.sentinel import Sentinel
 from tests.support.smtp_sink import SmtpSink
 from tests.support.waiting import wait_until
-from worker.broker import connect
+from worker.redis_client import connect
 from worker.wakeups import Wakeups
 
 pytestmark = pytest.mark.timeout(180)

@@ -36,6 +36,37 @@ async def test_a_write_is_kept_whole_or_not_at_all(database: Database) -> None:
         assert (await connection.execute(select(channel_pauses.c.until))).scalars().all() == [0]
 
 
+async def test_what_is_written_at_once_is_seen_by_whoever_looks(database: Database) -> None:
+    async with database.write_at_once() as connection:
+        await connection.execute(insert(channel_pauses), _ROW)
+    async with database.look() as connection:
+        assert (await connection.execute(select(channel_pauses.c.until))).scalars().all() == [0]
+
+
+async def test_what_began_nothing_leaves_no_trace_on_its_connection(postgres_url: str) -> None:
+    """The next to have it writes in a transaction, as ever."""
+    database = Database.connect(postgres_url, pool_size=1)
+
+    async def fail_half_way() -> None:
+        async with database.write() as connection:
+            await connection.execute(insert(channel_pauses), _ROW)
+            raise LookupError
+
+    shared = []
+    try:
+        for lent in (database.look, database.write_at_once, database.read):
+            async with lent() as connection:
+                first, second = [await connection.scalar(text("SELECT pg_current_xact_id()::text")) for _ in range(2)]
+            shared.append(first == second)
+            with pytest.raises(LookupError):
+                await fail_half_way()
+            async with database.look() as connection:
+                assert (await connection.execute(select(channel_pauses))).all() == []
+    finally:
+        await database.close()
+    assert shared == [False, False, True]
+
+
 async def test_writers_that_read_first_take_turns(database: Database) -> None:
     """On SQLite a deferred transaction would fail here with "database is locked"; PostgreSQL locks the row."""
     async with database.write() as connection:
@@ -79,7 +110,7 @@ async def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
 )
 async def test_a_database_that_is_away_is_unavailable(url: str) -> None:
     database = Database.connect(url)
-    for transaction in (database.read, database.write):
+    for transaction in (database.read, database.write, database.look, database.write_at_once):
         with pytest.raises(StorageUnavailable):
             await transaction().__aenter__()
     await database.close()

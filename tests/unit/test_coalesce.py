@@ -50,13 +50,16 @@ async def test_what_arrives_during_a_flush_goes_together() -> None:
     assert store.flushes == [[0], [1, 2, 3], [4, 5]]
 
 
-async def test_a_pause_to_gather_waits_for_company() -> None:
+async def test_soon_after_a_flush_it_waits_for_company_and_first_for_nobody() -> None:
     store = Store()
-    coalescer = _coalescer(store, gather_s=0.01)
-    first = coalescer.put(1)
+    coalescer = _coalescer(store, gather_s=60.0)
+    assert await asyncio.wait_for(coalescer.put(0), 40) == 0
+    coalescer = _coalescer(store, gather_s=0.05)
+    assert await coalescer.put(1) == 2
+    second = coalescer.put(2)
     await asyncio.sleep(0)
-    assert [*await asyncio.gather(first, coalescer.put(2))] == [2, 4]
-    assert store.flushes == [[1, 2]]
+    assert [*await asyncio.gather(second, coalescer.put(3))] == [4, 6]
+    assert store.flushes == [[0], [1], [2, 3]]
 
 
 async def test_a_lost_answer_repeats_the_chunk_whole() -> None:
