@@ -71,8 +71,6 @@ class Wakeups:
                 return
             self._sending = True
             self._threads.submit(self._send_pending)
-        # Its thread has the interpreter now, and not after all that the caller goes on with: the answer to a request.
-        time.sleep(0)
 
     async def top_up(self, actor: str, lane: str) -> None:
         """Send a job whatever the key says."""
