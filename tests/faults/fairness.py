@@ -51,7 +51,7 @@ class _Sizes(NamedTuple):
 
 # In short the machine is shared with other tests: what goes in between is the same there, but no time is.
 _SIZES: Final = {
-    Size.SHORT: _Sizes(1_500, 20, 300, judged=False, hands=80),
+    Size.SHORT: _Sizes(3_000, 20, 900, judged=False, hands=80),
     Size.MINUTES: _Sizes(50_000, 300, 3_000, judged=True, hands=None),
     Size.FULL: _Sizes(1_000_000, 1_000, 5_000, judged=True, hands=None),
 }
