@@ -152,6 +152,10 @@ async def get_many(
     return {row.id: _read(row) for row in rows}
 
 
+_NEAR_PAGES: Final = 10
+"""Up to there a page is found from the list's beginning whatever its length, which need not be known then."""
+
+
 async def list_page(
     connection: AsyncConnection,
     workspace_id: UUID,
@@ -163,9 +167,27 @@ async def list_page(
     anchor: Anchor | None = None,
 ) -> list[MessageRow]:
     """A page in the list's order, as ``ids_of_page`` finds it; the newest first where nothing else is said."""
-    ids = await ids_of_page(connection, workspace_id, wanted, limit=limit, offset=offset, order=order, anchor=anchor)
+    after = await _after(connection, workspace_id, wanted, order, offset) if offset > _NEAR_PAGES * limit else None
+    if after is None:
+        ids = await ids_of_page(
+            connection, workspace_id, wanted, limit=limit, offset=offset, order=order, anchor=anchor
+        )
+    else:
+        back = Order(order.key, descending=not order.descending)
+        skipped, most = max(0, after - limit), min(limit, after)
+        ids = (await ids_of_page(connection, workspace_id, wanted, limit=most, offset=skipped, order=back))[::-1]
     rows = await get_many(connection, workspace_id, ids)
     return [rows[each] for each in ids if each in rows]
+
+
+async def _after(
+    connection: AsyncConnection, workspace_id: UUID, wanted: MessageFilter, order: Order, offset: int
+) -> int | None:
+    """How many come from ``offset`` on; None where the list is not better read from its other end."""
+    if order.key is not SortKey.ID or not _is_counted(wanted):
+        return None
+    total = await count(connection, workspace_id, wanted)
+    return max(0, total - offset) if offset > total // 2 else None
 
 
 class ListedPage(msgspec.Struct, frozen=True):
@@ -225,7 +247,7 @@ _FIELDS: Final = {
 
 async def count(connection: AsyncConnection, workspace_id: UUID, wanted: MessageFilter) -> int:
     """How many there are, exactly: from the counts where they tell, else by counting (one contact has few)."""
-    if wanted.contact_id or wanted.journey_id or wanted.fault or wanted.phrases:
+    if not _is_counted(wanted):
         query = counting(workspace_id, wanted, is_sqlite=connection.dialect.name == "sqlite")
         return int(await connection.scalar(query) or 0)
     return await counts.total(
@@ -236,6 +258,10 @@ async def count(connection: AsyncConnection, workspace_id: UUID, wanted: Message
         status=wanted.status,
         held=wanted.held,
     )
+
+
+def _is_counted(wanted: MessageFilter) -> bool:
+    return not (wanted.contact_id or wanted.journey_id or wanted.fault or wanted.phrases)
 
 
 ATTEMPT_COLUMNS: Final = (

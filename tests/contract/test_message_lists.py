@@ -94,6 +94,18 @@ async def test_every_filter_and_their_pairs(database: Database, rows: list[Messa
     assert met > 150
 
 
+@pytest.mark.parametrize("descending", [True, False])
+async def test_every_page_by_its_number(database: Database, rows: list[MessageRow], *, descending: bool) -> None:
+    order = Order(descending=descending)
+    wanted = [MessageFilter(), *(MessageFilter(status=status) for status in Status), MessageFilter(held=False)]
+    async with database.read() as connection:
+        for each in wanted:
+            expected = [row.id for row in in_order(rows, order) if is_wanted(row, each)]
+            for offset in range(0, len(expected) + 8, 2):  # ten pages are near, most are far
+                page = await message_views.list_page(connection, WORKSPACE, each, limit=2, offset=offset, order=order)
+                assert [row.id for row in page] == expected[offset : offset + 2], (each, offset)
+
+
 async def test_every_order(database: Database, rows: list[MessageRow]) -> None:
     everything = MessageFilter()
     async with database.read() as connection:
