@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import any_, exists, false, func, literal, or_, select, update
+from sqlalchemy import and_, any_, exists, false, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store import claim_rows, pauses, turns
@@ -52,7 +52,7 @@ def _claiming() -> Any:
         func.coalesce(seen.c.expired, false()),
         seen.c.erased,
         seen.c.dead,
-        seen.c.opt_out,
+        and_(seen.c.opt_out, ~seen.c.essential),
         func.coalesce(seen.c.campaign_state == CampaignState.CANCELLED.value, false()),
         func.coalesce(seen.c.campaign_state == CampaignState.PAUSED.value, false()),
     )
