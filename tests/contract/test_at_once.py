@@ -8,9 +8,11 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from sqlalchemy import event, func, select, text, update
+from sqlalchemy import event, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from channels.contract import Envelope, Receipt
+from channels.rendering import Texts
 from models.ids import new_id
 from models.session import Database
 from models.store import claim_at_once, claims, contents, pauses, turns
@@ -19,7 +21,8 @@ from models.store.suppressions import create_lasting
 from models.tables import campaigns, lanes, message_details, messages
 from models.tables import contents as texts
 from models.vocabulary import Channel, FailureReason, Lane, State
-from tests.support.dispatching import dispatching
+from tests.support.dispatching import Drum, dispatching
+from tests.support.locks import waits
 from tests.support.scene import Scene
 from tests.support.waiting import wait_until
 
@@ -68,12 +71,6 @@ async def by_steps(database: Database, most: int = 10) -> list[Claim]:
         return (await claims.claim(connection, *LANE, WORKER, most))[0]
 
 
-async def waits(database: Database) -> bool:
-    """Whether somebody waits for another's transaction."""
-    async with database.look() as connection:
-        return bool(await connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
-
-
 async def last_claimed(connection: AsyncConnection) -> int:
     return int(
         await connection.scalar(
@@ -107,7 +104,8 @@ async def test_alone_it_is_stored_as_among_others(scene: Scene) -> None:
         "expires_at": 9_999_999_999_999,
     }
     ann = await scene.contact()
-    for more in ({}, {"send_at": 9_999_999_999_000}, {"essential": True, "subject": None}):
+    traced = {"traceparent": f"00-{1:032x}-{2:016x}-01"}
+    for more in ({}, {"send_at": 9_999_999_999_000}, {"essential": True, "subject": None}, traced):
         alone = await scene.send(ann, **fields, **more)
         many = await scene.intake.submit_many([scene.draft(ann, **fields, **more) for _ in range(2)])
         async with scene.database.read() as connection:
@@ -294,6 +292,29 @@ async def test_a_worker_takes_both_ways_in_one_turn(scene: Scene) -> None:
 
         await wait_until(ended)
         assert len(house.drum.sent) == 1
+
+
+class Held(Drum):
+    """A peer that answers nobody until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = asyncio.Event()
+
+    async def send(self, envelope: Envelope, prepared: Texts) -> Receipt:
+        await self.let_go.wait()
+        return await super().send(envelope, prepared)
+
+
+async def test_a_workspace_alone_gets_half_of_the_slots_at_once_too(scene: Scene) -> None:
+    contact = await scene.contact()
+    await scene.intake.submit_many([scene.draft(contact) for _ in range(50)])
+    drum = Held()
+    async with dispatching(scene, drum=drum) as house:
+        await house.dispatcher.pull(Lane.TRANSACTIONAL)
+        assert house.dispatcher.slots.in_flight == house.dispatcher.slots.most // 2
+        drum.let_go.set()
+        await wait_until(lambda: len(drum.sent) == 50)
 
 
 async def test_wake_ups_that_come_together_are_one_claim(scene: Scene) -> None:
