@@ -18,7 +18,7 @@ from models.session import Database
 from models.store import claim_at_once, claims, contents, pauses, turns
 from models.store.claims import Claim
 from models.store.suppressions import create_lasting
-from models.tables import campaigns, lanes, message_details, messages
+from models.tables import campaigns, contacts, lanes, message_details, messages
 from models.tables import contents as texts
 from models.vocabulary import Channel, FailureReason, Lane, State
 from tests.support.dispatching import Drum, dispatching
@@ -218,12 +218,14 @@ async def test_what_something_stands_against_is_left_to_the_steps(scene: Scene) 
         for name, campaign_id in made.items():
             values = {"id": campaign_id, "workspace_id": scene.workspace_id, "name": name, "state": "running"}
             await connection.execute(campaigns.insert().values(**values, created_at=0))
-    ann, bob, eve = [await scene.contact(email=f"{name}@example.org") for name in ("ann", "bob", "eve")]
+    ann, bob, eve, kim = [await scene.contact(email=f"{name}@example.org") for name in ("ann", "bob", "eve", "kim")]
     plain = await scene.send(bob)
     mass = {name: await scene.send(bob, campaign_id=each, lane=LANE[1]) for name, each in made.items()}
     late = await scene.send(bob, expires_at=1)
     opted_out, essential, dead = await scene.send(ann), await scene.send(ann, essential=True), await scene.send(eve)
+    erased = await scene.send(kim)
     async with scene.database.write() as connection:
+        await connection.execute(contacts.update().where(contacts.c.id == kim).values(erased_at=1))
         for name in ("paused", "cancelled"):
             await connection.execute(campaigns.update().where(campaigns.c.id == made[name]).values(state=name))
         for address, kind in (("ann@example.org", "opt_out"), ("eve@example.org", "dead")):
@@ -241,7 +243,7 @@ async def test_what_something_stands_against_is_left_to_the_steps(scene: Scene) 
             await create_lasting(connection, [row])
     claimed, left = await at_once(scene.database)
     assert ({each.id for each in claimed}, left) == ({plain.id, mass["running"].id}, True)
-    others = {late.id, opted_out.id, essential.id, dead.id, mass["paused"].id, mass["cancelled"].id}
+    others = {late.id, opted_out.id, essential.id, dead.id, erased.id, mass["paused"].id, mass["cancelled"].id}
     assert {row.id for row in await scene.rows() if row.state is State.QUEUED} == others
 
     assert await at_once(scene.database) == ([], True)
@@ -251,6 +253,7 @@ async def test_what_something_stands_against_is_left_to_the_steps(scene: Scene) 
         late.id: FailureReason.EXPIRED,
         opted_out.id: FailureReason.OPTED_OUT,
         dead.id: FailureReason.SUPPRESSED,
+        erased.id: FailureReason.ERASED,
         mass["cancelled"].id: FailureReason.CANCELLED,
     }
 
