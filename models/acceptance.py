@@ -11,7 +11,7 @@ from models.store.new_messages import NewMessage
 async def commit(database: Database, new: Sequence[NewMessage]) -> Sequence[Stored]:
     """As ``intake.store``, in a transaction of its own; raises StorageUnavailable where nobody knows if it was kept.
 
-    Whoever writes to one person waits for one round trip, not for eight.
+    Whoever writes to one person waits for one round trip, not for six.
     """
     if len(new) == 1 and new[0].draft.idempotency is None and not database.is_sqlite:
         async with database.write_at_once() as connection:

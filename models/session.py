@@ -132,7 +132,7 @@ class Database:
     async def write_at_once(self) -> AsyncIterator[AsyncConnection]:
         """For one writing statement, which is the whole transaction: it is committed once it is executed.
 
-        On PostgreSQL in one round trip instead of three; on SQLite as ``write``.
+        On PostgreSQL in one round trip instead of three; on SQLite as ``write``. StorageUnavailable as there.
         """
         if self.is_sqlite:
             async with self.write() as connection:

@@ -34,6 +34,7 @@ _MAINTENANCE_CHANCE: Final = 100_000
 _TOKENS_KEPT: Final = 16
 _TOKEN_LIFE_S: Final = 60
 _PAUSE_WITHOUT_SERVER_S: Final = 0.5
+_SECONDS_BETWEEN_WARNINGS: Final = 30.0
 
 # A job as dramatiq writes it (its dispatch.lua, ``enqueue``), and the token that wakes a consumer; neither where one is
 # on its way already. KEYS: the queue, its jobs, its tokens, and the key that says so, if anything does. ARGV: the job's
@@ -49,7 +50,6 @@ redis.call('LTRIM', KEYS[3], 0, ARGV[3] - 1)
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 return 1
 """
-_SECONDS_BETWEEN_WARNINGS: Final = 30.0
 
 log = structlog.get_logger("worker.broker")
 
@@ -89,7 +89,10 @@ class WakingRedisBroker(RedisBroker):
         return self._enqueue(message, [], 0)[0]
 
     def enqueue_once(self, message: Message[Any], key: str, life_ms: int) -> bool:
-        """The same while ``key`` is not set, which then is for so long; returns whether it was not. One round trip."""
+        """The same unless ``key`` is set, which it sets for ``life_ms``; returns whether it was not.
+
+        In one step: a key without its job would keep the lane's next wake-ups from being sent.
+        """
         return self._enqueue(message, [key], life_ms)[1]
 
     def _enqueue(self, message: Message[Any], guard: Sequence[str], life_ms: int) -> tuple[Message[Any], bool]:
@@ -108,9 +111,10 @@ class WakingRedisBroker(RedisBroker):
         return _WakingConsumer(self, queue_name, prefetch)
 
     def fetch(self, queue_name: str, most: int, *, wait: bool) -> list[bytes]:
-        """Up to so many jobs; ``wait``: once a token says that there is one, or a second has passed. One round trip.
+        """Up to ``most`` jobs; ``wait``: once a token says that there is one, or a second has passed. One round trip.
 
-        Then the next poke sends a job again: whoever fetches begins, from here on, with all there is.
+        The next poke of the queue's lane then sends a job again: what it is for may come too late for the claim that
+        these jobs lead to.
         """
         pipeline = self.client.pipeline(transaction=False)
         if wait:
@@ -130,9 +134,11 @@ class WakingRedisBroker(RedisBroker):
             self._max_unpack_size(),  # type: ignore[no-untyped-call]  # dramatiq has no types here
             most,
         )
-        # Behind it: a key that is set meanwhile has a job that is fetched, or one that is still to be.
-        if most and queue_name in queues.WHOLE:
-            pipeline.delete(redis_keys.wake(*queues.WHOLE[queue_name]))
+        # Behind the fetch: before it, a poke in between would set the key for a job that is then fetched, and what
+        # comes after that job's claim would wake nobody as long as the key lives. Where the hands are full the key
+        # stays: jobs would pile up.
+        if most and queue_name in queues.LANE_OF:
+            pipeline.delete(redis_keys.on_its_way(*queues.LANE_OF[queue_name]))
         try:
             fetched = pipeline.execute()[int(wait)]
         except redis.exceptions.NoScriptError:
@@ -173,7 +179,7 @@ class _WakingConsumer(Consumer):
         self._queue_name = queue_name
         self._prefetch = prefetch
         self._fetched: list[bytes] = []
-        self._may_be_more = True  # jobs without a token: what came before us, or at once
+        self._may_be_more = True  # than tokens tell of: what was there before us, or came together
         self._in_hand: set[str] = set()
         self._room = threading.Event()
 

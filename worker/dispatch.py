@@ -59,7 +59,7 @@ class Dispatcher:
         self._claiming = {each: asyncio.Lock() for each in Lane}
         self._deciding = asyncio.Lock()
         self._claims = 0
-        self._begun = dict.fromkeys(Lane, 0)
+        self._claims_begun = dict.fromkeys(Lane, 0)
         self._waiting: set[Lane] = set()
         self._gathers_until = dict.fromkeys(Lane, float("-inf"))
         self._stuck_at = dict.fromkeys(Lane, -1)
@@ -110,10 +110,10 @@ class Dispatcher:
 
     async def _claim(self, lane: Lane, *, told: bool = True) -> None:
         """One claim of a lane at a time; that of the other lane is not waited for. ``told``: by a wake-up."""
-        before = self._begun[lane]
+        before = self._claims_begun[lane]
         async with self._claiming[lane]:
             if told:
-                if self._begun[lane] != before:
+                if self._claims_begun[lane] != before:
                     return  # a claim that began since has seen what this one is for
                 self._waiting.add(lane)
             elif lane not in self._waiting:
@@ -121,7 +121,7 @@ class Dispatcher:
             room = await self._reserve(lane)
             if not room:
                 return
-            self._begun[lane] += 1
+            self._claims_begun[lane] += 1
             full = self._slots.full(crumbs=True)
             claimed: Sequence[Claim] = ()
             try:

@@ -22,11 +22,14 @@ def of(actor: str, lane: str) -> str:
     return f"{actor}.{Lane.BULK}" if lane in (Lane.BULK, STATUS_EVENTS) else actor
 
 
-WHOLE: Final = {
+LANE_OF: Final = {
     TRACKER: (TRACKER, EVENTS),
     **{of(name, lane): (name, lane.value) for name in (each.value.lower() for each in Channel) for lane in Lane},
 }
-"""By queue, the actor and lane whose work begins by taking all there is. Suspects and status events take their time."""
+"""By queue, the actor and lane that pokes are for.
+
+Suspects and status events, whose wake-ups go by it too, are woken by the keeper alone, which asks for no key.
+"""
 
 PEOPLE: Final = (*(channel.value.lower() for channel in Channel), TRACKER)
 """The queues of all that is not bulk."""

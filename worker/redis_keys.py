@@ -15,8 +15,8 @@ TRIED: Final = f"{NAMESPACE}:tried"
 LIMITERS: Final = f"{NAMESPACE}:limiters"
 
 
-def wake(actor: str, lane: str) -> str:
-    """What says that a wake-up of a lane is on its way."""
+def on_its_way(actor: str, lane: str) -> str:
+    """What says that a wake-up of a lane is."""
     return f"{NAMESPACE}:wake:{actor}:{lane}"
 
 

@@ -20,7 +20,7 @@ from models.store.claims import Claim
 from models.store.outcomes import Ended
 from models.store.sandboxes import DueReport
 from models.vocabulary import Channel, Outcome
-from worker import queues, tracker
+from worker import queues
 from worker.attempts import Attempts
 from worker.preparations import Preparations
 from worker.routes import Route
@@ -79,7 +79,7 @@ class Sandbox:
         due = [_due(claim, number, each) for number, each in enumerate(reports_of(self._name, story))]
         if due:
             await self._reports.submit((claim.workspace_id, due))
-            self._services.wakeups.poke(queues.TRACKER, tracker.LANE)
+            self._services.wakeups.poke(queues.TRACKER, queues.EVENTS)
 
     async def _write(self, chunk: Sequence[_Reported]) -> Sequence[None]:
         by_workspace: defaultdict[UUID, list[DueReport]] = defaultdict(list)

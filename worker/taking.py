@@ -4,13 +4,10 @@ from collections.abc import Collection
 from uuid import UUID
 
 from models.store import claim_at_once, claims
-from models.store.claims import Claim
 from models.vocabulary import Channel, Lane
 from worker.pacing import Slots
 from worker.services import Services
-
-Taken = tuple[list[Claim], bool]
-"""What was claimed, and whether the lane may hold more."""
+from worker.traces import Claimed
 
 
 async def take(
@@ -22,16 +19,17 @@ async def take(
     *,
     suspects: bool = False,
     without: Collection[UUID] = (),
-) -> Taken:
+) -> Claimed:
     """As ``claims.claim``, committed; raises StorageUnavailable where nobody knows whether it is."""
     if not suspects and not slots.in_flight and claim_at_once.can_serve(channel, services.database.is_sqlite):
+        # One statement does not count by workspace: all that it takes may be one's.
         claimed, left = await _at_once(services, channel, lane, min(most, slots.share))
         if claimed or not left:
             return claimed, left
     return await _by_steps(services, channel, lane, most, slots, suspects=suspects, without=without)
 
 
-async def _at_once(services: Services, channel: Channel, lane: Lane, most: int) -> Taken:
+async def _at_once(services: Services, channel: Channel, lane: Lane, most: int) -> Claimed:
     async with services.database.write_at_once() as connection:
         taking = claim_at_once.claim(connection, channel, lane, services.lease.worker_id, most)
         return await services.traces.claiming(connection, channel, taking)
@@ -46,7 +44,7 @@ async def _by_steps(
     *,
     suspects: bool,
     without: Collection[UUID],
-) -> Taken:
+) -> Claimed:
     async with services.database.write() as connection:
         taking = claims.claim(
             connection,

@@ -26,7 +26,7 @@ from worker.telemetry import GIVEN_BACK
 log = structlog.get_logger(__name__)
 
 Claimed = tuple[list[Claim], bool]
-"""What a claim answers."""
+"""What a claim answers: what was claimed, and whether the lane may hold more."""
 
 
 class Attempt(Untraced):

@@ -9,12 +9,10 @@ import structlog
 from models.errors import StorageUnavailable
 from models.session import Database
 from models.store import applying, events, hits, look_ups
-from worker import queues
 from worker.traces import NoTraces, Traces
 
 log = structlog.get_logger(__name__)
 
-LANE: Final = queues.EVENTS
 _CHUNK: Final = 500
 
 

@@ -1,9 +1,9 @@
 """Wake-ups: telling the workers that a lane has work, without anybody waiting for it.
 
 A wake-up is a job of dramatiq that says no more than (actor, lane), on the queue that ``worker.queues`` names. At most
-one per lane is on its way: a key in Redis, ``wireroom:wake:<actor>:<lane>``, says so. Its worker deletes the key as
-it fetches the job, so that what comes after the claim's snapshot wakes anew; the key's short life covers a job that
-nobody came to fetch.
+one per lane is on its way: a key in Redis, ``wireroom:wake:<actor>:<lane>``, says so, and is written together with the
+job. A worker that fetches from the lane's queue deletes it, before it claims, so that what comes after the claim's
+snapshot wakes anew; the key's short life covers a job that nobody came to fetch.
 
 Every failure is dropped: the rows are in the database, and the keeper repeats the wake-up. A worker that cannot send
 one does itself what it would have been for.
@@ -30,7 +30,7 @@ _TIMEOUT_S: Final = 0.5
 _REST_AFTER_FAILURE_S: Final = 0.5
 # Under load the next wake-up gathers what was asked for meanwhile, instead of asking Redis for each.
 _GATHER_S: Final = 0.01
-_THREADS: Final = 2  # one sends, so that it never delays a claim, which waits for the other
+_THREADS: Final = 2  # one sends; the keeper's top-ups and looks at the server's health do not wait behind it
 _SECONDS_BETWEEN_WARNINGS: Final = 30.0
 
 SUSPECTS: Final = "suspects"
@@ -108,8 +108,7 @@ class Wakeups:
             time.sleep(_GATHER_S)
 
     def _send(self, actor: str, lane: str) -> bool:
-        self._broker.enqueue_once(_job(actor, lane), redis_keys.wake(actor, lane), _KEY_LIFE_MS)
-        return True
+        return self._broker.enqueue_once(_job(actor, lane), redis_keys.on_its_way(actor, lane), _KEY_LIFE_MS)
 
     def _enqueue(self, actor: str, lane: str) -> None:
         self._broker.enqueue(_job(actor, lane))

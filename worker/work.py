@@ -3,7 +3,7 @@
 from models.session import Database
 from models.store import due_subscriptions, keeping
 from models.vocabulary import Channel
-from worker import queues, tracker
+from worker import queues
 from worker.wakeups import SUSPECTS
 
 
@@ -17,7 +17,7 @@ async def waiting(database: Database) -> list[tuple[str, str]]:
     found = [(channel.value.lower(), lane.value) for channel, lane in sorted(lanes)]
     found += [(channel.value.lower(), SUSPECTS) for channel in sorted(suspects)]
     if events_wait:
-        found.append((queues.TRACKER, tracker.LANE))
+        found.append((queues.TRACKER, queues.EVENTS))
     if subscriptions_wait:
         found.append((Channel.WEBHOOK.value.lower(), queues.STATUS_EVENTS))
     return found

@@ -131,8 +131,8 @@ async def _reader(call: Call, request: PreviewRequest) -> tuple[Recipient, str |
     async with call.services.database.read() as connection:
         if request.contact_id is not None:
             contact_id = ids.parse(Kind.CONTACT, request.contact_id)
-            wanted = set() if contact_id is None else {(call.workspace_id, contact_id)}
-            recipient = next(iter((await recipients(connection, wanted))[0].values()), None)
+            found = {} if contact_id is None else (await recipients(connection, {(call.workspace_id, contact_id)}))[0]
+            recipient = next(iter(found.values()), None)
         usual = (await settings.get_many(connection, {call.workspace_id}))[call.workspace_id]
     if recipient is None:
         raise problems.not_found("contact")

@@ -62,18 +62,19 @@ async def insert_together(
             await insert_columns_ignoring(connection, table, columns)
         return
     values = {
-        _label(table.c[name]): list(map(_json, column_)) if name in _json_names(table) else column_
+        label(table.c[name]): list(map(_json, column_)) if name in _json_names(table) else column_
         for table, columns in parts.items()
         for name, column_ in columns.items()
     }
-    usual = frozenset(values) - {_label(each) for each in varying}
+    usual = frozenset(values) - {label(each) for each in varying}
     given = shared(_NAME, values, is_sqlite=False, usual=usual)
     tables = tuple((table, tuple(columns)) for table, columns in parts.items())
     await connection.execute(_together(tables, given.single, given.alike), given.parameters)
 
 
 @cache
-def _label(column_: Column[Any]) -> str:
+def label(column_: Column[Any]) -> str:
+    """What the column's values are called among the parameters of a statement that writes several tables."""
     return f"{column_.table.name}_{column_.name}"
 
 
@@ -106,10 +107,10 @@ def _for_postgresql(
 def _together(
     tables: tuple[tuple[Table, tuple[str, ...]], ...], single: frozenset[str], alike: tuple[tuple[str, str], ...]
 ) -> Any:
-    kinds = {_label(table.c[name]): _sent_as(table.c[name].type) for table, names in tables for name in names}
+    kinds = {label(table.c[name]): _sent_as(table.c[name].type) for table, names in tables for name in names}
     new = select(recordset(_NAME, kinds, is_sqlite=False, single=single, alike=dict(alike))).cte(f"{_NAME}_all")
     inserts = [
-        _inserting(table, {name: new.c[_label(table.c[name])] for name in names}).on_conflict_do_nothing()
+        _inserting(table, {name: new.c[label(table.c[name])] for name in names}).on_conflict_do_nothing()
         for table, names in tables
     ]
     return inserts[-1].add_cte(*(insert.cte() for insert in inserts[:-1]))

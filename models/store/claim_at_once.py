@@ -4,24 +4,18 @@ Only on PostgreSQL. It takes what ``claims.claim`` would send, and leaves to tha
 """
 
 from functools import cache
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, any_, exists, false, func, literal, or_, select, update
+from sqlalchemy import and_, any_, exists, false, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store import claim_rows, pauses, turns
 from models.store.claim_parts import IN_PARTS
 from models.store.claim_rows import Ready
 from models.store.claims import TAKEN, Claim, claim_of
-from models.tables import lanes, messages
+from models.tables import messages
 from models.vocabulary import CampaignState, Channel, Lane
-
-_CLOCK: Final = (
-    lanes.c.channel == claim_rows.CHANNEL,
-    lanes.c.lane == claim_rows.LANE,
-    lanes.c.workspace_id == literal(turns.NOBODY),
-)
 
 
 def can_serve(channel: Channel, is_sqlite: bool) -> bool:
@@ -59,11 +53,7 @@ def _claiming() -> Any:
     # By an array, whose rows are looked up one by one: of a join's the planner believes that there are many.
     ids = func.array(select(seen.c.id).where(~against).scalar_subquery())
     took = update(messages).where(messages.c.id == any_(ids)).values(TAKEN).returning(messages.c.id).cte("took")
-    # As ``turns.advance``: where another claim is about to note its own turn, that one will do.
     last = select(func.max(seen.c.turn)).where(~against).scalar_subquery()
-    free = select(lanes.c.channel).where(*_CLOCK).with_for_update(skip_locked=True)
-    noting = update(lanes).where(lanes.c.channel.in_(free), *_CLOCK, lanes.c.last_turn < last)
+    noted = turns.advancing(claim_rows.CHANNEL, claim_rows.LANE, last).cte("noted")
     is_taken = exists().where(took.c.id == seen.c.id).label("is_taken")
-    return (
-        select(*seen.c, is_taken).order_by(seen.c.turn, seen.c.id).add_cte(noting.values(last_turn=last).cte("noted"))
-    )
+    return select(*seen.c, is_taken).order_by(seen.c.turn, seen.c.id).add_cte(noted)

@@ -96,7 +96,10 @@ def _reading_recipients(is_sqlite: bool) -> Select[Any]:
 
 
 async def recipients(connection: AsyncConnection, wanted: Collection[Owned]) -> tuple[dict[Owned, Recipient], int]:
-    """The contacts among ``wanted`` that exist and are not erased; and the database's time in milliseconds (UTC)."""
+    """The contacts among ``wanted`` that exist and are not erased; and the database's time in milliseconds (UTC).
+
+    In one answer, for who writes to one person waits for each.
+    """
     rows = (await connection.execute(_reading_recipients(_is_sqlite(connection)), _pairs(wanted))).all()
     now: int = rows[0][0] if rows else await clock.read(connection)
     return {(row[1], row[2]): Recipient(*row[2:]) for row in rows}, now

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.store import turns
+from models.store.bulk import label
 from models.store.intake import Stored
 from models.store.new_messages import NewMessage, rows_of, text_of
 from models.tables import contents, message_details, messages
@@ -40,19 +41,14 @@ async def store(connection: AsyncConnection, message: NewMessage) -> Stored:
     return Stored()
 
 
-def _name(table: Table, column: str) -> str:
-    return f"{table.name}_{column}"
-
-
 def _named(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {_name(table, column): value for column, value in row.items()}
+    return {label(table.c[name]): value for name, value in row.items()}
 
 
 def _value(column: Column[Any]) -> ColumnElement[Any]:
-    name = _name(column.table, column.name)
-    if isinstance(column.type, ARRAY):  # words, separated by spaces
-        return func.string_to_array(bindparam(name, type_=Text()), " ")
-    return bindparam(name, type_=JSON(none_as_null=True) if isinstance(column.type, JSON) else column.type)
+    if isinstance(column.type, ARRAY):  # words, separated by spaces, as ``bulk`` takes them
+        return func.string_to_array(bindparam(label(column), type_=Text()), " ")
+    return bindparam(label(column), type_=JSON(none_as_null=True) if isinstance(column.type, JSON) else column.type)
 
 
 def _inserting(table: Table, names: tuple[str, ...], source: Any, **more: ColumnElement[Any]) -> Any:

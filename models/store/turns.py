@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     String,
+    Update,
     Uuid,
     bindparam,
     func,
@@ -33,7 +34,6 @@ NOBODY = UUID(int=0)
 """The workspace under which a lane's last claimed turn is kept; the migrations make these rows."""
 
 Group = tuple[Channel, Lane, UUID]
-
 
 HOW_MANY = bindparam("how_many", type_=BigInteger)
 """How many turns ``allotting`` gives."""
@@ -103,13 +103,16 @@ def last_claimed() -> ColumnElement[int]:
     return func.coalesce(last.correlate(messages).scalar_subquery(), literal(0))
 
 
-async def advance(connection: AsyncConnection, channel: Channel, lane: Lane, turn: int) -> None:
-    """Note ``turn`` as the lane's last claimed one, unless a later one is noted already.
+def advancing(channel: Any, lane: Any, turn: Any) -> Update:
+    """The statement that notes ``turn`` as the lane's last claimed one, unless a later one is noted already.
 
     Where another claim is about to note its own, that one will do: claims never wait for each other.
     """
-    clock = [lanes.c.channel == channel.value, lanes.c.lane == lane.value, lanes.c.workspace_id == NOBODY]
+    clock = [lanes.c.channel == channel, lanes.c.lane == lane, lanes.c.workspace_id == NOBODY]
     free = select(lanes.c.channel).where(*clock).with_for_update(skip_locked=True)
-    await connection.execute(
-        update(lanes).where(lanes.c.channel.in_(free), *clock, lanes.c.last_turn < turn).values(last_turn=turn)
-    )
+    return update(lanes).where(lanes.c.channel.in_(free), *clock, lanes.c.last_turn < turn).values(last_turn=turn)
+
+
+async def advance(connection: AsyncConnection, channel: Channel, lane: Lane, turn: int) -> None:
+    """Do as ``advancing`` says."""
+    await connection.execute(advancing(channel.value, lane.value, turn))

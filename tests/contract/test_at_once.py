@@ -8,18 +8,21 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from sqlalchemy import event, func, select, text, update
+from sqlalchemy import event, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from channels.contract import Envelope, Receipt
+from channels.rendering import Texts
 from models.ids import new_id
 from models.session import Database
 from models.store import claim_at_once, claims, contents, pauses, turns
 from models.store.claims import Claim
 from models.store.suppressions import create_lasting
-from models.tables import campaigns, lanes, message_details, messages
+from models.tables import campaigns, contacts, lanes, message_details, messages
 from models.tables import contents as texts
 from models.vocabulary import Channel, FailureReason, Lane, State
-from tests.support.dispatching import dispatching
+from tests.support.dispatching import Drum, dispatching
+from tests.support.locks import waits
 from tests.support.scene import Scene
 from tests.support.waiting import wait_until
 
@@ -68,12 +71,6 @@ async def by_steps(database: Database, most: int = 10) -> list[Claim]:
         return (await claims.claim(connection, *LANE, WORKER, most))[0]
 
 
-async def waits(database: Database) -> bool:
-    """Whether somebody waits for another's transaction."""
-    async with database.look() as connection:
-        return bool(await connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
-
-
 async def last_claimed(connection: AsyncConnection) -> int:
     return int(
         await connection.scalar(
@@ -107,7 +104,8 @@ async def test_alone_it_is_stored_as_among_others(scene: Scene) -> None:
         "expires_at": 9_999_999_999_999,
     }
     ann = await scene.contact()
-    for more in ({}, {"send_at": 9_999_999_999_000}, {"essential": True, "subject": None}):
+    traced = {"traceparent": f"00-{1:032x}-{2:016x}-01"}
+    for more in ({}, {"send_at": 9_999_999_999_000}, {"essential": True, "subject": None}, traced):
         alone = await scene.send(ann, **fields, **more)
         many = await scene.intake.submit_many([scene.draft(ann, **fields, **more) for _ in range(2)])
         async with scene.database.read() as connection:
@@ -220,12 +218,14 @@ async def test_what_something_stands_against_is_left_to_the_steps(scene: Scene) 
         for name, campaign_id in made.items():
             values = {"id": campaign_id, "workspace_id": scene.workspace_id, "name": name, "state": "running"}
             await connection.execute(campaigns.insert().values(**values, created_at=0))
-    ann, bob, eve = [await scene.contact(email=f"{name}@example.org") for name in ("ann", "bob", "eve")]
+    ann, bob, eve, kim = [await scene.contact(email=f"{name}@example.org") for name in ("ann", "bob", "eve", "kim")]
     plain = await scene.send(bob)
     mass = {name: await scene.send(bob, campaign_id=each, lane=LANE[1]) for name, each in made.items()}
     late = await scene.send(bob, expires_at=1)
     opted_out, essential, dead = await scene.send(ann), await scene.send(ann, essential=True), await scene.send(eve)
+    erased = await scene.send(kim)
     async with scene.database.write() as connection:
+        await connection.execute(contacts.update().where(contacts.c.id == kim).values(erased_at=1))
         for name in ("paused", "cancelled"):
             await connection.execute(campaigns.update().where(campaigns.c.id == made[name]).values(state=name))
         for address, kind in (("ann@example.org", "opt_out"), ("eve@example.org", "dead")):
@@ -244,7 +244,7 @@ async def test_what_something_stands_against_is_left_to_the_steps(scene: Scene) 
     claimed, left = await at_once(scene.database)
     # An essential one keeps its turn: left to the steps, it would be passed by what stands behind it.
     assert ([each.id for each in claimed], left) == ([plain.id, mass["running"].id, essential.id], True)
-    others = {late.id, opted_out.id, dead.id, mass["paused"].id, mass["cancelled"].id}
+    others = {late.id, opted_out.id, dead.id, erased.id, mass["paused"].id, mass["cancelled"].id}
     assert {row.id for row in await scene.rows() if row.state is State.QUEUED} == others
 
     assert await at_once(scene.database) == ([], True)
@@ -254,6 +254,7 @@ async def test_what_something_stands_against_is_left_to_the_steps(scene: Scene) 
         late.id: FailureReason.EXPIRED,
         opted_out.id: FailureReason.OPTED_OUT,
         dead.id: FailureReason.SUPPRESSED,
+        erased.id: FailureReason.ERASED,
         mass["cancelled"].id: FailureReason.CANCELLED,
     }
 
@@ -295,6 +296,29 @@ async def test_a_worker_takes_both_ways_in_one_turn(scene: Scene) -> None:
 
         await wait_until(ended)
         assert len(house.drum.sent) == 1
+
+
+class Held(Drum):
+    """A peer that answers nobody until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = asyncio.Event()
+
+    async def send(self, envelope: Envelope, prepared: Texts) -> Receipt:
+        await self.let_go.wait()
+        return await super().send(envelope, prepared)
+
+
+async def test_a_workspace_alone_gets_half_of_the_slots_at_once_too(scene: Scene) -> None:
+    contact = await scene.contact()
+    await scene.intake.submit_many([scene.draft(contact) for _ in range(50)])
+    drum = Held()
+    async with dispatching(scene, drum=drum) as house:
+        await house.dispatcher.pull(Lane.TRANSACTIONAL)
+        assert house.dispatcher.slots.in_flight == house.dispatcher.slots.most // 2
+        drum.let_go.set()
+        await wait_until(lambda: len(drum.sent) == 50)
 
 
 async def test_wake_ups_that_come_together_are_one_claim(scene: Scene) -> None:

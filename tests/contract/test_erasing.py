@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Table, select, text, update
+from sqlalchemy import Table, select, update
 
 from api_shim import addresses
 from models.content import decode
@@ -18,6 +18,7 @@ from models.store import contents, erasing, events, message_views
 from models.tables import attempts, contacts, message_details, metadata
 from models.tables import contents as texts
 from models.vocabulary import BounceType, EventType, FailureReason, Outcome, State
+from tests.support.locks import waits
 from tests.support.scene import Scene
 from tests.support.waiting import wait_until
 from worker.keeper import Keeper
@@ -228,12 +229,6 @@ async def test_two_who_share_a_text_are_erased_at_the_same_time(scene: Scene) ->
 
 # SQLite has one writer at a time: nobody is between two others' statements.
 BETWEEN_STATEMENTS = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-
-
-async def waits(database: Database) -> bool:
-    """Whether a session of PostgreSQL waits for a row's lock."""
-    async with database.read() as connection:
-        return bool(await connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 async def content_row(scene: Scene, message_id: UUID) -> dict[str, Any]:

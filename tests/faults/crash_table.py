@@ -8,7 +8,10 @@ from models.vocabulary import Channel, OnUnknown, Outcome, State
 
 
 class Point(StrEnum):
-    """Each is seen from outside: by the peer, or on the line to the database."""
+    """Each is seen from outside: by the peer, or on the line to the database.
+
+    The COMMIT of what is one statement, as some claims are, is that statement.
+    """
 
     CLAIM_ASKED = "claim asked"
     """The COMMIT of the claim came, and never reached the server."""

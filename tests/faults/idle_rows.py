@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from bench.list_plans import Plan
@@ -20,6 +20,7 @@ from models.session import Database, async_url
 from models.store import claim_rows
 from models.vocabulary import Channel, Lane
 from tests.faults.experiment import Found, Place, Size
+from tests.support.plans import statements
 
 _SIZES: Final = {Size.SHORT: 6_000, Size.MINUTES: 100_000, Size.FULL: 1_000_000}
 _CLAIMED: Final = 200
@@ -108,18 +109,10 @@ async def _vacuum(engine: Any) -> None:
 
 async def _cost(database: Database) -> _Cost:
     """One claim's reading, as the database explains it."""
-    asked: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        asked.append((statement, parameters))
-
     values = claim_rows.asked(Channel.WEBHOOK, Lane.BULK, _CLAIMED)
     async with database.write() as connection:
-        event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-        try:
+        with statements(database) as asked:
             rows = (await connection.execute(claim_rows.of_all(suspects=False), values)).all()
-        finally:
-            event.remove(database.engine.sync_engine, "before_cursor_execute", note)
         assert len(rows) == _CLAIMED, len(rows)
         statement, parameters = asked[-1]
         explained = await connection.exec_driver_sql(_EXPLAIN + statement, parameters)

@@ -26,7 +26,7 @@ class Moment(StrEnum):
     STATEMENT = "statement"
     """The statement came, and is not passed on."""
     ASKED = "asked"
-    """Its COMMIT came, and is not passed on."""
+    """Its COMMIT came, or the one statement that is all of it, and is not passed on."""
     UNTOLD = "untold"
     """The server has committed, and its answer is not passed on."""
     TOLD = "told"
@@ -86,7 +86,7 @@ class _Session:
         self._texts: dict[bytes, str] = {}
         self._caught: Trap | None = None
         self._committing: Trap | None = None
-        self._is_begun = False
+        self._in_transaction = False
         self._cut = False
 
     def go_on(self) -> None:
@@ -150,9 +150,9 @@ class _Session:
             if not trap.fits(text, message):
                 continue
             # Where no transaction was begun, the statement is one, and its own COMMIT.
-            if trap.moment is Moment.STATEMENT or (trap.moment is Moment.ASKED and not self._is_begun):
+            if trap.moment is Moment.STATEMENT or (trap.moment is Moment.ASKED and not self._in_transaction):
                 self._spring(trap)
-            elif self._is_begun:
+            elif self._in_transaction:
                 self._caught = trap
             else:
                 self._committing = trap
@@ -160,7 +160,7 @@ class _Session:
 
     def _asked(self, command: str) -> None:
         trap = self._caught
-        self._is_begun = command.startswith("BEGIN")
+        self._in_transaction = command.startswith("BEGIN")
         if command != "COMMIT":
             self._caught = None
         elif trap is not None and trap in self._proxy.traps:
@@ -171,8 +171,8 @@ class _Session:
                 self._committing = trap
 
     def _answered(self, trap: Trap, data: bytes) -> None:
-        told = data[:1] == _COMPLETE and data[5:11] == b"COMMIT"
-        committed = told or (not self._is_begun and data[:1] == _BOUND and _holds(data, trap.told))
+        ended = data[:1] == _COMPLETE and data[5:11] == b"COMMIT"
+        committed = ended or (not self._in_transaction and data[:1] == _BOUND and _holds(data, trap.told))
         if committed and trap.moment is Moment.UNTOLD:
             self._spring(trap)
         if not self._cut:

@@ -24,6 +24,7 @@ from tests.support.broker import ValkeyServer
 from tests.support.waiting import wait_until
 from wireroom.embedded import find_server
 from wireroom.ports import free_port
+from worker import redis_keys
 from worker.broker import WakingRedisBroker, make_broker
 from worker.redis_client import connect
 
@@ -185,6 +186,20 @@ def test_a_job_is_on_its_way_once_and_its_key_is_never_without_it(sender: Waking
     assert not sender.enqueue_once(job(), "wireroom:wake:email:transactional", 60_000)
     assert sender.depth("email") == sender.client.llen(sender.wake_key("email")) == 1
     assert 0 < sender.client.pttl("wireroom:wake:email:transactional") <= 60_000
+
+
+def test_the_next_job_is_sent_once_the_last_is_fetched_and_not_while_hands_are_full(sender: WakingRedisBroker) -> None:
+    key = redis_keys.on_its_way("email", "transactional")
+    consumer = sender.consume("email", prefetch=1)
+    assert sender.enqueue_once(job(), key, 60_000)
+    first = next(consumer)
+    assert first is not None
+    assert sender.enqueue_once(job(), key, 60_000)
+    assert next(consumer) is None
+    assert not sender.enqueue_once(job(), key, 60_000)
+    consumer.ack(first)
+    assert next(consumer) is not None
+    assert sender.enqueue_once(job(), key, 60_000)
 
 
 def test_a_consumer_holds_no_more_than_it_may(sender: WakingRedisBroker) -> None:

@@ -78,7 +78,7 @@ async def test_a_worker_lets_those_who_come_later_wake_it_anew(post: Scene, hous
     house.start_worker()
     with redis.Redis.from_url(valkey.url) as client:
         for actor, lane in (("email", "transactional"), ("webhook", "bulk"), ("tracker", "events")):
-            key = redis_keys.wake(actor, lane)
+            key = redis_keys.on_its_way(actor, lane)
             client.set(key, b"1")  # for ever: it does not die by itself
             await post.wakeups.top_up(actor, lane)
             await wait_until(partial(is_gone, client, key), timeout=60)

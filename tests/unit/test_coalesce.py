@@ -1,12 +1,14 @@
 """Group commit: who is flushed with whom, and who hears of which error."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
 
 from models.coalesce import Coalescer
 from models.errors import StorageUnavailable
+from tests.support.waiting import wait_until
 
 
 class Store:
@@ -54,12 +56,23 @@ async def test_soon_after_a_flush_it_waits_for_company_and_first_for_nobody() ->
     store = Store()
     coalescer = _coalescer(store, gather_s=60.0)
     assert await asyncio.wait_for(coalescer.put(0), 40) == 0
-    coalescer = _coalescer(store, gather_s=0.05)
+    coalescer = _coalescer(store, gather_s=0.5)
     assert await coalescer.put(1) == 2
     second = coalescer.put(2)
     await asyncio.sleep(0)
     assert [*await asyncio.gather(second, coalescer.put(3))] == [4, 6]
     assert store.flushes == [[0], [1], [2, 3]]
+
+
+async def test_later_after_a_flush_it_waits_for_nobody() -> None:
+    coalescer = _coalescer(Store(), gather_s=0.05)
+    await coalescer.put(1)
+    over_at = time.monotonic() + 0.05
+    await wait_until(lambda: time.monotonic() > over_at)
+    late = coalescer.put(2)
+    for _ in range(5):  # turns of the loop, which take no time
+        await asyncio.sleep(0)
+    assert late.done()
 
 
 async def test_a_lost_answer_repeats_the_chunk_whole() -> None:

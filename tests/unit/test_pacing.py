@@ -83,6 +83,7 @@ def test_whoever_takes_what_is_free_keeps_the_limits(most: int, played: list[tup
 @pytest.mark.parametrize(("most", "alone"), [(1, 1), (2, 1), (3, 2), (4, 2), (20, 10), (400, 200)])
 def test_a_workspace_alone_has_half(most: int, alone: int) -> None:
     slots = Slots(most)
+    assert slots.share == alone
     while slots.allowed(OURS):
         slots.take(T, OURS)
     assert slots.in_flight == alone

@@ -8,7 +8,7 @@ from models.settings import StorageSettings
 from models.vocabulary import Channel, Lane
 from tests.support import procfile
 from wireroom.up import API, KEEPER, worker_service
-from worker import actors, queues, tracker
+from worker import actors, queues
 from worker.broker import make_broker
 from worker.process import WorkerProcess
 from worker.settings import WorkerSettings
@@ -19,7 +19,7 @@ def used() -> set[str]:
     """The queues that wake-ups go by."""
     lanes = (*(lane.value for lane in Lane), SUSPECTS, queues.STATUS_EVENTS)
     of_channels = {queues.of(channel.value.lower(), lane) for channel, lane in itertools.product(Channel, lanes)}
-    return of_channels | {queues.of(queues.TRACKER, tracker.LANE)}
+    return of_channels | {queues.of(queues.TRACKER, queues.EVENTS)}
 
 
 def served(command: Sequence[str]) -> set[str]:
