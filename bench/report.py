@@ -2,6 +2,7 @@
 
 import pstats
 from collections.abc import Iterator, Mapping
+from statistics import mode
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -79,7 +80,7 @@ def machine_lines(machine: Machine) -> list[str]:
 
 def _figures(rows: list[RowResult], *, with_rivals: bool) -> Table:
     pairs = max(len(row.pairs) for row in rows)
-    title = f"Pairs: {pairs}; messages on each side: {max(row.messages for row in rows):,}"
+    title = f"Pairs: {pairs}; messages on each side, of most rows: {mode(row.messages for row in rows):,}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name in ("row", "against") if with_rivals else ("row",):
         table.add_column(name, no_wrap=True)
