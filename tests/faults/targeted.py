@@ -74,14 +74,18 @@ async def flushed(place: Place, size: Size) -> Found:
 async def _flushed(house: Rig, size: Size) -> Found:
     count = _SIZES[size]
     before = len(house.ledger.copies(Channel.WEBHOOK))
-    with families.suspended(house.family("worker-1")[0]):
+    socket = str(broker_socket(house.stack.storage.data_dir))
+    with (
+        families.suspended(house.family("worker-1")[0]),
+        contextlib.closing(redis.Redis(unix_socket_path=socket)) as client,
+    ):
+        # What the worker asked for before it was suspended would be answered with the first job, out of reach.
+        await wait_until(lambda: not any("b" in each["flags"] for each in client.client_list()), timeout=_QUIET_S)
         await house.post(Channel.WEBHOOK, count)
-        socket = str(broker_socket(house.stack.storage.data_dir))
-        with contextlib.closing(redis.Redis(unix_socket_path=socket)) as client:
-            await wait_until(lambda: bool(client.dbsize()), timeout=_QUIET_S)
-            for _ in range(3):  # a wake-up may still be on its way
-                await asyncio.sleep(0.1)
-                client.flushall()
+        await wait_until(lambda: bool(client.dbsize()), timeout=_QUIET_S)
+        for _ in range(3):  # a wake-up may still be on its way
+            await asyncio.sleep(0.1)
+            client.flushall()
     began = time.monotonic()
     with contextlib.suppress(AssertionError):
         await wait_until(lambda: len(house.ledger.copies(Channel.WEBHOOK)) == before + count, timeout=_FLUSHED_S)
