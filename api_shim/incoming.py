@@ -25,8 +25,8 @@ Effect = Callable[[AsyncConnection, int], Awaitable[None]]
 
 # How many events are stored before other requests, and other writers of the database, get their turn.
 _AT_ONCE: Final = 1_000
-# So many at once store one after another. Left alone, such requests go in step: the database is idle while all of them
-# are read, and this process while all of them are stored. In turn, one is read while the other is stored.
+# Requests of so many are stored two at a time. Left alone, all go in step: the database is idle while all of them are
+# read, and this process while all of them are stored. One at a time leaves the database idle between its statements.
 _MANY: Final = 200
 
 

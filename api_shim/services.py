@@ -71,7 +71,7 @@ class Services:
         self.inbox_streams = Streams(database)
         self.inbox_origins = Origins(database, settings.public_url)
         self.keys_in_flight = KeysInFlight()
-        self.reports_turn = asyncio.Lock()
+        self.reports_turn = asyncio.Semaphore(2)
         self.link_targets = LinkTargets()
         self.channels = configured(channels)
         self.channel_settings = channels

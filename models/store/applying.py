@@ -24,7 +24,7 @@ from models.vocabulary import BounceType, EventType, Fact, State, SuppressionKin
 Matched = tuple[RawEvent, Target]
 """An event and its message."""
 
-_ESTABLISHED: Columns = {"id": Uuid(), "run": Integer(), **{fact.value: BigInteger() for fact in Fact}}
+_ESTABLISHED: Columns = {"id": Uuid(), **{fact.value: BigInteger() for fact in Fact}}
 _NEVER = 2**62
 _MATCHED: Columns = {"id": Uuid(), "message_id": Uuid(), "run": Integer()}
 
@@ -58,7 +58,7 @@ def _earliest_facts(matched: Sequence[Matched]) -> dict[str, list[Any]]:
 
     There is no column of a fact that none of them establishes.
     """
-    runs: dict[UUID, int] = {}
+    concerned: set[UUID] = set()
     earliest: dict[Fact, dict[UUID, int]] = {}
     # Most events are of the kind of the one before: what that says is looked up once for all of them.
     kind: tuple[EventType, BounceType | None, bool] | None = None
@@ -71,12 +71,12 @@ def _earliest_facts(matched: Sequence[Matched]) -> dict[str, list[Any]]:
             facts = facts_of(event.type, bounce_type=event.bounce_type, machine=event.machine)
             established = [earliest.setdefault(fact, {}) for fact in facts]
         if established:
-            runs[target.id] = target.run
+            concerned.add(target.id)
         for times in established:
             if event.at < times.get(target.id, _NEVER):
                 times[target.id] = event.at
-    ids = sorted(runs)
-    columns: dict[str, list[Any]] = {"id": ids, "run": [runs[each] for each in ids]}
+    ids = sorted(concerned)
+    columns: dict[str, list[Any]] = {"id": ids}
     columns |= {fact.value: list(map(earliest[fact].get, ids)) for fact in Fact if fact in earliest}
     # Reports of one kind prove the sending and one thing more, both at the same times.
     sent = columns.get(Fact.SENT.value)
@@ -95,13 +95,14 @@ def _merging(
         established.c[Fact.SENT.value].is_not(None),
         messages.c.state.in_([State.QUEUED.value, State.HELD.value]),
     )
-    # A row that stays as it is is not written: most opens and clicks are not the first.
+    # Its run is what it was when it was locked. A row that stays as it is is not written: most opens and clicks are not
+    # the first.
     earlier = [
         established.c[fact.value] < func.coalesce(fact_column(fact), literal(_NEVER, BigInteger())) for fact in facts
     ]
     return (
         update(messages)
-        .where(messages.c.id == established.c.id, messages.c.run == established.c.run, or_(waiting, *earlier))
+        .where(messages.c.id == established.c.id, or_(waiting, *earlier))
         .values(
             {
                 fact_column(fact): least(fact_column(fact), established.c[fact.value], is_sqlite=is_sqlite)

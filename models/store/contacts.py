@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.errors import Conflict
 from models.session import now_ms
 from models.store import contact_terms
-from models.store.recordset import among
+from models.store.recordset import among, kept_to
 from models.store.rows import columns_of, fetch_one, fetch_page, insert_if_free, read
 from models.tables import contacts
 
@@ -105,10 +105,11 @@ async def get_many(
     connection: AsyncConnection, workspace_id: UUID, contact_ids: Collection[UUID]
 ) -> dict[UUID, ContactRow]:
     """Those of ``contact_ids`` that exist in this workspace, erased or not."""
+    is_sqlite = connection.dialect.name == "sqlite"
     rows = await connection.execute(
         select(*columns_of(contacts, ContactRow)).where(
-            contacts.c.workspace_id == workspace_id,
-            among(contacts.c.id, contact_ids, is_sqlite=connection.dialect.name == "sqlite"),
+            kept_to(contacts.c.workspace_id, [workspace_id], is_sqlite=is_sqlite),
+            among(contacts.c.id, contact_ids, is_sqlite=is_sqlite),
         )
     )
     return {row.id: read(row, ContactRow) for row in rows}

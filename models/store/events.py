@@ -18,7 +18,7 @@ from models.lifecycle import clamp
 from models.session import now_ms
 from models.store import clock, targets
 from models.store.bulk import insert_columns_ignoring
-from models.store.recordset import among
+from models.store.recordset import among, kept_to
 from models.store.targets import GRAVE, Target
 from models.tables import attempts, events, messages
 from models.vocabulary import BounceType, EventType
@@ -119,10 +119,11 @@ def columns_of(
 async def _made_at(connection: AsyncConnection, workspace_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID | None, int]:
     if not ids:
         return {}
+    is_sqlite = connection.dialect.name == "sqlite"
     rows = await connection.execute(
         select(messages.c.id, messages.c.queued_at).where(
-            messages.c.workspace_id == workspace_id,
-            among(messages.c.id, set(ids), is_sqlite=connection.dialect.name == "sqlite"),
+            kept_to(messages.c.workspace_id, [workspace_id], is_sqlite=is_sqlite),
+            among(messages.c.id, set(ids), is_sqlite=is_sqlite),
         )
     )
     return {row.id: row.queued_at for row in rows}
@@ -229,7 +230,7 @@ async def _by_provider_ref(
         .join(messages, messages.c.id == attempts.c.message_id)
         .where(
             among(attempts.c.provider_id, references, is_sqlite=is_sqlite),
-            among(messages.c.workspace_id, owners, is_sqlite=is_sqlite),
+            kept_to(messages.c.workspace_id, owners, is_sqlite=is_sqlite),
         )
     )
     return {(row.workspace_id, row.provider_id): (row.message_id, row.run) for row in rows}

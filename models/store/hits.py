@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models import hits
 from models.hits import BURST_MS, Hit, Verdict
 from models.store.events import RawEvent, is_hit
-from models.store.recordset import Columns, among, parameters, recordset
+from models.store.recordset import Columns, among, kept_to, parameters, recordset
 from models.tables import attempts, events
 from models.vocabulary import Outcome
 
@@ -52,7 +52,7 @@ async def _verdicts(connection: AsyncConnection, settled: Sequence[RawEvent]) ->
     beside = await connection.execute(
         select(events.c.id, events.c.message_id, events.c.run, events.c.at, events.c.raw).where(
             among(events.c.message_id, message_ids, is_sqlite=is_sqlite),
-            among(events.c.workspace_id, {event.workspace_id for event in settled}, is_sqlite=is_sqlite),
+            kept_to(events.c.workspace_id, {event.workspace_id for event in settled}, is_sqlite=is_sqlite),
             is_hit(),
             events.c.at >= min(event.at for event in settled) - BURST_MS,
             events.c.at <= max(event.at for event in settled) + BURST_MS,

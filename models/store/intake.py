@@ -14,7 +14,7 @@ from models.admission import Consent, Draft, Recipient
 from models.session import now_ms
 from models.store import clock, idempotency, new_messages
 from models.store.new_messages import NewMessage
-from models.store.recordset import among_given
+from models.store.recordset import among_given, kept_to_given
 from models.tables import (
     campaigns,
     contacts,
@@ -56,7 +56,7 @@ def _is_sqlite(connection: AsyncConnection) -> bool:
 def _owned(table: Table, *, is_sqlite: bool) -> ColumnElement[bool]:
     """Rows that ``_pairs`` asks for: the caller keeps each under its own pair."""
     return and_(
-        among_given(table.c.workspace_id, "workspace_ids", is_sqlite=is_sqlite),
+        kept_to_given(table.c.workspace_id, "workspace_ids", is_sqlite=is_sqlite),
         among_given(table.c.id, "ids", is_sqlite=is_sqlite),
     )
 

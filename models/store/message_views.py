@@ -22,7 +22,7 @@ from models.store.message_lists import (
     ids_of_page,
 )
 from models.store.message_lists import MessageFilter as MessageFilter
-from models.store.recordset import among
+from models.store.recordset import among, kept_to
 from models.store.settling import settled_at
 from models.tables import attempts, events, message_details, messages, template_versions
 from models.vocabulary import BounceType, Channel, EventType, Fact, FailureReason, Lane, Outcome, State, Status
@@ -143,10 +143,11 @@ async def get_many(
     """Those of ``message_ids`` that exist in this workspace."""
     if not message_ids:
         return {}
+    is_sqlite = connection.dialect.name == "sqlite"
     rows = await connection.execute(
         _rows().where(
-            messages.c.workspace_id == workspace_id,
-            among(messages.c.id, message_ids, is_sqlite=connection.dialect.name == "sqlite"),
+            kept_to(messages.c.workspace_id, [workspace_id], is_sqlite=is_sqlite),
+            among(messages.c.id, message_ids, is_sqlite=is_sqlite),
         )
     )
     return {row.id: _read(row) for row in rows}

@@ -80,6 +80,28 @@ def among_given(column_: ColumnElement[Any], name: str, *, is_sqlite: bool) -> C
     return column_ == any_(bindparam(name, type_=ARRAY(column_.type, dimensions=1)))
 
 
+def kept_to(column_: ColumnElement[Any], values: Collection[Any], *, is_sqlite: bool) -> ColumnElement[bool]:
+    """The same of rows that another column finds, such as the workspace of rows found by id: no index answers it.
+
+    PostgreSQL takes a workspace for small that it has not counted yet: one that has come since it last analysed the
+    table, which for a large table may be days. It would then read all of the workspace to find a few rows.
+    """
+    if is_sqlite:
+        return column_.in_(values)
+    return _holds(bindparam(None, list(values), type_=ARRAY(column_.type, dimensions=1)), column_)
+
+
+def kept_to_given(column_: ColumnElement[Any], name: str, *, is_sqlite: bool) -> ColumnElement[bool]:
+    """The same with the values as the list ``name`` among the parameters."""
+    if is_sqlite:
+        return column_.in_(bindparam(name, expanding=True))
+    return _holds(bindparam(name, type_=ARRAY(column_.type, dimensions=1)), column_)
+
+
+def _holds(values: ColumnElement[Any], column_: ColumnElement[Any]) -> ColumnElement[bool]:
+    return func.array_position(values, column_).is_not(None)
+
+
 class Given(NamedTuple):
     """Parameters, and which columns of the recordset they give as one value for all rows."""
 

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.store.recordset import among
+from models.store.recordset import among, kept_to
 from models.tables import message_details, messages
 from models.vocabulary import EventType
 
@@ -70,7 +70,7 @@ async def lock(
         .where(
             among(messages.c.id, ids, is_sqlite=is_sqlite),
             # Who names a message of a workspace of others neither locks it nor waits for it.
-            among(messages.c.workspace_id, owners, is_sqlite=is_sqlite),
+            kept_to(messages.c.workspace_id, owners, is_sqlite=is_sqlite),
         )
         .order_by(messages.c.id)
         .with_for_update(of=messages)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,6 +27,7 @@ REPORTED: Final = 400
 READ_WHOLE: Final = text(
     "SELECT sum(seq_scan) FROM pg_stat_xact_user_tables WHERE relname IN ('messages', 'message_details')"
 )
+ROWS_READ: Final = text("SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'messages'")
 EVER_READ_WHOLE: Final = text(
     "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname IN ('messages', 'message_details')"
 )
@@ -70,6 +72,23 @@ async def test_a_long_request_reads_no_table_whole(many: Database) -> None:
         arrived = await arriving.take_in(connection, **about, provider=Provider.GENERIC, events_=given)
         assert arrived == Arrived(REPORTED, 0)
         assert await connection.scalar(READ_WHOLE) == 0
+
+
+async def test_nor_by_an_index_where_its_size_is_not_known_yet(many: Database) -> None:
+    async with many.write() as connection:
+        # As in the first minutes of an installation, before PostgreSQL has counted the table.
+        await connection.execute(text("DELETE FROM pg_statistic WHERE starelid = 'messages'::regclass"))
+        await connection.execute(text("UPDATE pg_class SET reltuples = -1 WHERE oid = 'messages'::regclass"))
+    async with many.read() as connection:
+        given = await some_of(connection)
+    about: dict[str, Any] = {"workspace_id": WORKSPACE, "source_id": WORKSPACE, "provider": Provider.GENERIC}
+    async with many.write() as connection:
+        await arriving.take_in(connection, **about, events_=given)
+    async with many.write() as connection:
+        earlier = [msgspec.structs.replace(each, at=0, dedupe=each.dedupe[::-1]) for each in given]
+        await arriving.take_in(connection, **about, events_=earlier)
+        # Each once to lock it, once to change it, and what it was before the first request as often.
+        assert await connection.scalar(ROWS_READ) <= 4 * REPORTED
 
 
 async def test_nor_does_the_tracker(many: Database) -> None:
