@@ -7,14 +7,14 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, LargeBinary, Select, Table, Text, Uuid, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.admission import Consent, Draft, Recipient
 from models.session import now_ms
 from models.store import clock, idempotency, new_messages
 from models.store.new_messages import NewMessage
-from models.store.recordset import among_given, kept_to_given
+from models.store.recordset import Columns, among_given, kept_to_given, parameters, recordset
 from models.tables import (
     campaigns,
     contacts,
@@ -162,20 +162,23 @@ AddressKey = tuple[UUID, Channel, bytes]
 """(workspace id, channel, digest of the address)."""
 
 
+_WANTED: Final[Columns] = {"workspace_id": Uuid(), "channel": Text(), "address_digest": LargeBinary()}
+
+
 @cache
 def _reading_suppressions(is_sqlite: bool) -> Select[Any]:
-    return select(
+    reading = select(
         suppressions.c.workspace_id,
         suppressions.c.channel,
         suppressions.c.address_digest,
         suppressions.c.topic,
         suppressions.c.kind,
-    ).where(
-        among_given(suppressions.c.workspace_id, "workspace_ids", is_sqlite=is_sqlite),
-        among_given(suppressions.c.channel, "channels", is_sqlite=is_sqlite),
-        among_given(suppressions.c.address_digest, "digests", is_sqlite=is_sqlite),
-        or_(suppressions.c.expires_at.is_(None), suppressions.c.expires_at > now_ms()),
-    )
+    ).where(or_(suppressions.c.expires_at.is_(None), suppressions.c.expires_at > now_ms()))
+    if is_sqlite:  # there JSON carries no digest
+        return reading.where(*(among_given(suppressions.c[each], each, is_sqlite=True) for each in _WANTED))
+    # Joined, so that each is looked up by its whole key: see ``kept_to``.
+    wanted = recordset("wanted", _WANTED, is_sqlite=False)
+    return reading.join_from(wanted, suppressions, and_(*(wanted.c[each] == suppressions.c[each] for each in _WANTED)))
 
 
 async def suppressed(
@@ -184,14 +187,12 @@ async def suppressed(
     """What stands against each address now, by topic ('' covers the channel); addresses with nothing are left out."""
     if not wanted:
         return {}
-    rows = await connection.execute(
-        _reading_suppressions(_is_sqlite(connection)),
-        {
-            "workspace_ids": list({workspace_id for workspace_id, _, _ in wanted}),
-            "channels": list({channel.value for _, channel, _ in wanted}),
-            "digests": list({digest for _, _, digest in wanted}),
-        },
-    )
+    keys = set(wanted)
+    if is_sqlite := _is_sqlite(connection):
+        given = {each: list(set(values)) for each, values in zip(_WANTED, zip(*keys, strict=True), strict=True)}
+    else:
+        given = parameters("wanted", _WANTED, list(keys), is_sqlite=False)
+    rows = await connection.execute(_reading_suppressions(is_sqlite), given)
     found: dict[AddressKey, dict[str, SuppressionKind]] = {}
     for workspace_id, channel, digest, topic, kind in rows:
         standing = found.setdefault((workspace_id, Channel(channel), digest), {})
