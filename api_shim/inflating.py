@@ -17,7 +17,7 @@ _MOST_MEMBERS: Final = 16
 
 async def read_inflated(request: Request, limit: int) -> bytes:
     """The body, inflated where it is gzip; raises Problem: 413 over ``limit`` bytes before or after, else 415."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = request.headers.get("content-encoding", "").strip().lower() or "identity"
     if encoding not in (*_GZIP, "identity"):
         raise Problem(problems.UNSUPPORTED_ENCODING, "Send the body without Content-Encoding, or as gzip.")
     body = await read_encoded(request, limit)

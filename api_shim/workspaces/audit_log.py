@@ -77,6 +77,7 @@ def entry_view(row: EntryRow) -> AuditEntryView:
 
 async def list_all(call: Call, query: AuditQuery) -> Reply:
     """A page of entries, the newest first."""
+    since, until = _moment(query.since, "since"), _moment(query.until, "until")
     by = None if query.actor is None else actor(query.actor)
     about = None if query.object_id is None else thing(query.object_id)
     if (by is None) != (query.actor is None) or (about is None) != (query.object_id is None):
@@ -87,8 +88,8 @@ async def list_all(call: Call, query: AuditQuery) -> Reply:
         ending=query.outcome,
         thing=about,
         request_id=query.request_id,
-        since=_moment(query.since, "since"),
-        until=_moment(query.until, "until"),
+        since=since,
+        until=until,
     )
     async with call.services.database.read() as connection:
         rows, total = await audit.page(connection, call.workspace_id, wanted, limit=query.limit, offset=query.offset)

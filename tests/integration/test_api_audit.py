@@ -84,10 +84,11 @@ async def test_each_workspace_sees_its_own_alone(api: Api, tenant: Tenant) -> No
 
 
 @pytest.mark.parametrize("name", ["since", "until"])
-@pytest.mark.parametrize("text", ["yesterday", "2026-01-15", "2026-01-15T10:00:00", "1768471200"])
+@pytest.mark.parametrize("text", ["yesterday", "2026-01-15", "2026-01-15T10:00:00", "1768471200", ""])
+@pytest.mark.parametrize("beside", [{}, {"actor": "no id of ours"}])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_what_is_no_time_is_refused(tenant: Tenant, name: str, text: str) -> None:
-    answer = await tenant.call("GET", "/audit", params={name: text})
+async def test_what_is_no_time_is_refused(tenant: Tenant, name: str, text: str, beside: dict[str, str]) -> None:
+    answer = await tenant.call("GET", "/audit", params=beside | {name: text})
     assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (400, name)
 
 

@@ -189,6 +189,7 @@ async def test_compressed_reports(tenant: Tenant) -> None:
     halves = gzip.compress(body[:10]) + gzip.compress(body[10:])
     assert [await answer(each, "gzip") for each in (gzip.compress(body), halves)] == [200, 200]
     assert await answer(gzip.compress(body), "X-GZIP") == 200
+    assert await answer(body, "") == 200
     assert await hook.total() == 1
     assert await answer(gzip.compress(b" " * (5 << 20)), "gzip") == 200
     assert await answer(gzip.compress(b" " * (5 << 20) + b" "), "gzip") == 413
